@@ -1,0 +1,4 @@
+import type { Entry } from '../entry.ts';
+
+/** siteErrors: (see below). */
+export const siteErrors = {} as const satisfies Record<string, Entry>;

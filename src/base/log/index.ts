@@ -1,0 +1,2 @@
+export { JsonLog, silentLog, type Fields, type Level, type Log } from './json-log.ts';
+export { ServerLog } from './server-log.ts';
