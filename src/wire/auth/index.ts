@@ -1,0 +1,1 @@
+export type { Authenticator, AuthenticatorOptions, Credential, PeerNames } from './credential.ts';
