@@ -20,6 +20,7 @@ interface Auto {
 interface Located<T> {
   readonly locatedCodec: Codec<T>;
   readonly alignment: number;
+  readonly zeroIfEmpty: boolean;
 }
 
 interface Repeated<T> {
@@ -91,9 +92,12 @@ export function countOf(of: string, codec: Codec<number>): Auto {
   return { auto: 'count', codec, of };
 }
 
-/** located is a field in the variable part, found by its offsetOf and lengthOf; `alignment` pads before it when writing. */
-export function located<T>(codec: Codec<T>, options: { alignment?: number } = {}): Located<T> {
-  return { locatedCodec: codec, alignment: options.alignment ?? 1 };
+/**
+ * located is a field in the variable part, found by its offsetOf and lengthOf; `alignment` pads before it when writing, and
+ * `zeroIfEmpty` writes the offset of an empty one as 0 where the specification asks for that.
+ */
+export function located<T>(codec: Codec<T>, options: { alignment?: number; zeroIfEmpty?: boolean } = {}): Located<T> {
+  return { locatedCodec: codec, alignment: options.alignment ?? 1, zeroIfEmpty: options.zeroIfEmpty ?? false };
 }
 
 /** repeat is a list of as many elements as its countOf says, standing right here; more than `most` is refused before any is read. */
@@ -171,8 +175,9 @@ function writeStruct(w: Writer, entries: [string, Field][], value: Record<string
       const start = w.at;
       field.locatedCodec.write(w, value[key] as never);
       const length = w.at - start;
+      const offset = length === 0 && field.zeroIfEmpty ? 0 : start - w.base;
       for (const { auto, at } of pending) {
-        if (auto.of === key) w.patch(at, () => auto.codec.write(w, auto.auto === 'offset' ? start - w.base : length));
+        if (auto.of === key) w.patch(at, () => auto.codec.write(w, auto.auto === 'offset' ? offset : length));
       }
     } else if ('repeatedCodec' in field) {
       for (const element of value[key] as never[]) field.repeatedCodec.write(w, element);
