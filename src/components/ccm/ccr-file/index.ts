@@ -1,0 +1,3 @@
+export { readCcrFile, whyNoName, type CcrFile } from './read.ts';
+export { writeCcrFile } from './write.ts';
+export { formatDate } from './dates.ts';

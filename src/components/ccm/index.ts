@@ -1,0 +1,1 @@
+export { readCcrFile, writeCcrFile, type CcrFile } from './ccr-file/index.ts';
