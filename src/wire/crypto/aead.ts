@@ -1,0 +1,60 @@
+import { createCipheriv, createDecipheriv, type CipherCCMTypes } from 'node:crypto';
+import type { Bytes } from '#wire/bytes';
+
+/** AeadName is one of the four ciphers of SMB 3.x, [MS-SMB2] 2.2.3.1.2. */
+export type AeadName = 'aes-128-ccm' | 'aes-128-gcm' | 'aes-256-ccm' | 'aes-256-gcm';
+
+/** nonceLength is how much of the 16-octet Nonce field the cipher uses, [MS-SMB2] 2.2.41. */
+export function nonceLength(name: AeadName): 11 | 12 {
+  return name.endsWith('ccm') ? 11 : 12;
+}
+
+export interface Sealed {
+  ciphertext: Bytes;
+  /** tag is 16 octets; it goes into the Signature field of the transform header. */
+  tag: Bytes;
+}
+
+/** A length that does not fit is a defect of the caller (a key of the wrong cipher), never something a peer can cause. */
+function check(name: AeadName, key: Uint8Array, nonce: Uint8Array): void {
+  const keyLength = name.startsWith('aes-256') ? 32 : 16;
+  if (key.length !== keyLength) throw new RangeError(`${name} wants a key of ${keyLength} octets, not ${key.length}`);
+  if (nonce.length !== nonceLength(name)) throw new RangeError(`${name} wants a nonce of ${nonceLength(name)} octets here`);
+}
+
+const own = (octets: Uint8Array): Bytes => new Uint8Array(octets.buffer as ArrayBuffer, octets.byteOffset, octets.byteLength);
+
+/** seal encrypts `plain` and binds `aad` to it. */
+export function seal(name: AeadName, key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, plain: Uint8Array): Sealed {
+  check(name, key, nonce);
+  const cipher = createCipheriv(name as CipherCCMTypes, key, nonce, { authTagLength: 16 });
+  // CCM must know the length of the plaintext before the additional data; GCM does not look at it.
+  cipher.setAAD(aad, { plaintextLength: plain.length });
+  const ciphertext = own(cipher.update(plain));
+  cipher.final();
+  return { ciphertext, tag: own(cipher.getAuthTag()) };
+}
+
+/** open decrypts, or gives undefined when the tag does not fit: the key is another one or something was changed on the way. */
+export function open(
+  name: AeadName,
+  key: Uint8Array,
+  nonce: Uint8Array,
+  aad: Uint8Array,
+  ciphertext: Uint8Array,
+  tag: Uint8Array,
+): Bytes | undefined {
+  check(name, key, nonce);
+  if (tag.length !== 16) return undefined;
+  const decipher = createDecipheriv(name as CipherCCMTypes, key, nonce, { authTagLength: 16 });
+  decipher.setAuthTag(tag);
+  decipher.setAAD(aad, { plaintextLength: ciphertext.length });
+  try {
+    // CCM throws in update, GCM in final; nothing decrypted leaves here before the tag has been looked at.
+    const plain = own(decipher.update(ciphertext));
+    decipher.final();
+    return plain;
+  } catch {
+    return undefined;
+  }
+}
