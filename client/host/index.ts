@@ -1,0 +1,2 @@
+export { baseName, folderOf, joinPath } from './paths.ts';
+export type { FetchInit, ServiceState, ServiceWish, TargetHost } from './target-host.ts';

@@ -1,0 +1,31 @@
+export { OperatingSystem, checked, matches } from './fields.ts';
+export { isSmsid, smsidOf } from './smsid.ts';
+export { tokenKeyOf, tokenProof, tokenProofHolds } from './token.ts';
+export {
+  SIGNATURE_HEADERS,
+  SIGNATURE_WINDOW_MS,
+  publicKeyOf,
+  readClaim,
+  readPublicKey,
+  signRequest,
+  verifyRequest,
+  type Claim,
+  type SignableRequest,
+  type Signer,
+  type VerificationKey,
+} from './signing.ts';
+export { Nonces } from './nonces.ts';
+export { Approval, Heartbeat, HeartbeatReply, Registration, RegistrationReply } from './registration.ts';
+export { Problem } from './problem.ts';
+export { ContentManifest } from './content.ts';
+export {
+  StateMessage,
+  StateReply,
+  TOPIC,
+  deploymentOutcome,
+  deploymentStateText,
+  deploymentStates,
+  type DeploymentState,
+} from './state.ts';
+export { readMpList, writeMpList, type ListedPoint } from './mp-list.ts';
+export { MobileClient, readMobileClient, writeMobileClient } from './mobile-client.ts';

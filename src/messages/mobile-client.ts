@@ -1,0 +1,175 @@
+import * as Type from 'typebox';
+import { raise } from '#base/errors';
+import { FileName, Instant, MachineName, PointUrl, Sha256, SiteCode, TokenId, Version, matches, text } from './fields.ts';
+
+/**
+ * mobileclient.tcf (facts D1): the INI text that CCM lays beside ccmsetup over the signed SMB session. It is the trust anchor of a
+ * deployment: where the MPs are, which file is the client and what its hash is, and which certificate to expect. The copy of one push also
+ * carries that machine's one-time registration token.
+ */
+export const MobileClient = Type.Object({
+  /** Installation properties, `SMSSITECODE=P01 …`; written as `Install=INSTALL=ALL <properties>`. */
+  properties: text(2048),
+  site: SiteCode,
+  managementPoints: Type.Array(PointUrl, { minItems: 1, maxItems: 32 }),
+  fallbackStatusPoint: Type.Optional(PointUrl),
+  payload: Type.Object({
+    file: FileName,
+    sha256: Sha256,
+    size: Type.Integer({ minimum: 1, maximum: 4_294_967_296 }),
+    version: Version,
+    /** Command that installs the file; without one the file is the agent itself. */
+    command: Type.Optional(text(1024)),
+  }),
+  /** Hex SHA-256 of the DER certificate that https MPs show. */
+  certificatePin: Type.Optional(Sha256),
+  registration: Type.Optional(
+    Type.Object({
+      machine: MachineName,
+      tokenId: TokenId,
+      token: Type.String({ minLength: 16, maxLength: 128, pattern: '^[A-Za-z0-9_-]+$' }),
+      expires: Instant,
+    }),
+  ),
+});
+export type MobileClient = Type.Static<typeof MobileClient>;
+
+const LONGEST = 65_536;
+const INSTALL = 'INSTALL=ALL';
+
+function refuse(why: string): Error {
+  return raise('PP_TCF_MALFORMED', { why });
+}
+
+/** plain lets through what an INI reader gives back as it was written: one line, no outer blanks, no outer quotes. */
+function plain(key: string, value: string): string {
+  if (/[\u0000-\u001f\u007f\u0085\u2028\u2029]/.test(value)) throw refuse(`${key} holds a control character`);
+  if (value !== value.trim() || /^(["']).*\1$/.test(value)) throw refuse(`${key} has blanks or quotes around it`);
+  return value;
+}
+
+/** writeMobileClient makes the file. Nothing in a value can start a line, a key or a section of its own: such values are refused. */
+export function writeMobileClient(value: MobileClient): Uint8Array {
+  if (!matches(MobileClient, value)) throw refuse('a value is missing, too long or of the wrong form');
+  const { payload, registration } = value;
+  const sections: [string, [string, string | undefined][]][] = [
+    ['Client Install', [['Install', `${INSTALL} ${plain('Install', value.properties)}`.trim()]]],
+    [
+      'Site',
+      [
+        ['SiteCode', value.site],
+        ['MP', value.managementPoints.join(';')],
+        ['FSP', value.fallbackStatusPoint],
+      ],
+    ],
+    [
+      'Payload',
+      [
+        ['File', payload.file],
+        ['SHA256', payload.sha256],
+        ['Size', String(payload.size)],
+        ['Version', payload.version],
+        ['Command', payload.command],
+      ],
+    ],
+    ['Trust', [['CertificatePin', value.certificatePin]]],
+    [
+      'Registration',
+      registration
+        ? [
+            ['Machine', registration.machine],
+            ['TokenId', registration.tokenId],
+            ['Token', registration.token],
+            ['Expires', registration.expires],
+          ]
+        : [],
+    ],
+    ['IDENT', [['TYPE', 'Target Configuration File']]],
+  ];
+  const lines: string[] = [];
+  for (const [section, keys] of sections) {
+    const present = keys.filter(([, v]) => v !== undefined && v !== '');
+    if (present.length > 0) lines.push(`[${section}]`, ...present.map(([k, v]) => `${k}=${plain(k, v!)}`), '');
+  }
+  return encoded(lines.join('\r\n'));
+}
+
+/** encoded writes ASCII as it is and anything else as UTF-16LE with a BOM, which is what Windows' own INI reader takes. */
+function encoded(ini: string): Uint8Array {
+  if (/^[\u0000-\u007f]*$/.test(ini)) return new Uint8Array(Buffer.from(ini, 'ascii'));
+  return new Uint8Array(Buffer.from(`\ufeff${ini}`, 'utf16le'));
+}
+
+function decoded(bytes: Uint8Array): string {
+  if (bytes.length > LONGEST) throw refuse(`it is longer than ${LONGEST} bytes`);
+  const [a, b] = bytes;
+  if (a === 0xff && b === 0xfe) return new TextDecoder('utf-16le').decode(bytes);
+  if (a === 0xfe && b === 0xff) return new TextDecoder('utf-16be').decode(bytes);
+  // `[` or a line end, then a zero: UTF-16LE that lost its BOM.
+  if (b === 0 && a !== undefined && a !== 0) return new TextDecoder('utf-16le').decode(bytes);
+  return new TextDecoder('utf-8').decode(bytes);
+}
+
+/** readIni gives keys as `section.key` in lower case; of a repeated key the first counts, as in Windows' own reader. */
+function readIni(ini: string): Map<string, string> {
+  const values = new Map<string, string>();
+  let section = '';
+  for (const raw of ini.split(/\r\n|\n|\r/)) {
+    const line = raw.trim();
+    if (line === '' || line.startsWith(';') || line.startsWith('#')) continue;
+    if (line.startsWith('[') && line.endsWith(']')) {
+      section = line.slice(1, -1).trim().toLowerCase();
+      continue;
+    }
+    const equals = line.indexOf('=');
+    if (equals <= 0) continue;
+    const key = `${section}.${line.slice(0, equals).trim().toLowerCase()}`;
+    if (!values.has(key)) values.set(key, line.slice(equals + 1).trim());
+  }
+  return values;
+}
+
+/** readMobileClient takes a file of ours or one that somebody wrote by hand: BOM, UTF-16, bare LF, blanks and unknown keys are fine. */
+export function readMobileClient(bytes: Uint8Array): MobileClient {
+  const ini = readIni(decoded(bytes));
+  const one = (key: string) => ini.get(key) || undefined;
+  const install = one('client install.install') ?? INSTALL;
+  const value = {
+    properties: install.replace(/^INSTALL\s*=\s*ALL\b\s*/i, ''),
+    site: one('site.sitecode')?.toUpperCase(),
+    managementPoints: (one('site.mp') ?? '')
+      .split(';')
+      .map((mp) => mp.trim())
+      .filter((mp) => mp !== ''),
+    fallbackStatusPoint: one('site.fsp'),
+    payload: {
+      file: one('payload.file'),
+      sha256: one('payload.sha256')?.toLowerCase(),
+      size: Number(one('payload.size')),
+      version: one('payload.version'),
+      command: one('payload.command'),
+    },
+    certificatePin: one('trust.certificatepin')?.toLowerCase().replaceAll(':', ''),
+    registration: one('registration.tokenid')
+      ? {
+          machine: one('registration.machine'),
+          tokenId: one('registration.tokenid'),
+          token: one('registration.token'),
+          expires: one('registration.expires'),
+        }
+      : undefined,
+  };
+  if (value.managementPoints.length === 0) throw refuse('it names no management point ([Site] MP)');
+  const bare = JSON.parse(JSON.stringify(value)) as unknown;
+  if (!matches(MobileClient, bare)) throw refuse(wrongPart(bare));
+  return bare;
+}
+
+function wrongPart(value: unknown): string {
+  for (const [key, schema] of Object.entries(MobileClient.properties)) {
+    const part = (value as Record<string, unknown>)[key];
+    if (part !== undefined && !matches(schema, part)) return `${key} is not of the right form`;
+    if (part === undefined && (MobileClient.required as string[]).includes(key)) return `${key} is missing`;
+  }
+  return 'it does not have the right form';
+}

@@ -1,0 +1,145 @@
+import {
+  createHash,
+  createHmac,
+  createPublicKey,
+  sign as ecdsaSign,
+  timingSafeEqual,
+  verify as ecdsaVerify,
+  type KeyObject,
+} from 'node:crypto';
+import { isCode, raise } from '#base/errors';
+import { Guid, Instant, TokenId, matches } from './fields.ts';
+
+/**
+ * Signed requests of clients. The signature is over
+ *
+ *     METHOD \n request-target as sent \n time \n nonce \n hex SHA-256 of the body
+ *
+ * and stands in the headers below. A client signs with its own ECDSA P-256 key and SHA-256; the signature is r || s, 64 octets (IEEE
+ * P1363), because that is what Windows' bcrypt gives and takes, so that the agent in C needs no DER. A bootstrap that has no key yet signs
+ * with its one-time token: HMAC-SHA256 with SHA-256(secret). A registration is signed by the new key that stands in its own body.
+ *
+ * Time: the site accepts what lies within `SIGNATURE_WINDOW_MS` of its own clock, either way, else PP_MSG_TIME_OFF; the refusal carries the
+ * site's time (Problem.serverTime), and the client signs once more with that offset, because PCs with a flat battery exist.
+ * Nonce: 16 random octets, used once. The site remembers the nonces of verified requests for the whole window (`Nonces`); it must verify
+ * first and remember after, so that a stranger cannot burn or fill anything.
+ */
+
+/** SIGNATURE_WINDOW_MS is how far the clocks of client and site may be apart. */
+export const SIGNATURE_WINDOW_MS = 15 * 60_000;
+
+/** SIGNATURE_HEADERS are the header names, as Node gives them. */
+export const SIGNATURE_HEADERS = {
+  client: 'x-pushpoint-client',
+  token: 'x-pushpoint-token',
+  time: 'x-pushpoint-time',
+  nonce: 'x-pushpoint-nonce',
+  signature: 'x-pushpoint-signature',
+} as const;
+
+/** SignableRequest is what the signature covers of an HTTP request; `path` is the request target as sent, with its query. */
+export interface SignableRequest {
+  method: string;
+  path: string;
+  body: Uint8Array;
+}
+
+/** Signer is who signs: a registered client, a key that is about to register, or the holder of a one-time token. */
+export type Signer = { client?: string; privateKey: KeyObject } | { token: string; tokenKey: Uint8Array };
+
+/** Claim is what a signed request says of its signer, not yet verified. */
+export interface Claim {
+  /** SMSID, of a registered client. */
+  client?: string;
+  /** Token id, of a bootstrap. */
+  token?: string;
+  time: string;
+  nonce: string;
+  signature: Uint8Array;
+}
+
+/** VerificationKey is what the site holds of a signer: the public key (base64 SPKI) or the token's key. */
+export type VerificationKey = { publicKey: string } | { tokenKey: Uint8Array };
+
+function canonical(request: SignableRequest, time: string, nonce: string): Buffer {
+  const digest = createHash('sha256').update(request.body).digest('hex');
+  return Buffer.from(`${request.method.toUpperCase()}\n${request.path}\n${time}\n${nonce}\n${digest}`, 'utf8');
+}
+
+/** signRequest makes the headers of a signed request. */
+export function signRequest(request: SignableRequest, signer: Signer, at: { time: Date; nonce: string }): Record<string, string> {
+  const time = at.time.toISOString();
+  const message = canonical(request, time, at.nonce);
+  const headers: Record<string, string> = { [SIGNATURE_HEADERS.time]: time, [SIGNATURE_HEADERS.nonce]: at.nonce };
+  if ('token' in signer) {
+    headers[SIGNATURE_HEADERS.token] = signer.token;
+    headers[SIGNATURE_HEADERS.signature] = createHmac('sha256', signer.tokenKey).update(message).digest('base64');
+    return headers;
+  }
+  if (signer.client !== undefined) headers[SIGNATURE_HEADERS.client] = signer.client;
+  const signature = ecdsaSign('sha256', message, { key: signer.privateKey, dsaEncoding: 'ieee-p1363' });
+  headers[SIGNATURE_HEADERS.signature] = signature.toString('base64');
+  return headers;
+}
+
+/** readClaim takes the claim out of a request's headers, or raises PP_MSG_UNSIGNED; the values are checked for form only. */
+export function readClaim(headers: Record<string, string | string[] | undefined>): Claim {
+  const one = (name: string, right: (value: string) => boolean, optional = false): string => {
+    const value = headers[name];
+    if (value === undefined && optional) return '';
+    if (typeof value !== 'string' || !right(value)) throw raise('PP_MSG_UNSIGNED', { header: name });
+    return value;
+  };
+  const client = one(SIGNATURE_HEADERS.client, (v) => matches(Guid, v), true);
+  const token = one(SIGNATURE_HEADERS.token, (v) => matches(TokenId, v), true);
+  if (client && token) throw raise('PP_MSG_UNSIGNED', { header: SIGNATURE_HEADERS.token });
+  const time = one(SIGNATURE_HEADERS.time, (v) => matches(Instant, v));
+  const nonce = one(SIGNATURE_HEADERS.nonce, (v) => /^[A-Za-z0-9_-]{22,64}$/.test(v));
+  const signature = Buffer.from(
+    one(SIGNATURE_HEADERS.signature, (v) => /^[A-Za-z0-9+/]{40,90}={0,2}$/.test(v)),
+    'base64',
+  );
+  return { ...(client && { client }), ...(token && { token }), time, nonce, signature };
+}
+
+/** verifyRequest raises PP_MSG_TIME_OFF or PP_MSG_SIGNATURE unless the holder of that key signed this request within the window. */
+export function verifyRequest(request: SignableRequest, claim: Claim, key: VerificationKey, now: Date): void {
+  const message = canonical(request, claim.time, claim.nonce);
+  if (!holds(message, claim.signature, key)) throw raise('PP_MSG_SIGNATURE');
+  const off = Math.abs(new Date(claim.time).getTime() - now.getTime());
+  if (!(off <= SIGNATURE_WINDOW_MS)) throw raise('PP_MSG_TIME_OFF', { seconds: Math.round(off / 1000) });
+}
+
+function holds(message: Buffer, signature: Uint8Array, key: VerificationKey): boolean {
+  if ('tokenKey' in key) {
+    const right = createHmac('sha256', key.tokenKey).update(message).digest();
+    return signature.length === right.length && timingSafeEqual(signature, right);
+  }
+  if (signature.length !== 64) return false;
+  try {
+    return ecdsaVerify('sha256', message, { key: readPublicKey(key.publicKey), dsaEncoding: 'ieee-p1363' }, signature);
+  } catch (error) {
+    if (isCode(error, 'PP_MSG_MALFORMED')) throw error;
+    return false;
+  }
+}
+
+/** publicKeyOf is the public half of a key as base64 SPKI, the form in which it is registered and compared. */
+export function publicKeyOf(key: KeyObject): string {
+  const half = key.type === 'private' ? createPublicKey(key) : key;
+  return half.export({ type: 'spki', format: 'der' }).toString('base64');
+}
+
+/** readPublicKey takes such a text back; only P-256 in its one canonical form passes, so that one key has one text. */
+export function readPublicKey(publicKey: string): KeyObject {
+  let key: KeyObject;
+  try {
+    key = createPublicKey({ key: Buffer.from(publicKey, 'base64'), format: 'der', type: 'spki' });
+  } catch (cause) {
+    throw raise('PP_MSG_MALFORMED', { message: 'publicKey', why: 'is no public key (SPKI, base64)' }, { cause });
+  }
+  if (key.asymmetricKeyType !== 'ec' || key.asymmetricKeyDetails?.namedCurve !== 'prime256v1' || publicKeyOf(key) !== publicKey) {
+    throw raise('PP_MSG_MALFORMED', { message: 'publicKey', why: 'is not an uncompressed P-256 key' });
+  }
+  return key;
+}
