@@ -1,0 +1,10 @@
+export { CCR_STATES, exhausted, isLive, weekEnd, type Ccr, type CcrSource, type CcrState, type Week } from './ccr.ts';
+export { stepError, type Attempt, type Claimed, type Connection, type Step, type StepOutcome } from './attempt.ts';
+export type { CcrRequest, Requested } from './request.ts';
+export type { Woken } from './people.ts';
+export type { AttemptShown, CcrPage, CcrQuery, CcrShown, Changed, Pruned } from './list.ts';
+export { CcrRecord, type Caps, type Ended } from './record.ts';
+export type { Worker } from './worker.ts';
+
+/** migrations are the tables of this record. */
+export const migrations = { record: 'ccr', folder: new URL('./migrations/', import.meta.url) };

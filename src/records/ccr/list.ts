@@ -1,0 +1,225 @@
+import { raise } from '#base/errors';
+import { nameKey } from '#records/resource';
+import type { Sql } from '#store/database';
+import type { Step, StepOutcome } from './attempt.ts';
+import { CCR_STATES, ccrOf, type Ccr, type CcrRow, type CcrState } from './ccr.ts';
+
+/** The most that one page holds. */
+const PAGE = 1000;
+
+/** CcrQuery narrows a list of CCRs; `filter` is a part of the name. */
+export interface CcrQuery {
+  state?: CcrState | readonly CcrState[] | undefined;
+  site?: string | undefined;
+  filter?: string | undefined;
+  cursor?: string | undefined;
+  limit?: number | undefined;
+}
+
+/** CcrPage is a page of CCRs, newest first; `next` is the cursor of the page after it. */
+export interface CcrPage {
+  items: Ccr[];
+  next?: string;
+}
+
+/** AttemptShown is one attempt as people see it. */
+export interface AttemptShown extends Omit<ShownConnection, never> {
+  number: number;
+  startedAt: Date;
+  endedAt: Date | undefined;
+  outcome: string | undefined;
+  errorCode: number | undefined;
+  error: string | undefined;
+  errorText: string | undefined;
+  steps: Step[];
+}
+
+interface ShownConnection {
+  account: string | undefined;
+  dialect: string | undefined;
+  signing: string | undefined;
+  encryption: string | undefined;
+}
+
+/** CcrShown is a CCR with its timeline: the steps of its last attempt, and the attempts before it, newest first. */
+export interface CcrShown extends Ccr {
+  steps: Step[];
+  history: AttemptShown[];
+}
+
+function limitOf(limit: number | undefined): number {
+  return Math.min(Math.max(Math.trunc(limit ?? 100), 1), PAGE);
+}
+
+/** list gives one page, from the newest CCR to the oldest. */
+export async function list(sql: Sql, query: CcrQuery): Promise<CcrPage> {
+  const limit = limitOf(query.limit);
+  const values: unknown[] = [];
+  const where: string[] = [];
+  const add = (text: (place: string) => string, value: unknown) => where.push(text(`$${values.push(value)}`));
+  if (query.state !== undefined) {
+    const states = typeof query.state === 'string' ? [query.state] : [...query.state];
+    // One state is compared as such, because only that lets the index give the order too.
+    if (states.length === 1) add((p) => `state = ${p}`, states[0]);
+    else add((p) => `state = any(${p})`, states);
+  }
+  if (query.site !== undefined) add((p) => `site = ${p}`, query.site);
+  if (query.filter) add((p) => `strpos(name_key, ${p}) > 0`, nameKey(query.filter));
+  if (query.cursor !== undefined) {
+    if (!/^\d{1,10}$/.test(query.cursor)) throw raise('PP_REQUEST_CURSOR');
+    add((p) => `id < ${p}`, Number(query.cursor));
+  }
+  const rows = await sql.query<CcrRow>(
+    `select * from ccr ${where.length > 0 ? `where ${where.join(' and ')}` : ''} order by id desc limit ${limit + 1}`,
+    values,
+  );
+  const items = rows.slice(0, limit).map(ccrOf);
+  return rows.length > limit ? { items, next: String(items.at(-1)!.id) } : { items };
+}
+
+/** countByState gives the number of CCRs in each state, zeros included. */
+export async function countByState(sql: Sql): Promise<Record<CcrState, number>> {
+  const rows = await sql.exec<{ state: CcrState; n: number }>(
+    { name: 'ccr_count', text: 'select state, count(*) as n from ccr group by state' },
+    [],
+  );
+  const counts = Object.fromEntries(CCR_STATES.map((state) => [state, 0])) as Record<CcrState, number>;
+  for (const { state, n } of rows) counts[state] = n;
+  return counts;
+}
+
+/** live walks through all live CCRs, oldest first, a page at a time. */
+export async function* live(sql: Sql): AsyncGenerator<Ccr> {
+  let after = 0;
+  for (;;) {
+    const rows = await sql.query<CcrRow>('select * from ccr where finished_at is null and id > $1 order by id limit $2', [
+      after,
+      PAGE,
+    ]);
+    for (const row of rows) yield ccrOf(row);
+    if (rows.length < PAGE) return;
+    after = rows.at(-1)!.id;
+  }
+}
+
+/** Changed is what was written since a cursor, and the cursor to go on with. */
+export interface Changed {
+  items: Ccr[];
+  cursor: string;
+}
+
+/**
+ * changedSince gives the CCRs written since the cursor, each in its present state; without a cursor it gives none, and the cursor of now.
+ * The cursor is a transaction number: rows of transactions that could still have an older one running beside them wait for the next
+ * call, so that none is ever missed.
+ */
+export async function changedSince(sql: Sql, cursor: string | undefined, limit?: number): Promise<Changed> {
+  if (cursor === undefined) {
+    const [row] = await sql.query<{ xmin: string }>('select pg_snapshot_xmin(pg_current_snapshot())::text as xmin');
+    return { items: [], cursor: `${row!.xmin}.0` };
+  }
+  const parts = /^(\d{1,20})\.(\d{1,10})$/.exec(cursor);
+  if (!parts) throw raise('PP_REQUEST_CURSOR');
+  const rows = await sql.exec<CcrRow & { changed: string }>(
+    {
+      name: 'ccr_changed',
+      text: `select * from ccr where (changed, id) > ($1::text::xid8, $2::integer)
+        and changed < pg_snapshot_xmin(pg_current_snapshot()) order by changed, id limit $3`,
+    },
+    [parts[1], Number(parts[2]), limitOf(limit)],
+  );
+  const last = rows.at(-1);
+  return { items: rows.map(ccrOf), cursor: last ? `${last.changed}.${last.id}` : cursor };
+}
+
+interface AttemptRow {
+  n: number;
+  started_at: Date;
+  ended_at: Date | null;
+  outcome: string | null;
+  error_code: number | null;
+  error: string | null;
+  error_text: string | null;
+  account: string | null;
+  dialect: string | null;
+  signing: string | null;
+  encryption: string | null;
+}
+
+interface StepRow {
+  attempt: number;
+  name: string;
+  outcome: StepOutcome;
+  started_at: Date;
+  duration_ms: number;
+  detail: string | null;
+  code: string | null;
+  win32: number | null;
+}
+
+function stepOf(row: StepRow): Step {
+  return {
+    name: row.name,
+    outcome: row.outcome,
+    startedAt: row.started_at,
+    durationMs: row.duration_ms,
+    detail: row.detail ?? undefined,
+    code: row.code ?? undefined,
+    win32: row.win32 ?? undefined,
+  };
+}
+
+/** detail adds the last attempts, at most `attempts` of them, and their steps to a CCR. */
+export async function detail(sql: Sql, ccr: Ccr, attempts: number): Promise<CcrShown> {
+  const tried = await sql.query<AttemptRow>('select * from ccr_attempt where ccr_id = $1 order by n desc limit $2', [
+    ccr.id,
+    attempts,
+  ]);
+  const steps = await sql.query<StepRow>('select * from ccr_step where ccr_id = $1 and attempt >= $2 order by attempt, seq', [
+    ccr.id,
+    tried.at(-1)?.n ?? 0,
+  ]);
+  const history = tried.map((row) => ({
+    number: row.n,
+    startedAt: row.started_at,
+    endedAt: row.ended_at ?? undefined,
+    outcome: row.outcome ?? undefined,
+    errorCode: row.error_code ?? undefined,
+    error: row.error ?? undefined,
+    errorText: row.error_text ?? undefined,
+    account: row.account ?? undefined,
+    dialect: row.dialect ?? undefined,
+    signing: row.signing ?? undefined,
+    encryption: row.encryption ?? undefined,
+    steps: steps.filter((s) => s.attempt === row.n).map(stepOf),
+  }));
+  return { ...ccr, steps: history[0]?.steps ?? [], history };
+}
+
+/** Pruned counts what prune removed. */
+export interface Pruned {
+  attempts: number;
+  ccrs: number;
+}
+
+/** prune removes old attempts of any CCR, and finished CCRs with what is left of them, at most `limit` of each in one call. */
+export async function prune(sql: Sql, before: { attempts: Date; ccrs?: Date | undefined }, limit: number): Promise<Pruned> {
+  const attempts = await sql.count(
+    `with gone as (
+       delete from ccr_attempt where (ccr_id, n) in (
+         select ccr_id, n from ccr_attempt where started_at < $1 and ended_at is not null limit $2) returning ccr_id, n
+     ), steps as (delete from ccr_step s using gone g where s.ccr_id = g.ccr_id and s.attempt = g.n)
+     select from gone`,
+    [before.attempts, limit],
+  );
+  if (!before.ccrs) return { attempts, ccrs: 0 };
+  const ccrs = await sql.count(
+    `with gone as (
+       delete from ccr where id in (select id from ccr where finished_at < $1 order by finished_at limit $2) returning id
+     ), tried as (delete from ccr_attempt a using gone g where a.ccr_id = g.id
+     ), steps as (delete from ccr_step s using gone g where s.ccr_id = g.id)
+     select from gone`,
+    [before.ccrs, limit],
+  );
+  return { attempts, ccrs };
+}

@@ -1,0 +1,75 @@
+import { nameKey, shownName, validDomain, validName } from '#records/resource';
+import type { Sql, Statement } from '#store/database';
+import { capKey, ccrOf, type Ccr, type CcrRow, type CcrSource } from './ccr.ts';
+import { plain } from './plain.ts';
+
+/** CcrRequest is what somebody asks for: that this machine gets the client. */
+export interface CcrRequest {
+  /** NetBIOS or full DNS name; a DNS name's domain counts as the domain where none is given. */
+  name: string;
+  domain?: string | undefined;
+  addresses?: readonly string[] | undefined;
+  resourceNames?: readonly string[] | undefined;
+  /** Known by the requester; else it is looked up by the name, where that is unambiguous. */
+  resourceId?: number | undefined;
+  smbPort?: number | undefined;
+  forced?: boolean | undefined;
+  reinstall?: boolean | undefined;
+  includeDcs?: boolean | undefined;
+  inspectOnly?: boolean | undefined;
+  source: CcrSource;
+  requestedBy: string;
+  initialRequestDate?: Date | undefined;
+  package?: string | undefined;
+}
+
+/** Requested is the live CCR of the machine, new or merged into. */
+export interface Requested {
+  ccr: Ccr;
+  made: 'new' | 'merged';
+}
+
+const requestStatement: Statement = {
+  name: 'ccr_request',
+  text: `select r.made, (r.c).* from jsonb_array_elements($1) with ordinality as p(request, at),
+    lateral ccr_request(p.request, $2) r order by p.at`,
+};
+
+function parameters(request: CcrRequest): Record<string, unknown> & { nameKey: string } {
+  const { name, domain: own } = validName(request.name);
+  const domain = validDomain(request.domain ?? '') || own;
+  // Names to try beside the first are held to the same rules; a bad one is left out of the request by the caller, not here.
+  for (const other of request.resourceNames ?? []) validName(other);
+  const addresses = [...(request.addresses ?? [])].map((a) => plain(a.trim())!).filter((a) => a !== '');
+  return {
+    name,
+    nameKey: nameKey(name),
+    domain,
+    domainKey: nameKey(domain),
+    addresses,
+    capKey: capKey(addresses),
+    resourceNames: request.resourceNames ?? [],
+    resourceId: request.resourceId,
+    smbPort: request.smbPort,
+    forced: request.forced ?? false,
+    reinstall: request.reinstall ?? false,
+    includeDcs: request.includeDcs ?? false,
+    inspectOnly: request.inspectOnly ?? false,
+    source: request.source,
+    requestedBy: shownName(request.requestedBy),
+    initialRequestDate: request.initialRequestDate,
+    package: request.package,
+  };
+}
+
+/** requestAll makes or merges one CCR for each request, in one statement and in the order given. */
+export async function requestAll(sql: Sql, requests: readonly CcrRequest[], now: Date): Promise<Requested[]> {
+  if (requests.length === 0) return [];
+  // Sorted, so that two of these never wait for each other's names crosswise.
+  const sorted = requests.map((request, index) => ({ index, p: parameters(request) }));
+  sorted.sort((a, b) => (a.p.nameKey < b.p.nameKey ? -1 : a.p.nameKey > b.p.nameKey ? 1 : a.index - b.index));
+  const rows = await sql.exec<CcrRow & { made: boolean }>(requestStatement, [JSON.stringify(sorted.map(({ p }) => p)), now]);
+  const done: Requested[] = [];
+  rows.forEach((row, i) => (done[sorted[i]!.index] = { ccr: ccrOf(row), made: row.made ? 'new' : 'merged' }));
+  return done;
+}
