@@ -67,4 +67,55 @@ export const networkErrors = {
     remedy: 'Check what listens at that address; if it is a Windows machine, report this with the hex window from the log.',
     again: 'retry',
   },
+  PP_AUTH_WEAK: {
+    origin: 'refused',
+    message: '{target} would take a weaker logon than is allowed: {what}',
+    win32: 1825,
+    http: 502,
+    cause:
+      'The machine or something on the way took back what a safe NTLMv2 logon needs (128-bit keys, signing, key exchange, extended session security, the names of the target).',
+    remedy:
+      'Update the machine if it is older than Windows Vista; on a newer one look for a policy on NTLM session security or for something between the two that changes the logon. No proof of the password was sent.',
+    again: 'wait',
+  },
+  PP_AUTH_UNPROVEN: {
+    origin: 'refused',
+    message: '{target} did not prove that the logon was left unchanged: {what}',
+    win32: 1397,
+    http: 502,
+    cause:
+      'The proof that ends a logon is missing or wrong: something between the two changes the logon, or the server is no sound SMB server.',
+    remedy:
+      'Find out what stands between the site server and the machine (proxy, WAN accelerator, inspection) and take it out of the way of TCP 445.',
+    again: 'wait',
+  },
+  PP_AUTH_MECHANISM: {
+    origin: 'refused',
+    message: '{target} does not take {mechanism} for the logon',
+    win32: 1937,
+    http: 502,
+    cause: 'The machine accepts another kind of logon only, mostly because a policy restricts incoming NTLM.',
+    remedy:
+      'Configure a Kerberos realm for the site, or allow NTLM from the site server in the policy "Network security: Restrict NTLM" of the machine.',
+    again: 'wait',
+  },
+  PP_AUTH_INCOMPLETE: {
+    origin: 'refused',
+    message: '{target} called the logon finished before it was',
+    win32: 1825,
+    http: 502,
+    cause: 'The machine let the logon through without checking it, as for a guest, or does not follow the protocol.',
+    remedy:
+      'Disable guest access on the machine (the Guest account, "map to guest" on Samba) and check what listens at its address.',
+    again: 'wait',
+  },
+  PP_AUTH_ACCOUNT_NAME: {
+    origin: 'misconfigured',
+    message: 'the account name {account} cannot be used for a logon: {why}',
+    win32: 1315,
+    http: 422,
+    cause: 'A Windows account name has 1 to 256 characters, and a backslash or line break in it is a mistake of typing.',
+    remedy: 'Enter the account as DOMAIN\\user, HOST\\user or user@domain.',
+    again: 'wait',
+  },
 } as const satisfies Record<string, Entry>;
