@@ -112,6 +112,25 @@ const shortName = { shortNameLength: u8, reserved1: reserved(1), shortName: byte
 /** [MS-FSCC] 2.4.10 FileDirectoryInformation, one entry behind its NextEntryOffset */
 const DirectoryEntry = struct('FileDirectoryInformation', { ...listed, fileName: located(utf16Rest) });
 
+/** [MS-FSCC] 2.4.14 FileFullDirectoryInformation, one entry behind its NextEntryOffset */
+const FullDirectoryEntry = struct('FileFullDirectoryInformation', { ...listed, eaSize: u32, fileName: located(utf16Rest) });
+
+/** [MS-FSCC] 2.4.18 FileIdFullDirectoryInformation, one entry behind its NextEntryOffset */
+const IdFullDirectoryEntry = struct('FileIdFullDirectoryInformation', {
+  ...listed,
+  eaSize: u32,
+  reserved: reserved(4),
+  fileId: u64,
+  fileName: located(utf16Rest),
+});
+
+/** [MS-FSCC] 2.4.28 FileNamesInformation, one entry behind its NextEntryOffset */
+const NamesEntry = struct('FileNamesInformation', {
+  fileIndex: u32,
+  fileNameLength: lengthOf('fileName', u32),
+  fileName: located(utf16Rest),
+});
+
 /** [MS-FSCC] 2.4.8 FileBothDirectoryInformation, one entry behind its NextEntryOffset */
 const BothDirectoryEntry = struct('FileBothDirectoryInformation', {
   ...listed,
@@ -180,3 +199,9 @@ export const DirectoryList = entryList('FileDirectoryInformation', DirectoryEntr
 export const BothDirectoryList = entryList('FileBothDirectoryInformation', BothDirectoryEntry);
 /** IdBothDirectoryList is the answer to class 37. */
 export const IdBothDirectoryList = entryList('FileIdBothDirectoryInformation', IdBothDirectoryEntry);
+/** FullDirectoryList is the answer to class 2. */
+export const FullDirectoryList = entryList('FileFullDirectoryInformation', FullDirectoryEntry);
+/** NamesList is the answer to class 12. */
+export const NamesList = entryList('FileNamesInformation', NamesEntry);
+/** IdFullDirectoryList is the answer to class 38. */
+export const IdFullDirectoryList = entryList('FileIdFullDirectoryInformation', IdFullDirectoryEntry);

@@ -41,5 +41,8 @@ export {
   FileRenameInformation,
   FileStandardInformation,
   fileTimeOfDate,
+  FullDirectoryList,
   IdBothDirectoryList,
+  IdFullDirectoryList,
+  NamesList,
 } from './file-information.ts';
