@@ -1,1 +1,24 @@
 export * from './messages/index.ts';
+export {
+  aeadName,
+  cipherId,
+  cipherName,
+  deriveKeys,
+  PreauthHash,
+  signingId,
+  signingName,
+  type CipherName,
+  type SessionKeys,
+  type SigningName,
+} from './keys.ts';
+export { signMessage, verifyMessage } from './signing.ts';
+export { Opener, Sealer } from './encryption.ts';
+export { Framer, PREFIX, type Transport, type TransportEvents } from './transport.ts';
+export { connectSmb, openSession, type SmbOptions, type Timeouts } from './connect.ts';
+export { expectHost } from './names.ts';
+export type { Stats } from './connection.ts';
+export type { Listed } from './listing.ts';
+export type { Encryption } from './negotiation.ts';
+export type { SmbPipe } from './pipe.ts';
+export type { SmbSession } from './session.ts';
+export type { SmbTree, Stat } from './tree.ts';

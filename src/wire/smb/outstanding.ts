@@ -1,0 +1,81 @@
+import type { Clock } from '#base/clock';
+import type { Message } from './messages/index.ts';
+
+/** PENDING_FACTOR bounds how often "the answer comes later" may start a request's time anew: in all, so many times its timeout. */
+const PENDING_FACTOR = 4;
+
+/** Answer is a response with the request it belongs to, as both were on the wire. */
+export interface Answer extends Message {
+  readonly sent: Uint8Array;
+}
+
+/** Outstanding is one request from the call to its final response; it is settled once. */
+export class Outstanding {
+  readonly command: number;
+  readonly doing: string;
+  messageId: bigint | undefined;
+  /** charge is what it paid. */
+  charge: number;
+  sent: Uint8Array = new Uint8Array(0);
+  /** depth is how many turn-arounds had to come before it, plus its own. */
+  depth = 0;
+  asyncId: bigint | undefined;
+  isSettled = false;
+  readonly #clock: Clock;
+  readonly #timeoutMs: number;
+  readonly #end: number;
+  readonly #resolve: (answer: Answer) => void;
+  readonly #reject: (error: Error) => void;
+  readonly #onTimeout: () => void;
+  #cancelTimer: () => void;
+
+  constructor(o: {
+    command: number;
+    doing: string;
+    charge: number;
+    clock: Clock;
+    timeoutMs: number;
+    resolve: (answer: Answer) => void;
+    reject: (error: Error) => void;
+    onTimeout: () => void;
+  }) {
+    this.command = o.command;
+    this.doing = o.doing;
+    this.charge = o.charge;
+    this.#clock = o.clock;
+    this.#timeoutMs = o.timeoutMs;
+    this.#resolve = o.resolve;
+    this.#reject = o.reject;
+    this.#onTimeout = o.onTimeout;
+    this.#end = o.clock.monotonic() + PENDING_FACTOR * o.timeoutMs;
+    this.#cancelTimer = o.clock.after(o.timeoutMs, o.onTimeout);
+  }
+
+  get timeoutMs(): number {
+    return this.#timeoutMs;
+  }
+
+  /** interim starts the time anew, up to the bound. */
+  interim(asyncId: bigint): void {
+    this.asyncId = asyncId;
+    if (this.isSettled) return;
+    this.#cancelTimer();
+    const left = this.#end - this.#clock.monotonic();
+    this.#cancelTimer = this.#clock.after(Math.max(0, Math.min(left, this.#timeoutMs)), this.#onTimeout);
+  }
+
+  answer(message: Message): void {
+    if (this.#settle()) this.#resolve({ header: message.header, octets: message.octets, sent: this.sent });
+  }
+
+  fail(error: Error): void {
+    if (this.#settle()) this.#reject(error);
+  }
+
+  #settle(): boolean {
+    if (this.isSettled) return false;
+    this.isSettled = true;
+    this.#cancelTimer();
+    return true;
+  }
+}

@@ -1,0 +1,1 @@
+export { connectTcp, probeTcp, type ConnectOptions } from './connect.ts';
