@@ -1,0 +1,2 @@
+export { acceptPostVerbs } from './accept.ts';
+export { ALIAS } from './alias.ts';

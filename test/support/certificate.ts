@@ -1,0 +1,56 @@
+import { createHash, generateKeyPairSync, sign } from 'node:crypto';
+
+/** SelfMade is a fresh self-signed certificate for 127.0.0.1 and localhost. */
+export interface SelfMade {
+  key: string;
+  cert: string;
+  /** Hex SHA-256 of the certificate, as a certificate pin. */
+  pin: string;
+}
+
+/** der writes one tag-length-value (X.690, section 8.1) of its parts. */
+function der(tag: number, ...parts: Uint8Array[]): Buffer {
+  const body = Buffer.concat(parts);
+  const n = body.length;
+  const length = n < 128 ? [n] : n < 256 ? [0x81, n] : [0x82, n >> 8, n & 255];
+  return Buffer.concat([Buffer.from([tag, ...length]), body]);
+}
+
+const oid = (hex: string) => der(0x06, Buffer.from(hex, 'hex'));
+const ECDSA_SHA256 = der(0x30, oid('2a8648ce3d040302'));
+
+/** selfMade makes an X.509 v3 certificate (RFC 5280, section 4.1), valid from 2020 to 2049, with its own P-256 key. */
+export function selfMade(): SelfMade {
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const name = der(0x30, der(0x31, der(0x30, oid('550403'), der(0x0c, Buffer.from('Pushpoint test')))));
+  const validity = der(0x30, der(0x17, Buffer.from('200101000000Z')), der(0x17, Buffer.from('491231235959Z')));
+  const names = der(0x30, der(0x82, Buffer.from('localhost')), der(0x87, Buffer.from([127, 0, 0, 1])));
+  const extensions = der(0xa3, der(0x30, der(0x30, oid('551d11'), der(0x04, names))));
+  const serial = der(
+    0x02,
+    Buffer.from([0x01]),
+    createHash('sha256')
+      .update(publicKey.export({ type: 'spki', format: 'der' }))
+      .digest()
+      .subarray(0, 8),
+  );
+  const tbs = der(
+    0x30,
+    der(0xa0, der(0x02, Buffer.from([2]))),
+    serial,
+    ECDSA_SHA256,
+    name,
+    validity,
+    name,
+    publicKey.export({ type: 'spki', format: 'der' }),
+    extensions,
+  );
+  const signature = der(0x03, Buffer.from([0]), sign('sha256', tbs, privateKey));
+  const certificate = der(0x30, tbs, ECDSA_SHA256, signature);
+  const base64 = certificate.toString('base64').replace(/.{64}/g, '$&\n');
+  return {
+    key: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string,
+    cert: `-----BEGIN CERTIFICATE-----\n${base64}\n-----END CERTIFICATE-----\n`,
+    pin: createHash('sha256').update(certificate).digest('hex'),
+  };
+}
