@@ -1,0 +1,56 @@
+import type { Point } from '#lab/smb';
+import type { RemoteRegistryState } from './profiles.ts';
+
+/** Switches are what can be wrong with a lab host; each may be thrown while it runs. */
+export interface Switches {
+  /** offline: 'closed' refuses connections, 'silent' takes them and says nothing. */
+  offline: false | 'closed' | 'silent';
+  /** vanishAt: the machine goes offline the moment a client has come that far. */
+  vanishAt: Point | undefined;
+  /** slowMs is added to each request. */
+  slowMs: number;
+  /** smb1Only: hangs up on everything newer, as a real Windows XP does. */
+  smb1Only: boolean;
+  /** remoteRegistry overrides the profile's. */
+  remoteRegistry: RemoteRegistryState | undefined;
+  diskFull: boolean;
+  /** adminShare: false takes ADMIN$ and C$ away (AutoShareWks = 0). */
+  adminShare: boolean;
+  /** encryptShares asks for encryption on ADMIN$ and C$; encryptAll for all of every session. */
+  encryptShares: boolean;
+  encryptAll: boolean;
+  /** ordinaryRights: no account of the domain is an administrator here. */
+  ordinaryRights: boolean;
+  /** answersAs: NTLM names of another machine, as when a stale DNS record leads here. */
+  answersAs: string | undefined;
+  /** startTimesOut: no service answers the service manager in time (1053). */
+  startTimesOut: boolean;
+  /** oldSetupRunning: a ccmsetup of an earlier try runs and holds its file. */
+  oldSetupRunning: boolean;
+  /** clientInstalled: an agent is there and runs. */
+  clientInstalled: { version: string; site: string } | undefined;
+  /** foreignLock: another site holds a fresh SMSClientInstall lock. */
+  foreignLock: string | undefined;
+  /** bootstrapFails: the pushed program starts, and ends with this code at once. */
+  bootstrapFails: number | undefined;
+}
+
+/** healthy is a machine with nothing wrong. */
+export const healthy: Switches = {
+  offline: false,
+  vanishAt: undefined,
+  slowMs: 0,
+  smb1Only: false,
+  remoteRegistry: undefined,
+  diskFull: false,
+  adminShare: true,
+  encryptShares: false,
+  encryptAll: false,
+  ordinaryRights: false,
+  answersAs: undefined,
+  startTimesOut: false,
+  oldSetupRunning: false,
+  clientInstalled: undefined,
+  foreignLock: undefined,
+  bootstrapFails: undefined,
+};
