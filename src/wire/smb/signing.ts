@@ -38,7 +38,7 @@ export function signMessage(name: SigningName, key: Uint8Array, message: Uint8Ar
 /** verifyMessage tells whether a message is signed and its signature is right; the message is left as it was. */
 export function verifyMessage(name: SigningName, key: Uint8Array, message: Uint8Array): boolean {
   if (!(message[FLAGS_AT]! & FLAG.SIGNED)) return false;
-  const signature = message.slice(SIGNATURE_AT, SIGNATURE_END);
+  const signature = new Uint8Array(message.subarray(SIGNATURE_AT, SIGNATURE_END));
   // Zeroed in place and put back: a copy of the whole message would cost more than the signature.
   message.fill(0, SIGNATURE_AT, SIGNATURE_END);
   const wanted = signatureOf(name, key, message);

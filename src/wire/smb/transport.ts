@@ -120,7 +120,8 @@ export class SocketTransport implements Transport {
     socket.on('data', (chunk: Buffer) => {
       if (isOver) return;
       try {
-        framer.feed(chunk);
+        // not a Buffer, whose slice() is no copy
+        framer.feed(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength));
       } catch (error) {
         over(error as Error);
       }
