@@ -1,0 +1,46 @@
+import { open, rename, rm } from 'node:fs/promises';
+import path from 'node:path';
+
+let drafts = 0;
+
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** openDraft opens a new file beside the final one; a number that a process of the same id left behind before a crash is skipped. */
+async function openDraft(file: string, mode: number) {
+  for (;;) {
+    const draft = path.join(path.dirname(file), `.${process.pid}-${drafts++}.tmp`);
+    try {
+      return { draft, handle: await open(draft, 'wx', mode) };
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
+  }
+}
+
+/**
+ * writeAtomic writes a file so that, whatever happens, its name leads to the old content or to the whole new one, and that the new one is
+ * on the disk when the promise resolves. Inboxes do not look at the draft: its name begins with a dot.
+ */
+export async function writeAtomic(file: string, content: Uint8Array | string, mode = 0o600): Promise<void> {
+  const { draft, handle } = await openDraft(file, mode);
+  try {
+    try {
+      await handle.writeFile(content);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(draft, file);
+  } catch (error) {
+    await rm(draft, { force: true });
+    throw error;
+  }
+  await syncFolder(path.dirname(file));
+}

@@ -1,0 +1,2 @@
+export { writeAtomic } from './atomic.ts';
+export { Inbox, type InboxFile, type InboxOptions } from './inbox.ts';
