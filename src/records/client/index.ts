@@ -1,0 +1,8 @@
+export type { Client } from './client.ts';
+export type { Registered, RegisterOptions } from './register.ts';
+export type { State } from './state.ts';
+export type { TokenKey, TokenWish } from './token.ts';
+export { ClientRecord, type ClientPage, type ClientQuery } from './record.ts';
+
+/** migrations are the tables of this record. */
+export const migrations = { record: 'client', folder: new URL('./migrations/', import.meta.url) };

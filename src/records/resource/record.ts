@@ -1,0 +1,206 @@
+import type { Clock } from '#base/clock';
+import { raise } from '#base/errors';
+import type { Database, Sql } from '#store/database';
+import { devices, type Device, type SystemType } from './device.ts';
+import { importRows, type Imported, type ImportOptions } from './merge.ts';
+import { nameKey, sameDomain, shortKey } from './names.ts';
+import { canonicalAddress, type RawDevice } from './row.ts';
+
+/** DeviceQuery narrows a list of devices; `filter` is a part of the name, or an address. */
+export interface DeviceQuery {
+  filter?: string | undefined;
+  site?: string | undefined;
+  type?: SystemType | undefined;
+  /** Whether a client is known to be installed. */
+  client?: boolean | undefined;
+  /** The state of the machine's live CCR, or 'none'. */
+  ccr?: string | undefined;
+  cursor?: string | undefined;
+  limit?: number | undefined;
+}
+
+/** DevicePage is a page of devices in the order of their names. */
+export interface DevicePage {
+  items: Device[];
+  next?: string;
+}
+
+/** Observed is what a push saw on a machine; what is left out was not seen and stays as it was. */
+export interface Observed {
+  os?: string | undefined;
+  osVersion?: string | undefined;
+  osBuild?: number | undefined;
+  type?: SystemType | undefined;
+  architecture?: string | undefined;
+  /** The version of the client found; null when there is none. */
+  clientVersion?: string | null | undefined;
+  clientSite?: string | undefined;
+}
+
+const PAGE = 1000;
+
+function cursorOf(device: Device): string {
+  return Buffer.from(JSON.stringify([nameKey(device.name), device.domainKey])).toString('base64url');
+}
+
+function readCursor(cursor: string): [string, string] {
+  let value: unknown;
+  try {
+    value = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'));
+  } catch {
+    throw raise('PP_REQUEST_CURSOR');
+  }
+  if (Array.isArray(value) && value.length === 2 && value.every((v) => typeof v === 'string' && !v.includes('\0')))
+    return value as [string, string];
+  throw raise('PP_REQUEST_CURSOR');
+}
+
+/** ResourceRecord knows the machines, and is the only writer of resource and resource_source. */
+export class ResourceRecord {
+  readonly #db: Database;
+  readonly #clock: Clock;
+
+  constructor(db: Database, clock: Clock) {
+    this.#db = db;
+    this.#clock = clock;
+  }
+
+  /**
+   * importDevices merges machines by guid, else by name and domain. Each row is either taken or in `rejected` with its line and the
+   * reason. It works in transactions of 500 rows, or in the one it is given.
+   */
+  importDevices(rows: readonly RawDevice[], o: ImportOptions & { by?: string | undefined }, via?: Sql): Promise<Imported> {
+    const run = <T>(fn: (tx: Sql) => Promise<T>) => (via ? fn(via) : this.#db.transaction(fn));
+    return importRows(run, rows, o, this.#clock.now());
+  }
+
+  /** byId gives one device. */
+  async byId(id: number, via: Sql = this.#db): Promise<Device | undefined> {
+    return (await devices(via, 'resource_by_id', 'r.id = $1', [id]))[0];
+  }
+
+  /** byIds gives devices, in no order. */
+  byIds(ids: readonly number[], via: Sql = this.#db): Promise<Device[]> {
+    return devices(via, 'resource_by_ids', 'r.id = any($1)', [ids]);
+  }
+
+  /** byGuid gives the device with this guid. */
+  async byGuid(guid: string): Promise<Device | undefined> {
+    return (await devices(this.#db, 'resource_by_guid', 'r.guid = $1', [guid.toUpperCase().replace(/^GUID:/, '')]))[0];
+  }
+
+  /** byAddress gives the devices that have this address. */
+  byAddress(address: string): Promise<Device[]> {
+    return devices(this.#db, 'resource_by_address', 'r.addresses @> array[$1]', [canonicalAddress(address) ?? address]);
+  }
+
+  /** find gives the devices of a name, NetBIOS or full; several when two domains have one of that name. */
+  async find(name: string, domain?: string, via: Sql = this.#db): Promise<Device[]> {
+    const key = nameKey(name);
+    const dot = key.indexOf('.');
+    const wanted = nameKey(domain ?? (dot < 0 ? '' : key.slice(dot + 1)));
+    const found = await devices(
+      via,
+      'resource_find',
+      'r.name_key = $1 or r.fqdn_key = $2',
+      [shortKey(name), key],
+      'order by r.id',
+    );
+    const full = found.filter((d) => dot > 0 && d.fqdn !== undefined && nameKey(d.fqdn) === key);
+    if (full.length > 0) return full;
+    return found.filter(
+      (d) =>
+        nameKey(d.name) === shortKey(name) &&
+        (wanted === '' ||
+          d.domainKey === wanted ||
+          sameDomain(d.domainKey, wanted) ||
+          (d.fqdn !== undefined && nameKey(d.fqdn) === `${shortKey(name)}.${wanted}`)),
+    );
+  }
+
+  /** list gives one page of devices, by name. */
+  async list(query: DeviceQuery = {}): Promise<DevicePage> {
+    const limit = Math.min(Math.max(Math.trunc(query.limit ?? 100), 1), PAGE);
+    const values: unknown[] = [];
+    const where: string[] = ['true'];
+    const add = (text: (place: string) => string, value: unknown) => where.push(text(`$${values.push(value)}`));
+    if (query.filter) {
+      const address = canonicalAddress(query.filter);
+      if (address) add((p) => `r.addresses @> array[${p}::text]`, address);
+      else add((p) => `r.name_key like ${p}`, `%${nameKey(query.filter).replace(/[\\%_]/g, '\\$&')}%`);
+    }
+    if (query.site !== undefined) add((p) => `r.assigned_site = ${p}`, query.site);
+    if (query.type !== undefined) add((p) => `r.type = ${p}`, query.type);
+    if (query.client !== undefined) add((p) => `(c.guid is not null or r.seen_client_version is not null) = ${p}`, query.client);
+    if (query.ccr === 'none') where.push('not exists (select from ccr q where q.resource_id = r.id and q.finished_at is null)');
+    else if (query.ccr !== undefined)
+      add((p) => `exists (select from ccr q where q.resource_id = r.id and q.finished_at is null and q.state = ${p})`, query.ccr);
+    if (query.cursor !== undefined) {
+      const [name, domain] = readCursor(query.cursor);
+      add((p) => `(r.name_key, r.domain_key) > (${p}, $${values.length + 1})`, name);
+      values.push(domain);
+    }
+    const text = where.join(' and ');
+    const found = await devices(this.#db, '', text, values, `order by r.name_key, r.domain_key limit ${limit + 1}`);
+    const items = found.slice(0, limit);
+    return found.length > limit ? { items, next: cursorOf(items.at(-1)!) } : { items };
+  }
+
+  /** count gives the number of devices that are not obsolete. */
+  async count(): Promise<number> {
+    const [row] = await this.#db.query<{ n: number }>('select count(*) as n from resource where not obsolete');
+    return row!.n;
+  }
+
+  /** observe keeps what a push saw on a machine. */
+  async observe(id: number, seen: Observed, via: Sql = this.#db): Promise<void> {
+    const client = seen.clientVersion !== undefined;
+    await via.exec(
+      {
+        name: 'resource_observe',
+        text: `update resource set os = coalesce($2, os), os_version = coalesce($3, os_version), os_build = coalesce($4, os_build),
+          type = coalesce($5, type), architecture = coalesce($6, architecture),
+          seen_client_version = case when $7 then $8 else seen_client_version end,
+          seen_client_site = case when $7 then $9 else seen_client_site end,
+          seen_at = case when $7 then $10 else seen_at end, changed_at = $10
+        where id = $1`,
+      },
+      [
+        id,
+        seen.os,
+        seen.osVersion,
+        seen.osBuild,
+        seen.type === 'unknown' ? undefined : seen.type,
+        seen.architecture,
+        client,
+        seen.clientVersion ?? undefined,
+        seen.clientSite,
+        this.#clock.now(),
+      ],
+    );
+  }
+
+  /** assign writes to which sites machines belong, by their boundaries; it touches only those that change and tells how many. */
+  assign(sites: readonly { id: number; site: string | undefined }[], via: Sql = this.#db): Promise<number> {
+    return via.count(
+      `update resource r set assigned_site = a.site, changed_at = $3
+       from unnest($1::integer[], $2::text[]) as a(id, site) where r.id = a.id and r.assigned_site is distinct from a.site`,
+      [sites.map((s) => s.id), sites.map((s) => s.site), this.#clock.now()],
+    );
+  }
+
+  /** each walks through all devices by id, a page at a time, as for assigning them anew. */
+  async *each(): AsyncGenerator<Device> {
+    for (let after = 0; ;) {
+      const page = await devices(this.#db, 'resource_each', 'r.id > $1', [after], `order by r.id limit ${PAGE}`);
+      yield* page;
+      if (page.length < PAGE) return;
+      after = page.at(-1)!.id;
+    }
+  }
+
+  /** remove forgets machines, with their sources; their CCRs and clients stay with the records that own them. */
+  remove(ids: readonly number[], via: Sql = this.#db): Promise<number> {
+    return via.count('delete from resource where id = any($1)', [ids]);
+  }
+}

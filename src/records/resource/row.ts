@@ -1,0 +1,181 @@
+import { isIP } from 'node:net';
+import type { SystemType } from './device.ts';
+import { nameKey, shownName, validName, whyNotName } from './names.ts';
+
+/** RawDevice is a machine as a file or a discovery method gives it; nothing in it has been checked. */
+export interface RawDevice {
+  /** The line, or the place in a JSON array, for the report; counted from 1. */
+  line?: number | undefined;
+  name: string;
+  domain?: string | undefined;
+  fqdn?: string | undefined;
+  addresses?: readonly string[] | undefined;
+  os?: string | undefined;
+  osVersion?: string | undefined;
+  type?: string | undefined;
+  macs?: readonly string[] | undefined;
+  adSite?: string | undefined;
+  guid?: string | undefined;
+  smbPort?: string | number | undefined;
+  sshPort?: string | number | undefined;
+}
+
+/** KnownDevice is a machine whose fields have been checked and brought into one form. */
+export interface KnownDevice {
+  name: string;
+  nameKey: string;
+  domain: string;
+  domainKey: string;
+  fqdn?: string | undefined;
+  addresses: string[];
+  macs: string[];
+  os?: string | undefined;
+  osVersion?: string | undefined;
+  type: SystemType;
+  adSite?: string | undefined;
+  guid?: string | undefined;
+  smbPort?: number | undefined;
+  sshPort?: number | undefined;
+}
+
+/** Rejected is a row that was not taken, and why. */
+export interface Rejected {
+  line: number;
+  reason: string;
+}
+
+/** The reason is for the administrator who wrote the file. */
+class BadRow extends Error {}
+
+const TYPES: Record<string, SystemType> = {
+  workstation: 'workstation',
+  desktop: 'workstation',
+  laptop: 'workstation',
+  client: 'workstation',
+  server: 'server',
+  memberserver: 'server',
+  dc: 'dc',
+  domaincontroller: 'dc',
+  unknown: 'unknown',
+};
+
+function systemType(given: string | undefined, os: string | undefined): SystemType {
+  if (given) {
+    const type = TYPES[given.toLowerCase().replace(/[\s_-]/g, '')];
+    if (!type) throw new BadRow(`the type ${shownName(given)} is none of workstation, server, dc, unknown`);
+    return type;
+  }
+  if (!os) return 'unknown';
+  if (/\bserver\b/i.test(os)) return 'server';
+  return /windows/i.test(os) ? 'workstation' : 'unknown';
+}
+
+function oneLine(what: string, given: string | undefined, max: number): string | undefined {
+  const value = given?.trim();
+  if (!value) return undefined;
+  if (value.length > max) throw new BadRow(`${what} is longer than ${max} characters`);
+  if (/[\u0000-\u001f\u007f]/.test(value) || !value.isWellFormed()) throw new BadRow(`${what} has control characters`);
+  return value;
+}
+
+/** canonicalAddress gives an IPv4 or IPv6 address in its one usual form, or undefined when it is none. */
+export function canonicalAddress(given: string): string | undefined {
+  const address = given.trim();
+  const family = isIP(address);
+  if (family === 4) return address;
+  if (family !== 6) return undefined;
+  const [plain, zone] = address.split('%', 2);
+  // A zone is an interface of the machine that wrote it, and says nothing elsewhere.
+  if (zone !== undefined && !plain!.toLowerCase().startsWith('fe80')) return undefined;
+  return new URL(`http://[${plain}]/`).hostname.slice(1, -1);
+}
+
+function addressesOf(given: readonly string[] | undefined): string[] {
+  const addresses = new Set<string>();
+  for (const one of given ?? []) {
+    if (one.trim() === '') continue;
+    const address = canonicalAddress(one);
+    if (!address) throw new BadRow(`${shownName(one)} is not an IP address`);
+    addresses.add(address);
+  }
+  if (addresses.size > 64) throw new BadRow('it has more than 64 addresses');
+  return [...addresses];
+}
+
+function macsOf(given: readonly string[] | undefined): string[] {
+  const macs = new Set<string>();
+  for (const one of given ?? []) {
+    if (one.trim() === '') continue;
+    const digits = one.trim().replace(/[:.-]/g, '').toUpperCase();
+    if (!/^[0-9A-F]{12}$/.test(digits)) throw new BadRow(`${shownName(one)} is not a MAC address`);
+    macs.add(digits.match(/../g)!.join(':'));
+  }
+  if (macs.size > 64) throw new BadRow('it has more than 64 MAC addresses');
+  return [...macs];
+}
+
+function guidOf(given: string | undefined): string | undefined {
+  const value = given?.trim();
+  if (!value) return undefined;
+  const plain = value
+    .toUpperCase()
+    .replace(/^GUID:/, '')
+    .replace(/^\{(.*)\}$/, '$1');
+  if (!/^[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}$/.test(plain)) throw new BadRow(`${shownName(value)} is not a GUID`);
+  // Boards without a serial number carry one of these; thousands of machines share them.
+  if (/^(0{8}(-0{4}){3}-0{12}|F{8}(-F{4}){3}-F{12})$/.test(plain)) throw new BadRow('an empty GUID names no machine');
+  return plain;
+}
+
+function portOf(what: string, given: string | number | undefined): number | undefined {
+  if (given === undefined || given === '') return undefined;
+  const port = typeof given === 'number' ? given : /^\s*\d{1,5}\s*$/.test(given) ? Number(given) : Number.NaN;
+  if (!Number.isInteger(port) || port < 1 || port > 65_535) throw new BadRow(`${what} ${shownName(String(given))} is not a port`);
+  return port;
+}
+
+function names(raw: RawDevice): Pick<KnownDevice, 'name' | 'domain' | 'fqdn'> {
+  const given = raw.name.trim();
+  const why = whyNotName(given);
+  if (why) throw new BadRow(`${given === '' ? 'the name' : shownName(given)} is not a name of a machine: ${why}`);
+  const name = validName(given);
+  const whole = raw.fqdn?.trim() || name.fqdn;
+  let fqdn: string | undefined;
+  if (whole) {
+    const wrong = whole.includes('.') ? whyNotName(whole) : 'it has no domain';
+    if (wrong) throw new BadRow(`${shownName(whole)} is not a full DNS name: ${wrong}`);
+    fqdn = validName(whole).fqdn!.toLowerCase();
+  }
+  const domain = raw.domain?.trim().replace(/\.$/, '') || name.domain;
+  // A domain is held to the rules of a DNS name behind a label, which lifts the limit of NetBIOS names.
+  const wrong = domain === '' ? undefined : whyNotName(`x.${domain}`);
+  if (wrong) throw new BadRow(`${shownName(domain)} is not a name of a domain: ${wrong}`);
+  return { name: name.name, domain, fqdn };
+}
+
+/** knownDevice checks one row; what is wrong comes back as the reason. */
+export function knownDevice(raw: RawDevice): KnownDevice | { reason: string } {
+  try {
+    const { name, domain, fqdn } = names(raw);
+    const os = oneLine('the operating system', raw.os, 128);
+    return {
+      name,
+      nameKey: nameKey(name),
+      domain,
+      domainKey: nameKey(domain),
+      fqdn,
+      addresses: addressesOf(raw.addresses),
+      macs: macsOf(raw.macs),
+      os,
+      osVersion: oneLine('the version of the operating system', raw.osVersion, 64),
+      type: systemType(raw.type?.trim(), os),
+      adSite: oneLine('the AD site', raw.adSite, 128),
+      guid: guidOf(raw.guid),
+      smbPort: portOf('the SMB port', raw.smbPort),
+      sshPort: portOf('the SSH port', raw.sshPort),
+    };
+  } catch (error) {
+    if (error instanceof BadRow) return { reason: error.message };
+    throw error;
+  }
+}
