@@ -291,7 +291,7 @@ describe('SMB against smbd that requires encryption and 3.1.1', peers, () => {
   after(() => smbd.stop());
 
   for (const cipher of CIPHERS) {
-    test(`${cipher}`, async () => {
+    test(cipher, async () => {
       await withSession(smbd, { ciphers: [cipher] }, async (session) => {
         assert.deepEqual([session.dialect, session.cipher], [0x311, cipher]);
         await roundTrip(session, smbd.folder, cipher);

@@ -13,7 +13,7 @@ export {
 } from './keys.ts';
 export { signMessage, verifyMessage } from './signing.ts';
 export { Opener, Sealer } from './encryption.ts';
-export { Framer, PREFIX, type Transport, type TransportEvents } from './transport.ts';
+export { Framer, PREFIX, SocketTransport, type Transport, type TransportEvents } from './transport.ts';
 export { connectSmb, openSession, type SmbOptions, type Timeouts } from './connect.ts';
 export { expectHost } from './names.ts';
 export type { Stats } from './connection.ts';
