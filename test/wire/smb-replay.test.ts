@@ -4,7 +4,8 @@ import { readRecord, recordedOptions, RECORDS, walk, type RecordName } from '#te
 import { Replay } from '#test/smb-replay';
 import { isCode, PushpointError } from '#base/errors';
 import type { Bytes } from '#wire/bytes';
-import { openSession } from '#wire/smb';
+import { Header, openSession } from '#wire/smb';
+import { STATUS } from '#wire/status';
 
 const names = Object.keys(RECORDS) as RecordName[];
 
@@ -50,6 +51,8 @@ describe('answers that somebody touched', () => {
       for (let index = FIRST_PROTECTED; index < answers.length - 1; index++) {
         const { frame } = answers[index]!;
         const isSealed = frame[0] === 0xfd;
+        // Nobody signs an interim response, and nothing but time hangs on it.
+        if (!isSealed && Header.decode(frame).status === STATUS.PENDING) continue;
         // Inside what is authenticated: the signature or tag itself, the flags, the status, the last octet.
         for (const at of isSealed ? [4, 20, 44, 52, frame.length - 1] : [SIGNATURE_AT, 8, frame.length - 1]) {
           const error = await refusal(name, index, (octets) => {
