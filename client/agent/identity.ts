@@ -1,0 +1,110 @@
+import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import * as Type from 'typebox';
+import { layout, readJson, writeJson, type TargetHost } from '#client/host';
+import { publicKeyOf, smsidOf } from '#messages';
+
+/** Memory is what the agent has to remember of its site (C:\Windows\CCM\client.json); all of it belongs to one key. */
+const Memory = Type.Object({
+  publicKey: Type.String(),
+  guid: Type.Optional(Type.String()),
+  site: Type.Optional(Type.String()),
+  approval: Type.Optional(Type.String()),
+  registeredAt: Type.Optional(Type.String()),
+  /** The registration that was sent and not answered yet; it goes out again under the same id. */
+  requestId: Type.Optional(Type.String()),
+  /** The token that went with it; with another token it is another registration. */
+  requestToken: Type.Optional(Type.String()),
+  heartbeatMinutes: Type.Optional(Type.Number()),
+  managementPoints: Type.Optional(Type.Array(Type.String())),
+  sequence: Type.Integer({ minimum: 0 }),
+});
+type Memory = Type.Static<typeof Memory>;
+
+const SECTION = 'Configuration - Client Properties';
+
+/**
+ * Identity is who this client is: its key, its SMSID and what it agreed with the site. The SMSID also stands in SMSCFG.INI, as in the
+ * original. Three things can have happened since the last run:
+ * - the key is gone: a new key, registered under the old SMSID;
+ * - SMSCFG.INI is gone: whoever prepares an image deletes it, so this is to become a new client: new key, no SMSID;
+ * - SMSCFG.INI is of other hardware: a copied disk, so likewise.
+ */
+export class Identity {
+  readonly privateKey: KeyObject;
+  readonly publicKey: string;
+  readonly #host: TargetHost;
+  #memory: Memory;
+  /** The SMSID this machine had before, for the registration. */
+  readonly previousGuid: string | undefined;
+
+  private constructor(host: TargetHost, privateKey: KeyObject, memory: Memory, previousGuid: string | undefined) {
+    this.#host = host;
+    this.privateKey = privateKey;
+    this.publicKey = memory.publicKey;
+    this.#memory = memory;
+    this.previousGuid = previousGuid;
+  }
+
+  static async load(host: TargetHost): Promise<Identity> {
+    const known = await readIdentityFile(host);
+    const cloned = known.hardwareId !== undefined && known.hardwareId !== host.hardwareId;
+    const key = await readKey(host);
+    const memory = await readJson(host, layout.memory, Memory);
+    const forgotten = memory?.guid !== undefined && known.guid === undefined;
+    if (key && memory && !cloned && !forgotten && memory.publicKey === publicKeyOf(key))
+      return new Identity(host, key, memory, known.guid);
+    const keep = key !== undefined && !cloned && !forgotten;
+    const privateKey = keep ? key : await makeKey(host);
+    const fresh: Memory = { publicKey: publicKeyOf(privateKey), sequence: 0 };
+    await writeJson(host, layout.memory, fresh);
+    return new Identity(host, privateKey, fresh, cloned ? undefined : known.guid);
+  }
+
+  get memory(): Readonly<Memory> {
+    return this.#memory;
+  }
+
+  /** remember keeps changes on the disk before anybody acts on them. */
+  async remember(change: Partial<Memory>): Promise<void> {
+    this.#memory = { ...this.#memory, ...change };
+    await writeJson(this.#host, layout.memory, this.#memory);
+  }
+
+  /** become takes the SMSID that the site gave. */
+  async become(guid: string, site: string): Promise<void> {
+    const ini = [
+      `[${SECTION}]`,
+      `SMS Unique Identifier=${guid}`,
+      `SMS Hardware Identifier=${this.#host.hardwareId}`,
+      `Assigned Site Code=${site}`,
+      '',
+    ];
+    await this.#host.writeFile(layout.identity, new TextEncoder().encode(ini.join('\r\n')));
+    await this.remember({ guid, site });
+  }
+}
+
+async function readKey(host: TargetHost): Promise<KeyObject | undefined> {
+  const bytes = await host.readFile(layout.key);
+  if (!bytes) return undefined;
+  try {
+    const key = createPrivateKey({ key: Buffer.from(bytes), format: 'der', type: 'pkcs8' });
+    return key.asymmetricKeyDetails?.namedCurve === 'prime256v1' ? key : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+async function makeKey(host: TargetHost): Promise<KeyObject> {
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  await host.writeFile(layout.key, new Uint8Array(privateKey.export({ format: 'der', type: 'pkcs8' })), { secret: true });
+  return privateKey;
+}
+
+async function readIdentityFile(host: TargetHost): Promise<{ guid: string | undefined; hardwareId: string | undefined }> {
+  const bytes = await host.readFile(layout.identity);
+  const ini = bytes && bytes.length <= 65_536 ? new TextDecoder().decode(bytes) : '';
+  const value = (key: string) =>
+    new RegExp(`^[ \\t]*${key}[ \\t]*=[ \\t]*([^\\r\\n]*)$`, 'im').exec(ini)?.[1]?.trim() || undefined;
+  return { guid: smsidOf(value('SMS Unique Identifier') ?? ''), hardwareId: value('SMS Hardware Identifier') };
+}

@@ -1,0 +1,1 @@
+export { MARK, buildBundle, type BundleName } from './bundle.ts';

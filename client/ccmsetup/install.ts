@@ -1,0 +1,98 @@
+import { raise } from '#base/errors';
+import { joinPath, layout, writeJson, type Installed, type TargetHost } from '#client/host';
+import type { ClientLog } from '#client/log';
+import { writeMobileClient, type MobileClient } from '#messages';
+import { createService, startService, stopService } from './services.ts';
+
+/** What Windows installers end with when all is well but the machine must be restarted. */
+const RESTART_CODES = new Set([3010, 1641]);
+
+/** handOver writes what the agent needs beside itself: where its points are, and the one-time token in a file of its own. */
+export async function handOver(host: TargetHost, config: MobileClient): Promise<void> {
+  const { registration, ...plain } = config;
+  await host.writeFile(layout.agentConfig, writeMobileClient(plain));
+  if (!registration) return;
+  const token = { tokenId: registration.tokenId, token: registration.token, expires: registration.expires };
+  await host.writeFile(layout.token, new TextEncoder().encode(JSON.stringify(token)), { secret: true });
+}
+
+/**
+ * installAgent puts a payload that is the agent itself into its place. Every step may be repeated. An agent that was there keeps a copy
+ * until the new one runs; if the new one does not start, the old one goes on and the installation has failed. The note that the client is
+ * installed is written last.
+ */
+export async function installAgent(host: TargetHost, log: ClientLog, config: MobileClient, bytes: Uint8Array): Promise<void> {
+  await host.mkdir(layout.agentFolder);
+  await stopService(host, layout.agentService);
+  const before = { file: await host.readFile(layout.agentFile), note: await host.readFile(layout.installed) };
+  if (before.file) await host.writeFile(layout.agentBefore, before.file);
+  // From here until the end the client counts as not installed, so that a run that is killed is done again.
+  await host.remove(layout.installed);
+  await host.writeFile(layout.agentFile, bytes);
+  await handOver(host, config);
+  await createService(host, {
+    name: layout.agentService,
+    displayName: 'SMS Agent Host',
+    binaryPath: layout.agentFile,
+    startType: 'auto',
+  });
+  log.info(`Starting service ${layout.agentService}`);
+  try {
+    await startService(host, layout.agentService);
+  } catch (error) {
+    if (before.file) await goBack(host, log, before.file, before.note);
+    throw error;
+  }
+  await host.remove(layout.agentBefore);
+  await noteInstalled(host, config);
+}
+
+async function goBack(host: TargetHost, log: ClientLog, file: Uint8Array, note: Uint8Array | undefined): Promise<void> {
+  log.warn('The new agent does not start; going back to the one before');
+  try {
+    await stopService(host, layout.agentService);
+    await host.writeFile(layout.agentFile, file);
+    await startService(host, layout.agentService);
+    if (note) await host.writeFile(layout.installed, note);
+  } catch (error) {
+    log.error(`The agent before does not start either: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+/** runInstaller runs the package's own command; true when the machine has to be restarted. */
+export async function runInstaller(
+  host: TargetHost,
+  log: ClientLog,
+  config: MobileClient,
+  command: string,
+  bytes: Uint8Array,
+): Promise<boolean> {
+  if (!host.run) throw raise('PP_SETUP_UNSUPPORTED', { why: 'commands cannot be run on this machine' });
+  await host.writeFile(joinPath(layout.setupFolder, config.payload.file), bytes);
+  await handOver(host, config);
+  log.info('Running the installer of the package');
+  const code = await host.run(command, { folder: layout.setupFolder, signal: host.signal });
+  log.info(`Installer ended with ${code}`);
+  if (code !== 0 && !RESTART_CODES.has(code)) throw raise('PP_SETUP_INSTALLER', { code }, { win32: code });
+  await noteInstalled(host, config);
+  return RESTART_CODES.has(code);
+}
+
+async function noteInstalled(host: TargetHost, config: MobileClient): Promise<void> {
+  const { version, sha256 } = config.payload;
+  const note: Installed = { version, sha256, site: config.site, installedAt: host.clock.now().toISOString() };
+  await host.registry?.set(layout.registryKey, { ProductVersion: version, AssignedSiteCode: config.site });
+  await writeJson(host, layout.installed, note);
+}
+
+/** uninstall takes the client away; the SMSID in SMSCFG.INI and the logs of ccmsetup stay. Nothing there is fine. */
+export async function uninstall(host: TargetHost, log: ClientLog): Promise<void> {
+  await host.remove(layout.installed);
+  if ((await host.services.status(layout.agentService)) !== undefined) {
+    log.info(`Removing service ${layout.agentService}`);
+    await stopService(host, layout.agentService);
+    await host.services.remove(layout.agentService);
+  }
+  await host.remove(layout.agentFolder);
+  await host.registry?.remove(layout.registryKey);
+}

@@ -1,0 +1,164 @@
+import type { TargetHost } from '#client/host';
+import { PushpointError, isCode, raise } from '#base/errors';
+import { Problem, matches, signRequest, type Signer } from '#messages';
+import { retryAfterMs } from './retry-after.ts';
+
+const ANSWER_LIMIT_MS = 30_000;
+const LARGEST_ANSWER = 262_144;
+
+/** Ask is one signed request. The message is made when it is sent, because the time in it must be the one that is signed. */
+export interface Ask {
+  path: string;
+  message: (now: Date) => unknown;
+  signer?: Signer;
+}
+
+/** Answer is what a management point said with 2xx. */
+export interface Answer {
+  url: string;
+  value: unknown;
+}
+
+/** Unheard is the end of asking all points: why each failed, and how long they ask to wait. */
+export class Unheard extends Error {
+  override name = 'Unheard';
+  readonly reasons: PushpointError[];
+  readonly waitMs: number | undefined;
+
+  constructor(reasons: PushpointError[], waitMs: number | undefined) {
+    super(reasons.map((reason) => reason.message).join('; ') || 'no management point may be asked yet');
+    this.reasons = reasons;
+    this.waitMs = waitMs;
+  }
+}
+
+/**
+ * Contact asks management points in order, each at most once, until one says yes. It remembers what each asked of it: a point that
+ * answered 429 or 503 with Retry-After is left alone until then. The site's clock, where it differs, is kept for all later signatures.
+ */
+export class Contact {
+  readonly #host: TargetHost;
+  readonly #pin: string | undefined;
+  readonly #notBefore = new Map<string, number>();
+  #offsetMs = 0;
+
+  constructor(host: TargetHost, pin: string | undefined) {
+    this.#host = host;
+    this.#pin = pin;
+  }
+
+  /** siteNow is the time as the site has it, as far as known. */
+  siteNow(): Date {
+    return new Date(this.#host.clock.now().getTime() + this.#offsetMs);
+  }
+
+  /** ask goes through the points; `final` tells which refusals no other point will judge otherwise, and those are thrown at once. */
+  async ask(points: readonly string[], ask: Ask, final: (error: PushpointError) => boolean): Promise<Answer> {
+    const reasons: PushpointError[] = [];
+    for (const point of points) {
+      if (this.#left(point) > 0) continue;
+      try {
+        return await this.#askOne(point, ask, true);
+      } catch (error) {
+        this.#host.signal.throwIfAborted();
+        if (!(error instanceof PushpointError) || final(error)) throw error;
+        reasons.push(error);
+      }
+    }
+    const waits = points.map((point) => this.#left(point)).filter((ms) => ms > 0);
+    throw new Unheard(reasons, waits.length === points.length || reasons.length === 0 ? Math.min(...waits) : undefined);
+  }
+
+  #left(point: string): number {
+    return (this.#notBefore.get(point) ?? 0) - this.#host.clock.monotonic();
+  }
+
+  async #askOne(point: string, ask: Ask, mayCorrect: boolean): Promise<Answer> {
+    const url = `${point.replace(/\/+$/, '')}${ask.path}`;
+    const now = this.siteNow();
+    const body = new TextEncoder().encode(JSON.stringify(ask.message(now)));
+    const headers: Record<string, string> = { 'content-type': 'application/json', accept: 'application/json' };
+    if (ask.signer) {
+      const nonce = Buffer.from(this.#host.random.bytes(16)).toString('base64url');
+      Object.assign(
+        headers,
+        signRequest({ method: 'POST', path: new URL(url).pathname, body }, ask.signer, { time: now, nonce }),
+      );
+    }
+    const { response, text } = await this.#post(url, headers, body);
+    const value = parsed(text);
+    if (response.ok) return { url: point, value };
+    const problem = matches(Problem, value) ? value : undefined;
+    if (problem?.code === 'PP_MSG_TIME_OFF' && problem.serverTime !== undefined && mayCorrect) {
+      this.#offsetMs = new Date(problem.serverTime).getTime() - this.#host.clock.now().getTime();
+      return this.#askOne(point, ask, false);
+    }
+    const wait = retryAfterMs(response.headers.get('retry-after'), this.#host.clock.now());
+    if (wait !== undefined && (response.status === 429 || response.status === 503)) {
+      this.#notBefore.set(point, this.#host.clock.monotonic() + wait);
+    }
+    const code = problem?.code ?? '';
+    if (code === 'PP_CLIENT_UNKNOWN' || code === 'PP_CLIENT_BLOCKED') throw raise(code, { guid: '' });
+    if (code === 'PP_TOKEN_REFUSED') throw raise(code, { id: '' });
+    throw raise('PP_CLIENT_MP_ANSWERED', { url, status: response.status, code });
+  }
+
+  async #post(url: string, headers: Record<string, string>, body: Uint8Array): Promise<{ response: Response; text: string }> {
+    const limit = new AbortController();
+    const disarm = this.#host.clock.after(ANSWER_LIMIT_MS, () =>
+      limit.abort(new Error(`no answer within ${ANSWER_LIMIT_MS / 1000} s`)),
+    );
+    try {
+      const signal = AbortSignal.any([limit.signal, this.#host.signal]);
+      const response = await this.#host.fetch(url, {
+        method: 'POST',
+        headers,
+        body,
+        signal,
+        ...(this.#pin !== undefined && { pin: this.#pin }),
+      });
+      return { response, text: await bounded(response) };
+    } catch (cause) {
+      if (isCode(cause, 'PP_CLIENT_PIN')) throw cause;
+      throw raise(
+        'PP_CLIENT_MP_UNREACHABLE',
+        { url, why: because(limit.signal.aborted ? limit.signal.reason : cause) },
+        { cause },
+      );
+    } finally {
+      disarm();
+    }
+  }
+}
+
+async function bounded(response: Response): Promise<string> {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  for await (const part of response.body ?? []) {
+    length += part.length;
+    if (length > LARGEST_ANSWER) throw new Error(`the answer is longer than ${LARGEST_ANSWER} bytes`);
+    parts.push(part);
+  }
+  return Buffer.concat(parts).toString('utf8');
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** because finds the sentence in a failed fetch: undici hides it in the cause. */
+export function because(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const deeper = error.cause instanceof Error ? error.cause : undefined;
+  const code = (deeper as { code?: unknown } | undefined)?.code ?? (error as { code?: unknown }).code;
+  return [
+    deeper?.message || error.message,
+    typeof code === 'string' && !(deeper ?? error).message.includes(code) ? `(${code})` : '',
+  ]
+    .join(' ')
+    .trim();
+}

@@ -1,0 +1,60 @@
+import { request, type RequestOptions } from 'node:https';
+import type { IncomingMessage } from 'node:http';
+import { Readable } from 'node:stream';
+import { connect } from 'node:tls';
+import type { FetchInit } from '#client/host';
+import { raise } from '#base/errors';
+
+/**
+ * hostFetch is TargetHost.fetch for hosts that live in Node (lab hosts, the agent on Linux). It follows no redirect: a management point has
+ * none, and a client must not be led to somebody else. A pin is compared when the TLS handshake is done and before one octet is sent.
+ */
+export function hostFetch(url: string, init: FetchInit = {}): Promise<Response> {
+  const { pin, ...plain } = init;
+  if (pin === undefined || !url.startsWith('https:')) return fetch(url, { ...plain, redirect: 'error' });
+  return pinned(url, plain, pin.toLowerCase());
+}
+
+function pinned(url: string, init: FetchInit, pin: string): Promise<Response> {
+  return new Promise((resolve, reject) => {
+    const options: RequestOptions = {
+      method: init.method ?? 'GET',
+      headers: init.headers ?? {},
+      ...(init.signal && { signal: init.signal }),
+    };
+    options.createConnection = (_options, done) => {
+      const { hostname, port } = new URL(url);
+      const host = hostname.replace(/^\[|\]$/g, '');
+      // The pin is the whole trust: who has that certificate's key is the one, whatever name or issuer stands in it.
+      const socket = connect({
+        host,
+        port: Number(port || 443),
+        ...(/[a-z]/i.test(host) && !host.includes(':') && { servername: host }),
+        rejectUnauthorized: false,
+      });
+      const failed = (error: Error) => done(error, socket);
+      socket.once('error', failed);
+      socket.once('secureConnect', () => {
+        socket.off('error', failed);
+        const shown = socket.getPeerCertificate().fingerprint256?.replaceAll(':', '').toLowerCase();
+        if (shown === pin) return done(null, socket);
+        socket.destroy();
+        done(raise('PP_CLIENT_PIN', { url }), socket);
+      });
+      init.signal?.addEventListener('abort', () => socket.destroy(), { once: true });
+      return undefined;
+    };
+    const sent = request(url, options, (answer) => resolve(responseOf(answer)));
+    sent.once('error', reject);
+    sent.end(init.body);
+  });
+}
+
+function responseOf(answer: IncomingMessage): Response {
+  const headers = new Headers();
+  for (let i = 0; i + 1 < answer.rawHeaders.length; i += 2) headers.append(answer.rawHeaders[i]!, answer.rawHeaders[i + 1]!);
+  const status = answer.statusCode ?? 502;
+  const empty = status === 204 || status === 304;
+  if (empty) answer.resume();
+  return new Response(empty ? null : (Readable.toWeb(answer) as ReadableStream<Uint8Array>), { status, headers });
+}

@@ -1,0 +1,1 @@
+export { hostFetch } from './host-fetch.ts';

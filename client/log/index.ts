@@ -1,0 +1,1 @@
+export { ClientLog } from './client-log.ts';
