@@ -1,3 +1,4 @@
+import type { Clock } from '#base/clock';
 import { constants } from 'node:fs';
 import { mkdir, open, type FileHandle } from 'node:fs/promises';
 import { basename, relative, sep } from 'node:path';
@@ -37,6 +38,7 @@ const EMPTIES = new Set<number>([DISPOSITION.SUPERSEDE, DISPOSITION.OVERWRITE, D
  */
 export class Disk {
   readonly folder: string;
+  readonly clock: Clock;
   readonly totalBytes: number;
   freeBytes: number;
   readonly shares = new ShareTable();
@@ -46,8 +48,15 @@ export class Disk {
   #furnished: Promise<void> | undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(options: { folder: string; totalBytes?: number; freeBytes?: number; furnish?: (folder: string) => Promise<void> }) {
+  constructor(options: {
+    folder: string;
+    clock: Clock;
+    totalBytes?: number;
+    freeBytes?: number;
+    furnish?: (folder: string) => Promise<void>;
+  }) {
     this.folder = options.folder;
+    this.clock = options.clock;
     this.totalBytes = options.totalBytes ?? 127 * 2 ** 30;
     this.freeBytes = options.freeBytes ?? 48 * 2 ** 30;
     this.#furnish = options.furnish ?? (async () => {});
@@ -126,6 +135,7 @@ export class Disk {
     if (this.freeBytes <= 0) throw new DiskError(STATUS.DISK_FULL);
     const handle = await open(place.real, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600);
     const file = new OpenFile(this, { ...made, node: this.shares.add(place.real, 0, made.hold), handle });
+    await file.stamp();
     file.setAttributes(how.attributes ?? 0);
     return file;
   }

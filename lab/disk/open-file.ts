@@ -50,6 +50,7 @@ export class OpenFile {
   readonly #hold: Hold;
   readonly #handle: FileHandle | undefined;
   #closed = false;
+  #written = false;
 
   constructor(
     disk: Disk,
@@ -79,6 +80,12 @@ export class OpenFile {
     return this.#handle;
   }
 
+  /** stamp gives the file the time of the lab's clock, which in a test is not that of this machine. */
+  async stamp(): Promise<void> {
+    const now = this.#disk.clock.now();
+    await this.#handle?.utimes(now, now);
+  }
+
   /** name is the last part of the path as it stands on the disk. */
   get name(): string {
     return this.#disk.nameOf(this.#node.real);
@@ -105,6 +112,7 @@ export class OpenFile {
     const append = !(this.access & ACCESS.WRITE_DATA);
     const handle = this.#file(ACCESS.WRITE_DATA | ACCESS.APPEND_DATA);
     const at = append ? this.#node.size : offset;
+    this.#written = true;
     this.#grow(Math.max(this.#node.size, at + data.length));
     let done = 0;
     while (done < data.length) done += (await handle.write(data, done, data.length - done, at + done)).bytesWritten;
@@ -148,6 +156,7 @@ export class OpenFile {
   }
 
   async setTimes(readAt: Date | undefined, writtenAt: Date | undefined): Promise<void> {
+    this.#written = false; // what is set now stays
     const stats = await lstat(this.#node.real);
     if (readAt ?? writtenAt) await utimes(this.#node.real, readAt ?? stats.atime, writtenAt ?? stats.mtime);
   }
@@ -196,6 +205,7 @@ export class OpenFile {
     if (this.#closed) return;
     this.#closed = true;
     try {
+      if (this.#written) await this.stamp();
       await this.#handle?.close();
     } finally {
       await this.#disk.inTurn(() => this.#release());

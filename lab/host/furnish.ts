@@ -2,7 +2,14 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Profile } from './profiles.ts';
 
-const FOLDERS = ['Windows/System32/drivers/etc', 'Windows/System32/config', 'Windows/Temp', 'Program Files', 'ProgramData', 'Users/Public'];
+const FOLDERS = [
+  'Windows/System32/drivers/etc',
+  'Windows/System32/config',
+  'Windows/Temp',
+  'Program Files',
+  'ProgramData',
+  'Users/Public',
+];
 
 /** furnish makes the folders that a fresh Windows has, as far as somebody pushing to it may look at them. */
 export async function furnish(folder: string, profile: Profile): Promise<void> {

@@ -21,11 +21,6 @@ const SALT_SIZE = 32;
 const MULTI_PROTOCOL = 'SMB 2.???';
 const SMB202_NAME = 'SMB 2.002';
 
-/** Greeting is what went before NEGOTIATE: whether a multi-protocol one was answered with the wildcard. */
-export interface Greeting {
-  wildcard: boolean;
-}
-
 const MODE = SECURITY_MODE.SIGNING_ENABLED | SECURITY_MODE.SIGNING_REQUIRED;
 
 function response(server: SmbServer, said: Pick<NegotiateResponse, 'dialect' | 'capabilities' | 'contexts'>, io: number): Answer {
@@ -43,7 +38,7 @@ function response(server: SmbServer, said: Pick<NegotiateResponse, 'dialect' | '
 }
 
 /** hello is NEGOTIATE, [MS-SMB2] 3.3.5.4. */
-export function hello(message: Message, server: SmbServer, _greeting: Greeting): { hello: Hello; answer: Answer } {
+export function hello(message: Message, server: SmbServer): { hello: Hello; answer: Answer } {
   const asked = decodeBody(message, NegotiateRequest);
   const client = {
     capabilities: asked.capabilities,

@@ -1,4 +1,4 @@
-import { decodeBody, DIALECT, SESSION_FLAG, SessionSetupRequest, SessionSetupResponse, type Message } from '#wire/smb';
+import { decodeBody, SESSION_FLAG, SessionSetupRequest, SessionSetupResponse, type Message } from '#wire/smb';
 import type { Bytes } from '#wire/bytes';
 import { STATUS } from '#wire/status';
 import { answer, errorAnswer, Refusal, type Answer } from './answer.ts';
@@ -28,7 +28,7 @@ export async function setUpSession(
   const { agreed } = hello;
   if (encryptAll && agreed.cipher === undefined) throw new Refusal(STATUS.ACCESS_DENIED);
   session.acceptor ??= backend.logon();
-  if (agreed.dialect === DIALECT.SMB311 && !session.valid) session.preauth!.add(message.octets);
+  if (!session.valid) session.preauth!.add(message.octets);
   const step = await session.acceptor.accept(asked.token);
   const outcome = { isFinal: false, failed: false, previousSessionId: asked.previousSessionId };
   const token = (step.token ?? new Uint8Array(0)) as Bytes;

@@ -1,8 +1,6 @@
 import { concat, type Bytes } from '#wire/bytes';
-import { FLAG, header, HEADER_SIZE, PREFIX, type Header } from '#wire/smb';
-import { STATUS } from '#wire/status';
-import { answer, type Answer } from './answer.ts';
-import { ErrorResponse } from '#wire/smb';
+import { FLAG, header, PREFIX, type Header } from '#wire/smb';
+import type { Answer } from './answer.ts';
 import type { Session } from './session.ts';
 
 const NEXT_AT = 20;
@@ -30,11 +28,6 @@ export function responseHeader(to: Header, status: number, credits: number): Hea
   });
 }
 
-/** interimAnswer says that the answer comes later, [MS-SMB2] 3.3.4.2. */
-export function interimAnswer(): Answer {
-  return answer(ErrorResponse, { contextCount: 0, data: new Uint8Array(0) }, STATUS.PENDING);
-}
-
 function padded(octets: Bytes): Bytes {
   const whole = concat(octets, new Uint8Array((8 - (octets.length % 8)) % 8));
   new DataView(whole.buffer).setUint32(NEXT_AT, whole.length, true);
@@ -55,6 +48,3 @@ export function frameOf(list: Ready[], sealer: Session | undefined): Bytes {
   if (sealer) return sealer.seal(concat(...messages), PREFIX);
   return concat(new Uint8Array(PREFIX), ...messages);
 }
-
-/** isWhole tells whether a message has at least its header; what is shorter is no message. */
-export const isWhole = (octets: Uint8Array): boolean => octets.length >= HEADER_SIZE;
