@@ -1,0 +1,14 @@
+export {
+  logonName,
+  machineKeyOf,
+  type Account,
+  type AccountListed,
+  type AccountState,
+  type LogonName,
+  type Machine,
+  type Scope,
+} from './account.ts';
+export { AccountRecord } from './record.ts';
+
+/** migrations are the tables of this record. */
+export const migrations = { record: 'account', folder: new URL('./migrations/', import.meta.url) };

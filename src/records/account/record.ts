@@ -1,0 +1,289 @@
+import type { Clock } from '#base/clock';
+import { raise } from '#base/errors';
+import { nameKey, shownName } from '#records/resource';
+import { isUniqueViolation, type Database, type Sql, type Statement } from '#store/database';
+import {
+  accountOf,
+  fitness,
+  isLocal,
+  machineKeyOf,
+  scopeOf,
+  validScope,
+  validUsername,
+  type Account,
+  type AccountListed,
+  type AccountRow,
+  type Machine,
+  type Scope,
+} from './account.ts';
+import { Turns } from './turns.ts';
+
+/** At most so many accounts are shown to one machine in one attempt (design section 5). */
+const AT_MOST = 2;
+/** An account that worked within this time is believed to work; else one machine tries it first. */
+const WARM_MS = 60_000;
+/** worked_at is written again after this, not at each success. */
+const NOTED_MS = 15_000;
+/** How long one machine may keep an unproven account for itself, and how often another process looks whether it is free. */
+const LEASE_MS = 60_000;
+const LOOK_MS = 250;
+/** How long an attempt waits for its turn in all. */
+const PATIENCE_MS = 180_000;
+
+/** Codes that say that the account itself cannot be used by anybody now. */
+const STOPS: Record<number, string> = {
+  1330: 'its password has expired',
+  1331: 'it is disabled',
+  1793: 'it has expired',
+  1907: 'its password must be changed at the next logon',
+  1909: 'it is locked out',
+};
+const WRONG_PASSWORD = 1326;
+
+const worked: Statement = {
+  name: 'account_worked',
+  text: `with host as (
+      insert into account_host (machine_key, account_id, worked_at) select $2, id, $3 from account where id = $1
+      on conflict (machine_key) do update set account_id = excluded.account_id, worked_at = excluded.worked_at
+        where account_host.account_id <> excluded.account_id
+    )
+    update account set state = 'usable', worked_at = $3, refused_by = null, refused_at = null, lease_key = null, lease_until = null
+    where id = $1 and state <> 'stopped' and (state = 'unproven' or refused_by is not null or lease_key is not null
+      or worked_at is null or worked_at < $4)`,
+};
+
+/** AccountRecord knows the push accounts, which to use where, and when to stop; it is the only writer of account and account_host. */
+export class AccountRecord {
+  readonly #db: Database;
+  readonly #clock: Clock;
+  readonly #turns: Turns;
+
+  constructor(db: Database, clock: Clock) {
+    this.#db = db;
+    this.#clock = clock;
+    this.#turns = new Turns(clock);
+  }
+
+  /** add makes an account; it is unproven until it worked on a first machine. */
+  async add(
+    o: { name: string; username: string; sealedPassword: Uint8Array; scope: Scope },
+    via: Sql = this.#db,
+  ): Promise<AccountListed> {
+    const name = o.name.trim();
+    if (!/^[\p{L}\p{N} ._-]{1,64}$/u.test(name)) throw raise('PP_ACCOUNT_NAME', { name: shownName(o.name) });
+    const scope = validScope(o.scope);
+    try {
+      await via.query(
+        `insert into account (name, name_key, username, sealed_password, scope_kind, scope_value, created_at, changed_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $7)`,
+        [
+          name,
+          nameKey(name),
+          validUsername(o.username),
+          o.sealedPassword,
+          scope.kind,
+          scope.kind === 'host' ? scope.pattern : scope.kind === 'subnet' ? scope.cidr : '',
+          this.#clock.now(),
+        ],
+      );
+    } catch (error) {
+      if (isUniqueViolation(error)) throw raise('PP_ACCOUNT_EXISTS', { name }, { cause: error });
+      throw error;
+    }
+    await this.#db.notify('account', name, via);
+    return this.#named(name, via);
+  }
+
+  async #named(name: string, via: Sql): Promise<AccountListed> {
+    const found = (await this.list(via)).find((a) => nameKey(a.name) === nameKey(name));
+    if (!found) throw raise('PP_ACCOUNT_UNKNOWN', { name: shownName(name) });
+    return found;
+  }
+
+  /** list gives all accounts, never a password. */
+  async list(via: Sql = this.#db): Promise<AccountListed[]> {
+    const rows = await via.query<Omit<AccountRow, 'sealed_password'> & { hosts: number }>(
+      `select id, name, username, scope_kind, scope_value, state, stop_code, stop_reason, stopped_at, created_at, changed_at, worked_at,
+         (select count(*) from account_host h where h.account_id = account.id) as hosts
+       from account order by name_key`,
+    );
+    return rows.map((row) => ({
+      id: row.id,
+      name: row.name,
+      username: row.username,
+      scope: scopeOf(row),
+      state: row.state,
+      stopReason: row.stop_reason ?? undefined,
+      stopCode: row.stop_code ?? undefined,
+      stoppedAt: row.stopped_at ?? undefined,
+      workedAt: row.worked_at ?? undefined,
+      createdAt: row.created_at,
+      changedAt: row.changed_at,
+      hosts: row.hosts,
+    }));
+  }
+
+  /**
+   * chooseFor gives the accounts for a machine, at most two, best first: the one that worked there last, then by host pattern, subnet and
+   * site, the more exact scope first. Stopped ones are left out. Before an account is used, enter must be waited for.
+   */
+  async chooseFor(machine: Machine): Promise<Account[]> {
+    const rows = await this.#db.exec<AccountRow & { remembered: boolean }>(
+      {
+        name: 'account_choose',
+        text: `select a.*, h.account_id is not null as remembered from account a
+          left join account_host h on h.machine_key = $1 and h.account_id = a.id where a.state <> 'stopped'`,
+      },
+      [machineKeyOf(machine)],
+    );
+    const ranked: { row: AccountRow; rank: number }[] = [];
+    for (const row of rows) {
+      const fit = fitness(scopeOf(row), machine);
+      if (fit !== undefined) ranked.push({ row, rank: row.remembered ? Number.MAX_SAFE_INTEGER : fit });
+    }
+    ranked.sort((a, b) => b.rank - a.rank || a.row.id - b.row.id);
+    return ranked.slice(0, AT_MOST).map(({ row }) => accountOf(row));
+  }
+
+  /**
+   * enter waits until this machine may log on with the account, right before the logon; false when the account was stopped or removed
+   * meanwhile. While nothing has proven the account lately, one machine at a time tries it, over all processes. After the logon exactly one
+   * of worked, failed and left is called.
+   */
+  async enter(accountId: number, machineKey: string, signal?: AbortSignal): Promise<boolean> {
+    const until = this.#clock.monotonic() + PATIENCE_MS;
+    await this.#turns.enter(accountId, machineKey, signal);
+    try {
+      for (;;) {
+        const may = await this.#may(accountId, machineKey);
+        if (may === 'go') return true;
+        if (may === 'stopped') break;
+        if (this.#clock.monotonic() >= until) throw raise('PP_ACCOUNT_BUSY', { machine: shownName(machineKey) });
+        await this.#clock.sleep(LOOK_MS, signal);
+      }
+    } catch (error) {
+      this.#turns.end(accountId, machineKey);
+      throw error;
+    }
+    this.#turns.end(accountId, machineKey);
+    return false;
+  }
+
+  async #may(accountId: number, machineKey: string): Promise<'go' | 'wait' | 'stopped'> {
+    const now = this.#clock.now();
+    const [row] = await this.#db.exec<Pick<AccountRow, 'username' | 'state' | 'worked_at' | 'refused_by'>>(
+      { name: 'account_may', text: 'select username, state, worked_at, refused_by from account where id = $1' },
+      [accountId],
+    );
+    if (!row || row.state === 'stopped') return 'stopped';
+    const warm =
+      row.state === 'usable' &&
+      row.refused_by === null &&
+      row.worked_at !== null &&
+      now.getTime() - row.worked_at.getTime() < WARM_MS;
+    if (warm || isLocal(row.username)) {
+      this.#turns.proven(accountId, true);
+      return 'go';
+    }
+    this.#turns.proven(accountId, false);
+    const got = await this.#db.exec(
+      {
+        name: 'account_lease',
+        text: `update account set lease_key = $2, lease_until = $4 where id = $1 and state <> 'stopped'
+          and (lease_until is null or lease_until <= $3 or lease_key = $2) returning id`,
+      },
+      [accountId, machineKey, now, new Date(now.getTime() + LEASE_MS)],
+    );
+    return got.length === 1 ? 'go' : 'wait';
+  }
+
+  /** worked remembers the account for the machine and proves it. */
+  async worked(accountId: number, machineKey: string): Promise<void> {
+    const now = this.#clock.now();
+    try {
+      await this.#db.exec(worked, [accountId, machineKey, now, new Date(now.getTime() - NOTED_MS)]);
+    } finally {
+      this.#turns.end(accountId, machineKey);
+    }
+  }
+
+  /**
+   * failed applies the stop rules: locked, disabled or expired stops the account for everybody at once; a wrong password from a second
+   * machine in a row does, too. An account of each machine's own (`%machinename%\x`) is never stopped by one of them. It gives the
+   * reason when this answer stopped the account.
+   */
+  async failed(accountId: number, machineKey: string, win32: number): Promise<string | undefined> {
+    try {
+      return await this.#db.transaction((tx) => this.#failed(tx, accountId, machineKey, win32));
+    } finally {
+      this.#turns.end(accountId, machineKey);
+    }
+  }
+
+  async #failed(tx: Sql, accountId: number, machineKey: string, win32: number): Promise<string | undefined> {
+    const [row] = await tx.query<AccountRow>('select * from account where id = $1 for update', [accountId]);
+    if (!row) return undefined;
+    const now = this.#clock.now();
+    await tx.query('update account set lease_key = null, lease_until = null where id = $1 and lease_key = $2', [
+      accountId,
+      machineKey,
+    ]);
+    await tx.query('delete from account_host where machine_key = $1 and account_id = $2', [machineKey, accountId]);
+    if (row.state === 'stopped' || isLocal(row.username)) return undefined;
+    let reason = STOPS[win32];
+    if (win32 === WRONG_PASSWORD) {
+      if (row.refused_by !== null && row.refused_by !== machineKey) reason = 'two machines in a row refused its password';
+      else await tx.query('update account set refused_by = $2, refused_at = $3 where id = $1', [accountId, machineKey, now]);
+    }
+    if (reason === undefined) return undefined;
+    await tx.query(
+      `update account set state = 'stopped', stop_code = $2, stop_reason = $3, stopped_at = $4, lease_key = null, lease_until = null
+       where id = $1`,
+      [accountId, win32, reason, now],
+    );
+    await this.#db.notify('account', row.name, tx);
+    return reason;
+  }
+
+  /** left ends a turn that said nothing about the account, as when the machine went away. */
+  async left(accountId: number, machineKey: string): Promise<void> {
+    try {
+      await this.#db.query('update account set lease_key = null, lease_until = null where id = $1 and lease_key = $2', [
+        accountId,
+        machineKey,
+      ]);
+    } finally {
+      this.#turns.end(accountId, machineKey);
+    }
+  }
+
+  /** resume lets a stopped account be tried again, on one machine first. */
+  async resume(name: string, via: Sql = this.#db): Promise<AccountListed> {
+    return this.#renew(name, '', [], via);
+  }
+
+  /** setPassword changes the sealed password; the account is unproven again. */
+  async setPassword(name: string, sealedPassword: Uint8Array, via: Sql = this.#db): Promise<AccountListed> {
+    return this.#renew(name, ', sealed_password = $3', [sealedPassword], via);
+  }
+
+  /** renew makes an account unproven again; `set` changes more of it. */
+  async #renew(name: string, set: string, values: unknown[], via: Sql): Promise<AccountListed> {
+    const rows = await via.query<{ name: string }>(
+      `update account set state = 'unproven', stop_code = null, stop_reason = null, stopped_at = null, worked_at = null,
+         refused_by = null, refused_at = null, lease_key = null, lease_until = null, changed_at = $2${set}
+       where name_key = $1 returning name`,
+      [nameKey(name.trim()), this.#clock.now(), ...values],
+    );
+    if (!rows[0]) throw raise('PP_ACCOUNT_UNKNOWN', { name: shownName(name) });
+    await this.#db.notify('account', rows[0].name, via);
+    return this.#named(name.trim(), via);
+  }
+
+  /** remove deletes an account and what was remembered of it. */
+  async remove(name: string, via: Sql = this.#db): Promise<void> {
+    if ((await via.count('delete from account where name_key = $1', [nameKey(name.trim())])) === 0)
+      throw raise('PP_ACCOUNT_UNKNOWN', { name: shownName(name) });
+    await this.#db.notify('account', name.trim(), via);
+  }
+}

@@ -1,0 +1,216 @@
+import { createHash } from 'node:crypto';
+import type { Clock } from '#base/clock';
+import { raise } from '#base/errors';
+import type { Random } from '#base/random';
+import { shownName } from '#records/resource';
+import { isUniqueViolation, type Database, type Sql } from '#store/database';
+import { patched, settingsOf, type SettingsPatch, type SiteSettings, type StoredSettings } from './settings.ts';
+
+/** Site is one site of the hierarchy; `own` is the one whose database this is. */
+export interface Site {
+  code: string;
+  kind: 'primary' | 'secondary';
+  parent: string | undefined;
+  own: boolean;
+  createdAt: Date;
+  settings: SiteSettings;
+}
+
+export type PointKind = 'mp' | 'slp' | 'fsp';
+
+/** Point is where clients reach a site. */
+export interface Point {
+  site: string;
+  kind: PointKind;
+  address: string;
+  on: boolean;
+  pin: string | undefined;
+}
+
+/** SiteToken is what a token of the API may do. */
+export interface SiteToken {
+  id: number;
+  label: string;
+  scopes: string[];
+  createdAt: Date;
+}
+
+interface SiteRow {
+  code: string;
+  kind: 'primary' | 'secondary';
+  parent: string | null;
+  own: boolean;
+  settings: StoredSettings;
+  created_at: Date;
+}
+
+function siteOf(row: SiteRow): Site {
+  return {
+    code: row.code,
+    kind: row.kind,
+    parent: row.parent ?? undefined,
+    own: row.own,
+    createdAt: row.created_at,
+    settings: settingsOf(row.settings),
+  };
+}
+
+/** validateCode lets in a site code: three letters or digits, made upper case. */
+export function validateCode(given: string): string {
+  const code = given.trim().toUpperCase();
+  if (!/^[A-Z0-9]{3}$/.test(code)) throw raise('PP_SITE_CODE', { code: shownName(given) });
+  return code;
+}
+
+/** pointAddress lets in a URL that a client elsewhere could reach: no wildcard address, no credentials, no query. */
+export function pointAddress(given: string): string {
+  const refuse = (why: string) => raise('PP_SITE_POINT_ADDRESS', { address: shownName(given), why });
+  if (!URL.canParse(given)) throw refuse('it is not a URL');
+  const url = new URL(given);
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') throw refuse('it is neither http nor https');
+  if (url.username !== '' || url.password !== '') throw refuse('it holds a user or a password');
+  if (url.search !== '' || url.hash !== '') throw refuse('it has a query or a fragment');
+  if (/^(0\.0\.0\.0|\[::\])$/.test(url.hostname)) throw refuse('it means all addresses of a machine, and none for a client');
+  return `${url.origin}${url.pathname.replace(/\/+$/, '')}`;
+}
+
+const hashOf = (plain: string): Uint8Array => new Uint8Array(createHash('sha256').update(plain, 'utf8').digest());
+
+/** SiteRecord knows the sites, their settings and points, and the API's tokens; it is the only writer of those tables. */
+export class SiteRecord {
+  readonly #db: Database;
+  readonly #clock: Clock;
+  readonly #random: Random;
+
+  constructor(db: Database, clock: Clock, random: Random) {
+    this.#db = db;
+    this.#clock = clock;
+    this.#random = random;
+  }
+
+  /** create makes the site that this database belongs to. */
+  async create(
+    o: { code: string; kind: 'primary' | 'secondary'; parent?: string | undefined },
+    via: Sql = this.#db,
+  ): Promise<Site> {
+    const code = validateCode(o.code);
+    const parent = o.parent === undefined ? undefined : validateCode(o.parent);
+    if (o.kind === 'secondary' && parent === undefined) throw raise('PP_SITE_PARENT', { code });
+    try {
+      const rows = await via.query<SiteRow>(
+        'insert into site (code, kind, parent, own, created_at, changed_at) values ($1, $2, $3, true, $4, $4) returning *',
+        [code, o.kind, parent, this.#clock.now()],
+      );
+      return siteOf(rows[0]!);
+    } catch (error) {
+      if (isUniqueViolation(error)) throw raise('PP_SITE_DATABASE_TAKEN', { code }, { cause: error });
+      throw error;
+    }
+  }
+
+  /** learn keeps what is known of another site. */
+  async learn(
+    o: { code: string; kind: 'primary' | 'secondary'; parent?: string | undefined },
+    via: Sql = this.#db,
+  ): Promise<void> {
+    await via.query(
+      `insert into site (code, kind, parent, own, created_at, changed_at) values ($1, $2, $3, false, $4, $4)
+       on conflict (code) do update set kind = excluded.kind, parent = excluded.parent, changed_at = excluded.changed_at where not site.own`,
+      [validateCode(o.code), o.kind, o.parent, this.#clock.now()],
+    );
+  }
+
+  /** own gives the site of this database, or undefined before it was created. */
+  async own(via: Sql = this.#db): Promise<Site | undefined> {
+    const [row] = await via.exec<SiteRow>({ name: 'site_own', text: 'select * from site where own' }, []);
+    return row && siteOf(row);
+  }
+
+  /** list gives all known sites, the own one first. */
+  async list(): Promise<Site[]> {
+    return (await this.#db.query<SiteRow>('select * from site order by own desc, code')).map(siteOf);
+  }
+
+  /** updateSettings changes settings of the own site and announces it on 'site_settings'. */
+  async updateSettings(patch: SettingsPatch, by: string): Promise<SiteSettings> {
+    return this.#db.transaction(async (tx) => {
+      const [row] = await tx.query<SiteRow>('select * from site where own for update');
+      if (!row) throw raise('PP_SITE_NONE');
+      const next = patched(row.settings, patch);
+      await tx.query('update site set settings = $1, changed_at = $2 where own', [JSON.stringify(next), this.#clock.now()]);
+      await this.#db.notify('site_settings', shownName(by), tx);
+      return settingsOf(next);
+    });
+  }
+
+  /** points gives the points of one site, or of all. */
+  async points(site?: string): Promise<Point[]> {
+    const rows = await this.#db.exec<{ site: string; kind: PointKind; address: string; is_on: boolean; pin: string | null }>(
+      { name: 'site_points', text: 'select * from site_point where $1::text is null or site = $1 order by site, kind' },
+      [site],
+    );
+    return rows.map(({ is_on, pin, ...row }) => ({ ...row, on: is_on, pin: pin ?? undefined }));
+  }
+
+  /** setPoint sets where a point is reached and whether it is on; on another site only what that site said of itself. */
+  async setPoint(
+    kind: PointKind,
+    o: { address?: string | undefined; on?: boolean | undefined; pin?: string | undefined; site?: string | undefined },
+    by: string,
+  ): Promise<Point> {
+    const address = o.address === undefined ? undefined : pointAddress(o.address);
+    return this.#db.transaction(async (tx) => {
+      const site = o.site === undefined ? (await this.own(tx))?.code : validateCode(o.site);
+      if (site === undefined) throw raise('PP_SITE_NONE');
+      const [old] = await tx.query<{ address: string }>('select address from site_point where site = $1 and kind = $2', [
+        site,
+        kind,
+      ]);
+      const reached = address ?? old?.address;
+      if (reached === undefined) throw raise('PP_SITE_POINT_ADDRESS', { address: '', why: 'none was given' });
+      const [row] = await tx.query<{ address: string; is_on: boolean; pin: string | null }>(
+        `insert into site_point (site, kind, address, is_on, pin, changed_at) values ($1, $2, $3, coalesce($4, true), $5, $6)
+         on conflict (site, kind) do update set address = excluded.address, is_on = coalesce($4, site_point.is_on),
+           pin = coalesce($5, site_point.pin), changed_at = excluded.changed_at returning *`,
+        [site, kind, reached, o.on, o.pin, this.#clock.now()],
+      );
+      await this.#db.notify('site_settings', shownName(by), tx);
+      return { site, kind, address: row!.address, on: row!.is_on, pin: row!.pin ?? undefined };
+    });
+  }
+
+  /** addToken makes a token for the API and gives it out once; only its hash is kept. */
+  async addToken(o: { label: string; scopes: readonly string[] }, via: Sql = this.#db): Promise<string> {
+    const plain = `pp_${Buffer.from(this.#random.bytes(32)).toString('base64url')}`;
+    await via.query('insert into site_token (hash, label, scopes, created_at) values ($1, $2, $3, $4)', [
+      hashOf(plain),
+      shownName(o.label),
+      [...o.scopes],
+      this.#clock.now(),
+    ]);
+    return plain;
+  }
+
+  /** checkToken tells what a token may do; undefined when it is none of ours. */
+  async checkToken(plain: string): Promise<{ label: string; scopes: string[] } | undefined> {
+    // The look-up goes by the hash, so its time tells nothing about how close a guess was.
+    const [row] = await this.#db.exec<{ label: string; scopes: string[] }>(
+      { name: 'site_token', text: 'select label, scopes from site_token where hash = $1' },
+      [hashOf(plain)],
+    );
+    return row;
+  }
+
+  /** tokens lists the tokens, without what they are. */
+  async tokens(): Promise<SiteToken[]> {
+    const rows = await this.#db.query<{ id: number; label: string; scopes: string[]; created_at: Date }>(
+      'select id, label, scopes, created_at from site_token order by id',
+    );
+    return rows.map(({ created_at, ...row }) => ({ ...row, createdAt: created_at }));
+  }
+
+  /** removeToken ends a token. */
+  async removeToken(id: number, via: Sql = this.#db): Promise<boolean> {
+    return (await via.count('delete from site_token where id = $1', [id])) === 1;
+  }
+}

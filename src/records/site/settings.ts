@@ -1,0 +1,107 @@
+import * as Type from 'typebox';
+import { Check, Errors } from 'typebox/value';
+import { raise } from '#base/errors';
+
+const whole = (minimum: number, maximum: number) => Type.Integer({ minimum, maximum });
+const strict = { additionalProperties: false };
+
+/** The settings of a site; each has its range here, so that no reader has to doubt one. */
+const Settings = Type.Object(
+  {
+    /** Site-wide push; explicit CCRs are worked whether it is on or not. */
+    push: Type.Object(
+      {
+        enabled: Type.Boolean(),
+        systems: Type.Array(Type.Union([Type.Literal('workstations'), Type.Literal('servers'), Type.Literal('dcs')]), {
+          maxItems: 3,
+          uniqueItems: true,
+        }),
+        /** Installation properties, as they stand on the command line of the client's installer. */
+        properties: Type.String({ maxLength: 4096, pattern: '^[^\\u0000-\\u001f\\u007f]*$' }),
+        package: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
+      },
+      strict,
+    ),
+    ccr: Type.Object(
+      {
+        smsPost: Type.Union([Type.Literal('off'), Type.Literal('known'), Type.Literal('authenticated')]),
+        retryMinutes: whole(1, 10_080),
+        maxAttempts: whole(1, 10_000),
+        windowDays: whole(1, 365),
+        eventAfterHours: whole(1, 8760),
+        verifyMinutes: Type.Array(whole(1, 10_080), { minItems: 1, maxItems: 32 }),
+        jitterPercent: whole(0, 50),
+        concurrency: whole(1, 4096),
+        perSubnet: whole(1, 4096),
+        perAccount: whole(1, 4096),
+        probeMs: whole(50, 60_000),
+        lockMinutes: whole(1, 1440),
+        tokenHours: whole(1, 8760),
+      },
+      strict,
+    ),
+    client: Type.Object({ heartbeatMinutes: whole(1, 129_600) }, strict),
+  },
+  strict,
+);
+export type SiteSettings = Type.Static<typeof Settings>;
+
+/** defaultSettings are those of 2003 where it had one (facts B2, H). */
+export const defaultSettings: SiteSettings = {
+  push: { enabled: false, systems: ['workstations', 'servers'], properties: '' },
+  ccr: {
+    smsPost: 'known',
+    retryMinutes: 60,
+    maxAttempts: 168,
+    windowDays: 7,
+    eventAfterHours: 24,
+    verifyMinutes: [1, 2, 5, 15],
+    jitterPercent: 5,
+    concurrency: 256,
+    perSubnet: 32,
+    perAccount: 128,
+    probeMs: 2000,
+    lockMinutes: 15,
+    tokenHours: 168,
+  },
+  client: { heartbeatMinutes: 10_080 },
+};
+
+/** SettingsPatch names the settings that shall change; `null` takes an optional one away. */
+export type SettingsPatch = {
+  [Group in keyof SiteSettings]?: { [Key in keyof SiteSettings[Group]]?: SiteSettings[Group][Key] | null };
+};
+
+/** Stored settings are those that differ from the defaults, so that a better default reaches old sites. */
+export type StoredSettings = { [group: string]: { [key: string]: unknown } };
+
+/** settingsOf puts what is stored over the defaults. */
+export function settingsOf(stored: StoredSettings): SiteSettings {
+  const all = structuredClone(defaultSettings) as unknown as StoredSettings;
+  for (const [group, values] of Object.entries(stored)) if (all[group]) Object.assign(all[group], values);
+  return all as unknown as SiteSettings;
+}
+
+/** patched gives what is to be stored after a patch, or raises PP_SITE_SETTING with the first thing that is wrong. */
+export function patched(stored: StoredSettings, patch: SettingsPatch): StoredSettings {
+  const next = structuredClone(stored);
+  for (const [group, values] of Object.entries(patch) as [string, { [key: string]: unknown } | undefined][]) {
+    if (typeof values !== 'object' || values === null)
+      throw raise('PP_SITE_SETTING', { setting: group.slice(0, 40), why: 'it is not a group of settings' });
+    const kept = (next[group] ??= {});
+    for (const [key, value] of Object.entries(values)) {
+      if (value === null) delete kept[key];
+      else if (value !== undefined) kept[key] = value;
+    }
+  }
+  const result: unknown = {
+    ...settingsOf(next),
+    ...Object.fromEntries(Object.entries(next).filter(([g]) => !(g in defaultSettings))),
+  };
+  if (!Check(Settings, result)) {
+    const first = Errors(Settings, result)[0];
+    const setting = first?.instancePath.slice(1).replaceAll('/', '.').slice(0, 60) ?? 'settings';
+    throw raise('PP_SITE_SETTING', { setting, why: first?.message ?? 'it does not have the right form' });
+  }
+  return next;
+}

@@ -1,0 +1,154 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { mkdir, open, readFile, rename, stat, unlink } from 'node:fs/promises';
+import path from 'node:path';
+import type { Random } from '#base/random';
+import { raise } from '#base/errors';
+
+/** Stored names a content: the SHA-256 of its bytes, and how many there are. */
+export interface Stored {
+  sha256: string;
+  size: number;
+}
+
+const SHA256 = /^[0-9a-f]{64}$/;
+
+function missing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+}
+
+/** hashOf reads a whole file. */
+async function hashOf(file: string): Promise<Stored> {
+  const hash = createHash('sha256');
+  let size = 0;
+  for await (const chunk of createReadStream(file) as AsyncIterable<Buffer>) {
+    hash.update(chunk);
+    size += chunk.length;
+  }
+  return { sha256: hash.digest('hex'), size };
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/**
+ * ContentStore keeps files under the SHA-256 of their bytes: `<dir>/ab/abcdef…`. A file that is there under its name is whole, because it
+ * was written elsewhere, brought to the disk and renamed.
+ */
+export class ContentStore {
+  readonly #dir: string;
+  readonly #random: Random;
+
+  constructor(o: { dir: string; random: Random }) {
+    this.#dir = o.dir;
+    this.#random = o.random;
+  }
+
+  /** path is where a content lies, or would lie. */
+  path(sha256: string): string {
+    // What is no hash could lead out of the folder.
+    if (!SHA256.test(sha256)) throw raise('PP_STORE_CONTENT_NAME');
+    return path.join(this.#dir, sha256.slice(0, 2), sha256);
+  }
+
+  /** put stores bytes, a stream of them, or the file at a path; one that is here already is fine, a damaged one is replaced. */
+  async put(source: Uint8Array | AsyncIterable<Uint8Array> | string, expected?: string): Promise<Stored> {
+    const incoming = path.join(this.#dir, 'incoming');
+    await mkdir(incoming, { recursive: true });
+    const temporary = path.join(incoming, Buffer.from(this.#random.bytes(12)).toString('hex'));
+    try {
+      const stored = await this.#write(temporary, source);
+      if (expected !== undefined && stored.sha256 !== expected)
+        throw raise('PP_STORE_CONTENT_MISMATCH', { expected, sha256: stored.sha256 });
+      if (!(await this.#whole(stored))) {
+        const file = this.path(stored.sha256);
+        await mkdir(path.dirname(file), { recursive: true });
+        await rename(temporary, file);
+        await syncFolder(path.dirname(file));
+        await syncFolder(this.#dir);
+      }
+      return stored;
+    } finally {
+      await unlink(temporary).catch(() => {});
+    }
+  }
+
+  async #write(file: string, source: Uint8Array | AsyncIterable<Uint8Array> | string): Promise<Stored> {
+    const chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array> =
+      typeof source === 'string' ? createReadStream(source) : source instanceof Uint8Array ? [source] : source;
+    const hash = createHash('sha256');
+    let size = 0;
+    const handle = await open(file, 'wx', 0o640);
+    try {
+      for await (const chunk of chunks) {
+        hash.update(chunk);
+        size += chunk.length;
+        for (let at = 0; at < chunk.length;) at += (await handle.write(chunk, at, chunk.length - at)).bytesWritten;
+      }
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    return { sha256: hash.digest('hex'), size };
+  }
+
+  async #whole({ sha256, size }: Stored): Promise<boolean> {
+    const there = await this.stat(sha256);
+    return there?.size === size && (await hashOf(this.path(sha256))).sha256 === sha256;
+  }
+
+  /** stat tells the size of a content, or undefined when it is not here. */
+  async stat(sha256: string): Promise<Stored | undefined> {
+    try {
+      const found = await stat(this.path(sha256));
+      return { sha256, size: found.size };
+    } catch (error) {
+      if (missing(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /** read gives the bytes of a content after checking them. */
+  async read(sha256: string): Promise<Uint8Array> {
+    const file = this.path(sha256);
+    let bytes: Buffer;
+    try {
+      bytes = await readFile(file);
+    } catch (error) {
+      if (missing(error)) throw raise('PP_STORE_CONTENT_MISSING', { sha256 }, { cause: error });
+      throw error;
+    }
+    if (createHash('sha256').update(bytes).digest('hex') !== sha256) throw raise('PP_STORE_CONTENT_CORRUPT', { sha256 });
+    return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
+  }
+
+  /** check reads a content and raises when it is missing or is no longer what it was. */
+  async check(sha256: string): Promise<Stored> {
+    let found: Stored;
+    try {
+      found = await hashOf(this.path(sha256));
+    } catch (error) {
+      if (missing(error)) throw raise('PP_STORE_CONTENT_MISSING', { sha256 }, { cause: error });
+      throw error;
+    }
+    if (found.sha256 !== sha256) throw raise('PP_STORE_CONTENT_CORRUPT', { sha256 });
+    return found;
+  }
+
+  /** remove deletes a content; false when it was not here. */
+  async remove(sha256: string): Promise<boolean> {
+    try {
+      await unlink(this.path(sha256));
+      return true;
+    } catch (error) {
+      if (missing(error)) return false;
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,1 @@
+export { ContentStore, type Stored } from './content.ts';
