@@ -60,13 +60,6 @@ export class Download {
     }
   }
 
-  /** clean removes the part file, and those of other versions. */
-  async clean(): Promise<void> {
-    for (const name of await this.#host.list(layout.setupFolder)) {
-      if (name.toLowerCase().endsWith('.part')) await this.#host.remove(joinPath(layout.setupFolder, name));
-    }
-  }
-
   /** wait is until the next round: ten minutes by default, or as long as every point asks for. */
   #wait(): number {
     const now = this.#host.clock.monotonic();

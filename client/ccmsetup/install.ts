@@ -43,7 +43,6 @@ export async function installAgent(host: TargetHost, log: ClientLog, config: Mob
     if (before.file) await goBack(host, log, before.file, before.note);
     throw error;
   }
-  await host.remove(layout.agentBefore);
   await noteInstalled(host, config);
 }
 
@@ -85,6 +84,14 @@ async function noteInstalled(host: TargetHost, config: MobileClient): Promise<vo
   await writeJson(host, layout.installed, note);
 }
 
+/** clearAway removes what only an installation in progress needs, of this run and of one that was killed. */
+export async function clearAway(host: TargetHost): Promise<void> {
+  await host.remove(layout.agentBefore);
+  for (const name of await host.list(layout.setupFolder)) {
+    if (/\.part$/i.test(name)) await host.remove(joinPath(layout.setupFolder, name));
+  }
+}
+
 /** uninstall takes the client away; the SMSID in SMSCFG.INI and the logs of ccmsetup stay. Nothing there is fine. */
 export async function uninstall(host: TargetHost, log: ClientLog): Promise<void> {
   await host.remove(layout.installed);
@@ -94,5 +101,6 @@ export async function uninstall(host: TargetHost, log: ClientLog): Promise<void>
     await host.services.remove(layout.agentService);
   }
   await host.remove(layout.agentFolder);
+  await clearAway(host);
   await host.registry?.remove(layout.registryKey);
 }

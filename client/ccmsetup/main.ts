@@ -3,7 +3,7 @@ import { folderOf, joinPath, layout, readInstalled, type TargetHost } from '#cli
 import { ClientLog } from '#client/log';
 import { readMobileClient, writeMobileClient, type MobileClient } from '#messages';
 import { Download } from './download.ts';
-import { handOver, installAgent, runInstaller, uninstall } from './install.ts';
+import { clearAway, handOver, installAgent, runInstaller, uninstall } from './install.ts';
 import { readOptions, type SetupOptions } from './options.ts';
 import { RETURN, outcomeOf } from './outcome.ts';
 import { Reporter } from './reporter.ts';
@@ -120,7 +120,6 @@ async function install(
     command !== undefined
       ? await runInstaller(host, log, config, command, bytes)
       : await installAgent(host, log, config, bytes).then(() => false);
-  await download.clean();
   return succeeded(host, log, config, reporter, restart);
 }
 
@@ -134,6 +133,7 @@ async function succeeded(
   const code = restart ? RETURN.reboot : RETURN.ok;
   await reporter.send(restart ? 401 : 400, { exitCode: code });
   await scrub(host, config);
+  await clearAway(host);
   log.info('Installation succeeded');
   return code;
 }
@@ -155,9 +155,6 @@ async function scrub(host: TargetHost, config: MobileClient): Promise<void> {
 
 async function remove(host: TargetHost, log: ClientLog): Promise<number> {
   await uninstall(host, log);
-  for (const name of await host.list(layout.setupFolder)) {
-    if (/\.part$/i.test(name)) await host.remove(joinPath(layout.setupFolder, name));
-  }
   log.info('The client is removed');
   await removeSelf(host, log);
   return RETURN.ok;

@@ -50,7 +50,7 @@ function plain(key: string, value: string): string {
 
 /** writeMobileClient makes the file. Nothing in a value can start a line, a key or a section of its own: such values are refused. */
 export function writeMobileClient(value: MobileClient): Uint8Array {
-  if (!matches(MobileClient, value)) throw refuse('a value is missing, too long or of the wrong form');
+  if (!matches(MobileClient, value)) throw refuse(wrongPart(value));
   const { payload, registration } = value;
   const sections: [string, [string, string | undefined][]][] = [
     ['Client Install', [['Install', `${INSTALL} ${plain('Install', value.properties)}`.trim()]]],

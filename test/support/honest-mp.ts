@@ -1,0 +1,195 @@
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer as createHttp, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createHttps } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import type { TestContext } from 'node:test';
+import type { Clock } from '#base/clock';
+import { PushpointError, raise } from '#base/errors';
+import {
+  Heartbeat,
+  Nonces,
+  Registration,
+  StateMessage,
+  checked,
+  readClaim,
+  tokenKeyOf,
+  tokenProofHolds,
+  verifyRequest,
+  type Claim,
+} from '#messages';
+import { selfMade, type SelfMade } from '#test/certificate';
+
+/** Asked is one request as the management point saw it. */
+export interface Asked {
+  method: string;
+  path: string;
+  headers: IncomingMessage['headers'];
+  at: Date;
+  status: number;
+}
+
+/**
+ * HonestMp plays a management point for the client: it verifies every signature, proof and shape with #messages, keeps what it heard, and
+ * serves files with Range. Faults are injected by `before`, which answers a request itself when it returns true.
+ */
+export class HonestMp {
+  readonly asked: Asked[] = [];
+  readonly registrations: Registration[] = [];
+  readonly heartbeats: Heartbeat[] = [];
+  readonly states: (StateMessage & { signed: boolean })[] = [];
+  /** guid -> public key */
+  readonly clients = new Map<string, string>();
+  readonly tokens = new Map<string, { secret: string; used: boolean }>();
+  readonly files = new Map<string, Uint8Array>();
+  readonly blocked = new Set<string>();
+  readonly url: string;
+  readonly certificate: SelfMade | undefined;
+  heartbeatMinutes = 60;
+  managementPoints: string[] = [];
+  before: (request: IncomingMessage, response: ServerResponse) => boolean | Promise<boolean> = () => false;
+  readonly #byRequest = new Map<string, string>();
+  readonly #clock: Clock;
+  readonly #nonces: Nonces;
+  #made = 0;
+
+  private constructor(clock: Clock, url: string, certificate: SelfMade | undefined) {
+    this.#clock = clock;
+    this.#nonces = new Nonces(clock);
+    this.url = url;
+    this.certificate = certificate;
+  }
+
+  static async start(t: TestContext, clock: Clock, kind: 'http' | 'https' = 'http'): Promise<HonestMp> {
+    const certificate = kind === 'https' ? selfMade() : undefined;
+    let mp: HonestMp;
+    const answer = (request: IncomingMessage, response: ServerResponse) => void mp.#answer(request, response);
+    const server: Server = certificate ? createHttps(certificate, answer) : createHttp(answer);
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    t.after(() => {
+      server.close();
+      server.closeAllConnections();
+    });
+    mp = new HonestMp(clock, `${kind}://127.0.0.1:${(server.address() as AddressInfo).port}`, certificate);
+    return mp;
+  }
+
+  asks(path: string): Asked[] {
+    return this.asked.filter((one) => one.path.startsWith(path));
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const entry: Asked = {
+      method: request.method!,
+      path: request.url!,
+      headers: request.headers,
+      at: this.#clock.now(),
+      status: 0,
+    };
+    this.asked.push(entry);
+    response.on('close', () => (entry.status = response.statusCode));
+    try {
+      if (await this.before(request, response)) return;
+      const parts: Buffer[] = [];
+      for await (const part of request) parts.push(part as Buffer);
+      const body = new Uint8Array(Buffer.concat(parts));
+      if (request.method === 'GET') return this.#file(request, response);
+      const reply = this.#message(request, body);
+      response.setHeader('content-type', 'application/json');
+      response.end(JSON.stringify(reply));
+    } catch (error) {
+      if (!(error instanceof PushpointError)) return void response.destroy();
+      const problem = { title: error.message, status: error.http, code: error.code, serverTime: this.#clock.now().toISOString() };
+      response.statusCode = error.http;
+      response.end(JSON.stringify(problem));
+    }
+  }
+
+  #file(request: IncomingMessage, response: ServerResponse): void {
+    const bytes = this.files.get(request.url!.replace('/CCM_Client/', ''));
+    if (!bytes) {
+      response.statusCode = 404;
+      return void response.end();
+    }
+    const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? Number.NaN);
+    response.setHeader('etag', `"${createHash('sha256').update(bytes).digest('hex')}"`);
+    if (Number.isNaN(from)) return void response.setHeader('content-length', bytes.length).end(bytes);
+    if (from >= bytes.length) {
+      response.statusCode = 416;
+      return void response.setHeader('content-range', `bytes */${bytes.length}`).end();
+    }
+    response.statusCode = 206;
+    response.setHeader('content-range', `bytes ${from}-${bytes.length - 1}/${bytes.length}`);
+    response.setHeader('content-length', bytes.length - from).end(bytes.subarray(from));
+  }
+
+  #message(request: IncomingMessage, body: Uint8Array): unknown {
+    const value: unknown = JSON.parse(Buffer.from(body).toString('utf8'));
+    const signable = { method: request.method!, path: request.url!, body };
+    const verified = (key: (claim: Claim) => Parameters<typeof verifyRequest>[2]): Claim => {
+      const claim = readClaim(request.headers);
+      verifyRequest(signable, claim, key(claim), this.#clock.now());
+      this.#nonces.use(claim);
+      return claim;
+    };
+    const keyOf = (claim: Claim) => {
+      if (claim.token !== undefined) return { tokenKey: this.#tokenKey(claim.token) };
+      const publicKey = this.clients.get(claim.client ?? '');
+      if (publicKey === undefined) throw raise('PP_CLIENT_UNKNOWN', { guid: claim.client ?? '' });
+      return { publicKey };
+    };
+    switch (request.url) {
+      case '/ccm_system/registration': {
+        const message = checked(Registration, value, 'registration');
+        verified(() => ({ publicKey: message.publicKey }));
+        return this.#register(message);
+      }
+      case '/ccm_system/heartbeat': {
+        const message = checked(Heartbeat, value, 'heartbeat');
+        const claim = verified(keyOf);
+        if (claim.client !== message.guid) throw raise('PP_MSG_SIGNATURE');
+        if (this.blocked.has(message.guid)) throw raise('PP_CLIENT_BLOCKED', { guid: message.guid });
+        this.heartbeats.push(message);
+        return this.#wishes();
+      }
+      case '/ccm_system/state':
+        verified(keyOf);
+        this.states.push({ ...checked(StateMessage, value, 'state message'), signed: true });
+        return { accepted: true, serverTime: this.#clock.now().toISOString() };
+      case '/sms_fsp/.sms_fsp':
+        this.states.push({ ...checked(StateMessage, value, 'state message'), signed: false });
+        return { accepted: true, serverTime: this.#clock.now().toISOString() };
+      default:
+        throw raise('PP_API_NOT_FOUND', { kind: 'path', name: request.url! });
+    }
+  }
+
+  #tokenKey(id: string): Uint8Array {
+    const token = this.tokens.get(id);
+    if (!token) throw raise('PP_TOKEN_REFUSED', { id });
+    return tokenKeyOf(token.secret);
+  }
+
+  #register(message: Registration): unknown {
+    let approval = 'pending';
+    const known = this.#byRequest.get(`${message.requestId} ${message.publicKey}`);
+    if (message.tokenId !== undefined) {
+      const proven = tokenProofHolds(this.#tokenKey(message.tokenId), message.publicKey, message.time, message.tokenProof ?? '');
+      const token = this.tokens.get(message.tokenId)!;
+      if (!proven || (token.used && known === undefined)) throw raise('PP_TOKEN_REFUSED', { id: message.tokenId });
+      token.used = true;
+      approval = 'approved';
+    }
+    const guid = known ?? message.guid ?? `GUID:00000000-0000-0000-0000-${String(++this.#made).padStart(12, '0')}`;
+    this.#byRequest.set(`${message.requestId} ${message.publicKey}`, guid);
+    this.clients.set(guid, message.publicKey);
+    this.registrations.push(message);
+    return { guid, ...this.#wishes(), approval };
+  }
+
+  #wishes() {
+    const { heartbeatMinutes, managementPoints } = this;
+    return { site: 'P01', approval: 'approved', heartbeatMinutes, managementPoints, serverTime: this.#clock.now().toISOString() };
+  }
+}
