@@ -11,7 +11,7 @@ import { CIPHERS, DIALECTS, negotiate, SIGNINGS, type Encryption } from './negot
 import { SmbSession } from './session.ts';
 import { SocketTransport, type Transport } from './transport.ts';
 
-/** Timeouts bound each phase; an operation that the machine says is under way gets its time anew, four times in all. */
+/** Timeouts bound each phase; an operation that the machine says is under way gets four times its own. */
 export interface Timeouts {
   connectMs: number;
   negotiateMs: number;

@@ -92,9 +92,11 @@ export class Connection {
       const charge = this.multiCredit ? Math.max(1, Math.ceil((call.payload ?? 0) / CREDIT_SIZE)) : 1;
       const timeoutMs = call.timeoutMs ?? this.#operationMs;
       const { command, doing } = call;
+      const from = this.clock.monotonic();
       const onTimeout = () => {
         leaveQueue();
-        this.#giveUp(one, raise('PP_NET_TIMEOUT', { host: this.host, doing, ms: timeoutMs }));
+        const ms = Math.round(this.clock.monotonic() - from);
+        this.#giveUp(one, raise('PP_NET_TIMEOUT', { host: this.host, doing, ms }));
       };
       const one = new Outstanding({ command, doing, charge, clock: this.clock, timeoutMs, resolve, reject, onTimeout });
       this.#queued.add(one);

@@ -1,7 +1,7 @@
 import type { Clock } from '#base/clock';
 import type { Message } from './messages/index.ts';
 
-/** PENDING_FACTOR bounds how often "the answer comes later" may start a request's time anew: in all, so many times its timeout. */
+/** PENDING_FACTOR is how many times its timeout a request gets in all once the server has said that the answer comes later. */
 const PENDING_FACTOR = 4;
 
 /** Answer is a response with the request it belongs to, as both were on the wire. */
@@ -22,7 +22,6 @@ export class Outstanding {
   asyncId: bigint | undefined;
   isSettled = false;
   readonly #clock: Clock;
-  readonly #timeoutMs: number;
   readonly #end: number;
   readonly #resolve: (answer: Answer) => void;
   readonly #reject: (error: Error) => void;
@@ -43,7 +42,6 @@ export class Outstanding {
     this.doing = o.doing;
     this.charge = o.charge;
     this.#clock = o.clock;
-    this.#timeoutMs = o.timeoutMs;
     this.#resolve = o.resolve;
     this.#reject = o.reject;
     this.#onTimeout = o.onTimeout;
@@ -51,17 +49,12 @@ export class Outstanding {
     this.#cancelTimer = o.clock.after(o.timeoutMs, o.onTimeout);
   }
 
-  get timeoutMs(): number {
-    return this.#timeoutMs;
-  }
-
-  /** interim starts the time anew, up to the bound. */
+  /** interim takes in that the server is at it: there is only one such word, so it gives all the time that there is. */
   interim(asyncId: bigint): void {
     this.asyncId = asyncId;
     if (this.isSettled) return;
     this.#cancelTimer();
-    const left = this.#end - this.#clock.monotonic();
-    this.#cancelTimer = this.#clock.after(Math.max(0, Math.min(left, this.#timeoutMs)), this.#onTimeout);
+    this.#cancelTimer = this.#clock.after(Math.max(0, this.#end - this.#clock.monotonic()), this.#onTimeout);
   }
 
   answer(message: Message): void {
