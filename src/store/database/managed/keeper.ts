@@ -9,6 +9,7 @@ import { chooseRunner } from './runner.ts';
 import { clusterMajor, createCluster, SUPERUSER, writeAccessRules } from './cluster.ts';
 import { layout, PORT, privateFolder, socketFolder, type Layout } from './layout.ts';
 import { attach, lockName, tryHold, type Attached, type Held } from './lock.ts';
+import { stopServer } from './processes.ts';
 import { probe, Server } from './server.ts';
 
 /** How long an attached process waits for the holder of the lock to bring the server up. */
@@ -64,9 +65,12 @@ export class Keeper {
     const deadline = clock.monotonic() + ATTACH_MS;
     for (let last: unknown; !this.#leaving;) {
       if (!this.#held && !this.#attached) await this.#join();
-      if (this.#held) return await this.#serve(this.#held);
+      if (this.#held) return await this.#serve();
+      // The holder left between the two tries; without lock and holder a server that answers is nobody's and may go any moment.
+      if (!this.#attached) continue;
       last = await this.#wait();
-      if (last === undefined) return;
+      // A holder that went meanwhile left it to this very call to find the next one.
+      if (last === undefined && this.#attached) return;
       if (clock.monotonic() > deadline) throw raise('PP_STORE_HELD', { folder: this.#layout.folder }, { cause: last });
       await clock.sleep(POLL_MS);
     }
@@ -96,11 +100,10 @@ export class Keeper {
     return error;
   }
 
-  async #serve(held: Held): Promise<void> {
+  async #serve(): Promise<void> {
     const server = (this.#server ??= await this.#prepare());
     const how = await server.ensure();
     if (how !== 'running') await this.#furnish();
-    void held;
   }
 
   async #prepare(): Promise<Server> {
@@ -156,13 +159,11 @@ export class Keeper {
     this.#attached = undefined;
     if (attached && (await attached.leave()) === 'alone') {
       this.#held = await tryHold(this.#lock, () => {});
-      if (this.#held) this.#server = await this.#prepare();
     }
     if (!this.#held) return;
-    if (this.#held.attached() === 0) {
-      await this.#server?.stop();
-      this.#options.log.info('database server stopped');
-    }
+    const { clock, log } = this.#options;
+    const alone = this.#held.attached() === 0;
+    if (alone && (await stopServer(this.#layout.cluster, clock, log))) log.info('database server stopped');
     await this.#held.release();
   }
 }

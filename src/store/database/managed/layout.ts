@@ -39,13 +39,13 @@ export async function layout(dataDir: string): Promise<Layout> {
 
 /**
  * socketFolder is where the server of a cluster listens: beside the cluster, or in a short folder of its own when that path is too long
- * for a socket. It depends on the cluster alone, so that every process finds it.
+ * for a socket. It depends on the cluster alone, so that every process finds it, whichever path it came by.
  */
 export async function socketFolder({ folder, cluster }: Layout): Promise<string> {
   const near = path.join(folder, 'run');
   if (Buffer.byteLength(`${near}/.s.PGSQL.${PORT}.lock`) <= SOCKET_OCTETS) return near;
   const { uid, dev, ino } = await stat(cluster, { bigint: true });
-  const key = createHash('sha256').update(`${folder}\0${dev}\0${ino}`).digest('hex').slice(0, 16);
+  const key = createHash('sha256').update(`${dev} ${ino}`).digest('hex').slice(0, 16);
   return uid === 0n ? `/run/pushpoint-${key}` : `/tmp/pushpoint-${uid}-${key}`;
 }
 

@@ -8,6 +8,8 @@ const run = promisify(execFile);
 /** PostgreSQL refuses to run as root; these users are asked for, in this order, when we are root. */
 const SERVICE_USERS = ['pushpoint', 'nobody'];
 
+const ENVIRONMENT = { PATH: '/usr/bin:/bin' };
+
 /** Runner says as whom the server's programs run. */
 export interface Runner {
   /** user is what people are told. */
@@ -40,7 +42,10 @@ function inNamespace(): Runner {
 
 async function idsOf(user: string): Promise<{ uid: number; gid: number } | undefined> {
   try {
-    const [uid, gid] = await Promise.all([run('id', ['-u', user]), run('id', ['-g', user])]);
+    const [uid, gid] = await Promise.all([
+      run('id', ['-u', user], { env: ENVIRONMENT }),
+      run('id', ['-g', user], { env: ENVIRONMENT }),
+    ]);
     return { uid: Number(uid.stdout), gid: Number(gid.stdout) };
   } catch {
     return undefined;
@@ -49,7 +54,7 @@ async function idsOf(user: string): Promise<{ uid: number; gid: number } | undef
 
 async function works(runner: Runner, script: string, ...args: string[]): Promise<boolean> {
   const { file, args: all, options } = runner.command('/bin/sh', ['-c', script, 'sh', ...args]);
-  return await run(file, all, { ...options, cwd: '/', env: { PATH: '/usr/bin:/bin' } }).then(
+  return await run(file, all, { ...options, cwd: '/', env: ENVIRONMENT }).then(
     () => true,
     () => false,
   );

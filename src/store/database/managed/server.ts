@@ -9,14 +9,9 @@ import { codeOf } from '../failures.ts';
 import type { Binaries } from './binaries.ts';
 import { childEnvironment, SUPERUSER } from './cluster.ts';
 import { PORT, type Layout } from './layout.ts';
-import { isZombie, postmasterOf, serverProcesses, signal } from './processes.ts';
+import { endProcesses, POLL_MS, postmasterFile, REST_MS, runningPostmaster, stopServer } from './processes.ts';
 import type { Runner } from './runner.ts';
 
-const POLL_MS = 25;
-/** A killed server's last processes end within this time; a zombie is reaped within it, if anybody reaps at all. */
-const REST_MS = 5_000;
-/** A fast shutdown that takes longer is made an immediate one; the next start recovers. */
-const STOP_MS = 30_000;
 /** Recovery after a crash reads at most the WAL kept below; this is far more than it needs. */
 const START_MS = 120_000;
 const LOG_OCTETS = 5 * 1024 * 1024;
@@ -26,6 +21,7 @@ const SETTINGS: Record<string, string> = {
   port: String(PORT),
   unix_socket_permissions: '0700',
   max_connections: '200',
+  max_logical_replication_workers: '0',
   max_wal_size: '256MB',
   fsync: 'on',
   full_page_writes: 'on',
@@ -53,13 +49,7 @@ export interface ServerOptions {
 
 /** probe asks for an answer; it gives undefined on success and the error otherwise. */
 export async function probe(sockets: string): Promise<unknown> {
-  const client = new Client({
-    host: sockets,
-    port: PORT,
-    user: SUPERUSER,
-    database: 'postgres',
-    connectionTimeoutMillis: 5_000,
-  });
+  const client = new Client({ host: sockets, port: PORT, user: SUPERUSER, database: 'postgres', connectionTimeoutMillis: 5_000 });
   client.on('error', () => {});
   try {
     await client.connect();
@@ -76,6 +66,7 @@ export async function probe(sockets: string): Promise<unknown> {
 export class Server {
   readonly #options: ServerOptions;
   #child: ChildProcess | undefined;
+  #asked = false;
   /** onExit runs when the server ends without having been asked to. */
   onExit: (() => void) | undefined;
 
@@ -86,34 +77,46 @@ export class Server {
   #arguments(): string[] {
     const { layout, sockets } = this.#options;
     // A list of folders is expected: quoted, so that blanks and commas in the path belong to it.
-    const lists = { unix_socket_directories: `"${sockets.replaceAll('"', '""')}"`, hba_file: layout.accessRules };
-    const all = Object.entries({ ...SETTINGS, ...lists });
+    const places = { unix_socket_directories: `"${sockets.replaceAll('"', '""')}"`, hba_file: layout.accessRules };
+    const all = Object.entries({ ...SETTINGS, ...places });
     return ['-D', layout.cluster, ...all.flatMap(([name, value]) => ['-c', `${name}=${value}`])];
   }
 
   /** ensure makes the server run and answer: it takes over one that a killed process left behind, or starts it. */
   async ensure(): Promise<'running' | 'adopted' | 'started'> {
-    const { layout, sockets, log } = this.#options;
-    const postmaster = postmasterOf(await serverProcesses(layout.cluster));
-    if (postmaster !== undefined) {
-      if (this.#child?.pid === postmaster && (await this.#answers())) return 'running';
-      if ((await this.#isAsWanted()) && (await probe(sockets)) === undefined) {
-        if (this.#child?.pid === postmaster) return 'running';
-        log.info('database server of an earlier process taken over', { pid: postmaster });
-        return 'adopted';
+    const { layout, sockets, clock, log } = this.#options;
+    const pid = await runningPostmaster(layout.cluster);
+    if (pid === undefined) {
+      // Another container that shares the folder has its own process ids and lock names, but a socket is a file.
+      const error = await probe(sockets);
+      if (error === undefined || codeOf(error) === '57P03') throw raise('PP_STORE_SHARED', { folder: layout.folder });
+    } else {
+      const own = this.#child?.pid === pid;
+      if ((own || (await this.#isAsWanted())) && (await this.#answers(pid))) {
+        if (!own) log.info('database server of an earlier process taken over', { pid });
+        return own ? 'running' : 'adopted';
       }
-      log.info('database server of an earlier process is stopped', { pid: postmaster });
+      log.info('database server is stopped to be started anew', { pid });
       await this.stop();
     }
-    await this.#clear();
+    await endProcesses(layout.cluster, clock);
+    await this.#unlock();
     await this.#start();
     return 'started';
   }
 
-  async #answers(): Promise<boolean> {
-    const error = await probe(this.#options.sockets);
-    // Still starting or recovering is an answer; #start waits for the end of it.
-    return error === undefined || codeOf(error) === '57P03';
+  /** answers waits for a server that runs until it takes connections, which it does not while it starts or recovers. */
+  async #answers(pid: number): Promise<boolean> {
+    const { layout, sockets, clock } = this.#options;
+    const patience = clock.monotonic() + REST_MS;
+    for (const deadline = clock.monotonic() + START_MS; clock.monotonic() < deadline;) {
+      const error = await probe(sockets);
+      if (error === undefined) return true;
+      if (codeOf(error) !== '57P03' && clock.monotonic() > patience) return false;
+      await clock.sleep(POLL_MS);
+      if ((await runningPostmaster(layout.cluster)) !== pid) return false;
+    }
+    return false;
   }
 
   /** isAsWanted compares the command line of the running server with ours. */
@@ -124,23 +127,16 @@ export class Server {
     return said.trim() === wanted;
   }
 
-  /** clear ends what a dead postmaster left: its processes, and a postmaster.pid that would keep a new one from starting. */
-  async #clear(): Promise<void> {
-    const { layout, clock, log } = this.#options;
-    const deadline = clock.monotonic() + REST_MS;
-    for (let left = await serverProcesses(layout.cluster); left.length > 0; left = await serverProcesses(layout.cluster)) {
-      for (const { pid } of left) signal(pid, clock.monotonic() > deadline ? 'SIGKILL' : 'SIGQUIT');
-      await clock.sleep(POLL_MS);
-    }
-    const file = path.join(layout.cluster, 'postmaster.pid');
-    const text = await readFile(file, 'utf8').catch(() => undefined);
-    if (text === undefined) return;
-    const pid = Number.parseInt(text, 10);
-    // A zombie still counts as alive for PostgreSQL; whoever has to reap it gets a moment.
-    while (pid > 0 && (await isZombie(pid)) && clock.monotonic() < deadline) await clock.sleep(POLL_MS);
-    // We hold the lock and no process works in the cluster, so whatever has that number now is no server of it.
-    log.info('lock file of a server that is gone removed', { pid });
-    await rm(file, { force: true });
+  /**
+   * unlock removes the lock files of a server that is gone: PostgreSQL would take a zombie, and any other process that has the number by
+   * now, for its own server and not start. We hold the lock and no process works in the cluster, so there is none.
+   */
+  async #unlock(): Promise<void> {
+    const { layout, sockets, log } = this.#options;
+    const said = await postmasterFile(layout.cluster);
+    if (said) log.info('lock file of a database server that is gone removed', { pid: said.pid });
+    await rm(path.join(layout.cluster, 'postmaster.pid'), { force: true });
+    await rm(path.join(sockets, `.s.PGSQL.${PORT}.lock`), { force: true });
   }
 
   async #start(): Promise<void> {
@@ -159,43 +155,38 @@ export class Server {
       detached: true,
       stdio: ['ignore', output.fd, output.fd],
     });
-    const ended = new Promise<string>((resolve) => {
-      child.once('error', (error) => resolve(error.message));
-      child.once('exit', (code, by) => resolve(`it ended with ${by ?? `code ${code}`}`));
+    let why: string | undefined;
+    child.once('error', (error) => (why = error.message));
+    child.once('exit', (code, by) => {
+      why = `it ended with ${by ?? `code ${code}`}`;
+      this.#exited(child);
     });
     await output.close();
     child.unref();
+    this.#asked = false;
+    await this.#ready(child, from, () => why);
     this.#child = child;
-    await this.#ready(child, ended, from);
-    child.once('exit', () => this.#exited(child));
-    if (child.exitCode !== null || child.signalCode !== null) this.#exited(child);
-    log.info('database server started', {
-      pid: child.pid,
-      version: binaries.version,
-      user: runner.user,
-      ms: Math.round(clock.monotonic() - started),
-    });
+    const ms = Math.round(clock.monotonic() - started);
+    log.info('database server started', { pid: child.pid, version: binaries.version, user: runner.user, ms });
   }
 
   #exited(child: ChildProcess): void {
     if (this.#child !== child) return;
     this.#child = undefined;
-    this.onExit?.();
+    if (!this.#asked) this.onExit?.();
   }
 
-  async #ready(child: ChildProcess, ended: Promise<string>, from: number): Promise<void> {
-    const { sockets, clock } = this.#options;
-    const deadline = clock.monotonic() + START_MS;
-    let why: string | undefined;
-    void ended.then((said) => (why = said));
-    for (;;) {
-      const error = await probe(sockets);
-      if (error === undefined && why === undefined) return;
-      if (why === undefined && clock.monotonic() > deadline) why = `it did not answer for ${START_MS / 1000} s`;
-      if (why !== undefined) {
-        if (this.#child === child) this.#child = undefined;
+  async #ready(child: ChildProcess, from: number, why: () => string | undefined): Promise<void> {
+    const { layout, sockets, clock } = this.#options;
+    for (const deadline = clock.monotonic() + START_MS; ;) {
+      // Asking earlier would only fill the server's log.
+      const error = (await postmasterFile(layout.cluster))?.ready ? await probe(sockets) : new Error('not ready yet');
+      if (error === undefined && why() === undefined) return;
+      const late = clock.monotonic() > deadline ? `it did not answer for ${START_MS / 1000} s` : undefined;
+      const ended = why() ?? late;
+      if (ended !== undefined) {
         child.kill('SIGQUIT');
-        throw raise('PP_STORE_START_FAILED', { what: 'postgres', why: `${why}; ${await this.#said(from)}` }, { cause: error });
+        throw raise('PP_STORE_START_FAILED', { what: 'postgres', why: `${ended}; ${await this.#said(from)}` }, { cause: error });
       }
       await clock.sleep(POLL_MS);
     }
@@ -207,23 +198,9 @@ export class Server {
     return text.trim().split('\n').slice(-3).join(' ').slice(0, 600);
   }
 
-  /** stop ends the server in order, with what runs rolled back, and waits until it is gone. */
   async stop(): Promise<void> {
-    const { layout, clock, log } = this.#options;
+    this.#asked = true;
     this.#child = undefined;
-    const started = clock.monotonic();
-    let asked = false;
-    for (;;) {
-      const processes = await serverProcesses(layout.cluster);
-      const postmaster = postmasterOf(processes);
-      if (postmaster === undefined) return;
-      const waited = clock.monotonic() - started;
-      if (!asked) asked = signal(postmaster, 'SIGINT');
-      else if (waited > STOP_MS) {
-        log.warn('database server did not stop in time', { pid: postmaster });
-        for (const { pid } of processes) signal(pid, waited > STOP_MS + REST_MS ? 'SIGKILL' : 'SIGQUIT');
-      }
-      await clock.sleep(POLL_MS);
-    }
+    await stopServer(this.#options.layout.cluster, this.#options.clock, this.#options.log);
   }
 }
