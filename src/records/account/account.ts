@@ -18,6 +18,11 @@ export interface Account {
   sealedPassword: Uint8Array;
 }
 
+/** passwordPurpose is what an account's password is sealed for: a sealed password moved to another user name cannot be opened. */
+export function passwordPurpose(username: string): string {
+  return `account/${validUsername(username)}`;
+}
+
 /** AccountListed is an account as people see it: without the password, sealed or not. */
 export interface AccountListed extends Omit<Account, 'sealedPassword'> {
   stopCode: number | undefined;

@@ -1,6 +1,7 @@
 export {
   logonName,
   machineKeyOf,
+  passwordPurpose,
   type Account,
   type AccountListed,
   type AccountState,

@@ -114,6 +114,23 @@ export class PackageRecord {
     return row && packageOf(row);
   }
 
+  /**
+   * fileNamed gives the file that clients ask for by name: of the default packages, or, with a hash, of any package that has exactly that
+   * content under that name.
+   */
+  async fileNamed(name: string, sha256?: string): Promise<PackageFile | undefined> {
+    const [row] = await this.#db.exec<PackageFile>(
+      {
+        name: 'package_file_named',
+        text: `select f.name, f.sha256, f.size from package_file f join package p on p.name = f.package
+          where lower(f.name) = lower($1) and case when $2::text is null then p.is_default else f.sha256 = $2 end
+          order by p.platform desc, p.name limit 1`,
+      },
+      [name, sha256],
+    );
+    return row;
+  }
+
   /** holding gives the packages that have a file with this content, so that content nobody has can be removed. */
   async holding(sha256: string): Promise<string[]> {
     const rows = await this.#db.query<{ package: string }>(

@@ -126,6 +126,13 @@ export class SiteRecord {
     return row && siteOf(row);
   }
 
+  /** here gives the site of this database, or raises PP_SITE_NONE. */
+  async here(via: Sql = this.#db): Promise<Site> {
+    const site = await this.own(via);
+    if (!site) throw raise('PP_SITE_NONE');
+    return site;
+  }
+
   /** list gives all known sites, the own one first. */
   async list(): Promise<Site[]> {
     return (await this.#db.query<SiteRow>('select * from site order by own desc, code')).map(siteOf);
