@@ -1,7 +1,7 @@
-import { nameKey, shownName, validDomain, validName } from '#records/resource';
+import { raise } from '#base/errors';
+import { canonicalAddress, nameKey, shownName, validDomain, validName } from '#records/resource';
 import type { Sql, Statement } from '#store/database';
 import { capKey, ccrOf, type Ccr, type CcrRow, type CcrSource } from './ccr.ts';
-import { plain } from './plain.ts';
 
 /** CcrRequest is what somebody asks for: that this machine gets the client. */
 export interface CcrRequest {
@@ -40,7 +40,11 @@ function parameters(request: CcrRequest): Record<string, unknown> & { nameKey: s
   const domain = validDomain(request.domain ?? '') || own;
   // Names to try beside the first are held to the same rules; a bad one is left out of the request by the caller, not here.
   for (const other of request.resourceNames ?? []) validName(other);
-  const addresses = [...(request.addresses ?? [])].map((a) => plain(a.trim())!).filter((a) => a !== '');
+  const addresses = (request.addresses ?? []).map((given) => {
+    const address = canonicalAddress(given);
+    if (!address) throw raise('PP_REQUEST_ADDRESS', { address: shownName(given) });
+    return address;
+  });
   return {
     name,
     nameKey: nameKey(name),

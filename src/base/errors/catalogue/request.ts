@@ -39,6 +39,15 @@ export const requestErrors = {
     remedy: 'Give the NetBIOS or the DNS name of the domain, or leave it out.',
     again: 'never',
   },
+  PP_REQUEST_ADDRESS: {
+    origin: 'malformed',
+    message: '{address} is not an IP address',
+    win32: 1214,
+    http: 400,
+    cause: 'An address has no port, no prefix length and no name in it.',
+    remedy: 'Give an IPv4 or IPv6 address, or leave it out.',
+    again: 'never',
+  },
   PP_REQUEST_CURSOR: {
     origin: 'malformed',
     message: 'the cursor is not one that this list gave out',
@@ -172,5 +181,13 @@ export const requestErrors = {
     cause: 'The file was cut short, edited by hand, or written from settings that cannot stand in it.',
     remedy: 'Correct the installation properties or the points of the site, and push again so that the file is written anew.',
     again: 'wait',
+  },
+  PP_MP_NOT_HERE: {
+    origin: 'refused',
+    message: 'there is nothing here',
+    http: 404,
+    cause: 'The management point does not serve that path, the request is switched off, or the machine it names is not known from a trusted source.',
+    remedy: 'Check the path; for SMS_POST import the machine first, or look at the setting ccr.smsPost of the site.',
+    again: 'never',
   },
 } as const satisfies Record<string, Entry>;
