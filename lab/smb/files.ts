@@ -92,7 +92,7 @@ export async function createFile(request: Request, share: DiskShare): Promise<An
   const access = grantedAccess(asked.desiredAccess);
   const deleteOnClose = Boolean(asked.createOptions & CREATE_OPTION.DELETE_ON_CLOSE);
   if (deleteOnClose && !(access & ACCESS.DELETE)) throw new Refusal(STATUS.ACCESS_DENIED);
-  const { session, tree } = request;
+  const { session } = request;
   session.roomForOpen();
   const file = await share.disk.open([...share.root, ...splitPath(asked.name)], {
     access,
@@ -107,7 +107,7 @@ export async function createFile(request: Request, share: DiskShare): Promise<An
     await file.close();
     throw new Refusal(STATUS.USER_SESSION_DELETED);
   }
-  const fileId = session.addOpen(tree!, open);
+  const fileId = session.addOpen(request, open);
   const info = await file.info();
   return answer(CreateResponse, {
     oplockLevel: 0,

@@ -10,7 +10,7 @@ import type { Request } from './session.ts';
 export async function createPipe(request: Request): Promise<Answer> {
   const asked = decodeBody(request.message, CreateRequest);
   if (asked.name.startsWith('\\')) throw new Refusal(STATUS.INVALID_PARAMETER);
-  const { session, tree } = request;
+  const { session } = request;
   session.roomForOpen();
   const end = await request.backend.pipe(asked.name, session.identity!);
   if (typeof end === 'number') throw new Refusal(end);
@@ -30,7 +30,7 @@ export async function createPipe(request: Request): Promise<Answer> {
     allocationSize: 4096n,
     endOfFile: 0n,
     fileAttributes: ATTRIBUTE.NORMAL,
-    fileId: session.addOpen(tree!, { kind: 'pipe', channel }),
+    fileId: session.addOpen(request, { kind: 'pipe', channel }),
     contexts: [],
   });
 }

@@ -157,10 +157,12 @@ export class Session {
     if (this.#opens.size >= MOST_OPENS) throw new Refusal(STATUS.TOO_MANY_OPENED_FILES);
   }
 
-  addOpen(tree: Tree, open: Open): FileId {
+  /** addOpen keeps an open under a new id, which the next message of a compound may mean. */
+  addOpen(request: Request, open: Open): FileId {
     const id = this.#nextFile++;
-    this.#opens.set(id, { tree, open });
-    return { persistent: id, volatile: id };
+    this.#opens.set(id, { tree: request.tree!, open });
+    request.chain.fileId = { persistent: id, volatile: id };
+    return request.chain.fileId;
   }
 
   #entry(request: Request, asked: FileId): { id: bigint; open: Open } {
