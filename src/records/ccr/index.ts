@@ -3,6 +3,7 @@ export { stepError, type Attempt, type Claimed, type Connection, type Step, type
 export type { CcrRequest, Requested } from './request.ts';
 export type { Woken } from './people.ts';
 export type { AttemptShown, CcrPage, CcrQuery, CcrShown, Changed, Pruned } from './list.ts';
+export { previewPush, type Preview, type PushFacts, type PushWish } from './preview.ts';
 export { CcrRecord, type Caps, type Ended } from './record.ts';
 export type { Worker } from './worker.ts';
 

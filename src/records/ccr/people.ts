@@ -2,8 +2,12 @@ import { nameKey, sameDomain, shortKey } from '#records/resource';
 import type { Sql } from '#store/database';
 import { ccrOf, type Ccr, type CcrRow } from './ccr.ts';
 
-/** Woken says which CCRs a machine's sign of life is for. */
-export type Woken = { ids: readonly number[] } | { resourceId: number } | { name: string; domain?: string | undefined };
+/** Woken says which CCRs are meant: by themselves, by the machine that showed up, or by the error whose cause is gone (PP_PUSH_NO_ACCOUNT). */
+export type Woken =
+  | { ids: readonly number[] }
+  | { resourceId: number }
+  | { name: string; domain?: string | undefined }
+  | { lastError: string };
 
 const LIVE = 'finished_at is null';
 
@@ -13,6 +17,7 @@ export async function wake(sql: Sql, who: Woken, now: Date): Promise<number> {
   let value: unknown;
   let domain = '';
   if ('ids' in who) [where, value] = ['id = any($2)', who.ids];
+  else if ('lastError' in who) [where, value] = ["last_error = $2 and state in ('waiting', 'retry')", who.lastError];
   else if ('resourceId' in who) [where, value] = ['resource_id = $2', who.resourceId];
   else {
     const dot = who.name.indexOf('.');

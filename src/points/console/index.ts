@@ -1,0 +1,1 @@
+export { createConsole, type ConsoleParts } from './server.ts';

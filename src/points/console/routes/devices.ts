@@ -1,0 +1,65 @@
+import type { FastifyInstance } from 'fastify';
+import { Type, type Static } from 'typebox';
+import { raise } from '#base/errors';
+import { parseDevices, type Device } from '#records/resource';
+import type { ConsoleParts } from '../server.ts';
+import { Named, Page, splitName, theOne } from '../shapes.ts';
+
+const ListQuery = Type.Interface([Page], {
+  filter: Type.Optional(Type.String({ maxLength: 300 })),
+  ccr: Type.Optional(Type.String({ maxLength: 20 })),
+});
+
+/** deviceJson is a machine in the fixed names of the API. */
+function deviceJson(device: Device): Record<string, unknown> {
+  const { name, domain, fqdn, addresses, os, type, assignedSite, trusted, sources, client, smbPort, osVersion, architecture } =
+    device;
+  return { name, domain, fqdn, addresses, os, osVersion, architecture, type, assignedSite, trusted, sources, client, smbPort };
+}
+
+/** deviceRoutes: machines as discovery knows them. */
+export function deviceRoutes(api: FastifyInstance, parts: ConsoleParts): void {
+  api.get<{ Querystring: Static<typeof ListQuery> }>(
+    '/devices',
+    { schema: { summary: 'Machines, by name', querystring: ListQuery } },
+    async (request) => {
+      const { items, next } = await parts.resource.list(request.query);
+      return { items: items.map(deviceJson), next };
+    },
+  );
+  api.get<{ Params: Static<typeof Named> }>(
+    '/devices/:name',
+    { schema: { summary: 'One machine', params: Named } },
+    async (request) => {
+      const { name, domain } = splitName(request.params.name);
+      return deviceJson(theOne('machine', request.params.name, await parts.resource.find(name, domain)));
+    },
+  );
+  api.post(
+    '/devices/import',
+    {
+      schema: {
+        summary: 'Take in machines; an import is a trusted source',
+        description: 'text/csv with a header line (name,domain,fqdn,ip,os,type), or a JSON array of such objects',
+      },
+    },
+    async (request) => {
+      const { rows, rejected } = parseDevices(...bodyOf(request.body));
+      const site = (await parts.site.here()).code;
+      const result = await parts.resource.importDevices(rows, { by: request.who, site, source: 'import' });
+      await parts.audit.write({
+        who: request.who,
+        what: 'device.import',
+        object: `${rows.length} machines`,
+        detail: { added: result.added, changed: result.changed, rejected: rejected.length + result.rejected.length },
+      });
+      return { ...result, rejected: [...rejected, ...result.rejected].sort((a, b) => a.line - b.line) };
+    },
+  );
+}
+
+function bodyOf(body: unknown): [Uint8Array, 'csv' | 'json'] {
+  if (body instanceof Uint8Array) return [body, 'csv'];
+  if (Array.isArray(body)) return [new TextEncoder().encode(JSON.stringify(body)), 'json'];
+  throw raise('PP_API_INVALID', { why: 'an import is text/csv, or a JSON array of machines' });
+}

@@ -1,0 +1,61 @@
+import type { Readable } from 'node:stream';
+import type { FastifyInstance } from 'fastify';
+import { Type, type Static } from 'typebox';
+import { raise } from '#base/errors';
+import type { ConsoleParts } from '../server.ts';
+
+const LARGEST_FILE = 2 * 1024 * 1024 * 1024;
+const File = Type.Object({
+  name: Type.String({ minLength: 1, maxLength: 128 }),
+  sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }),
+  size: Type.Integer({ minimum: 0 }),
+});
+const NewPackage = Type.Object({ definition: Type.Unknown(), files: Type.Array(File, { minItems: 1, maxItems: 64 }) });
+
+/** packageRoutes: what is pushed. Files go first, into the content folder; then the definition that names them. */
+export function packageRoutes(api: FastifyInstance, parts: ConsoleParts): void {
+  api.get('/packages', { schema: { summary: 'Packages' } }, async () => ({ items: await parts.package.list() }));
+  api.post(
+    '/content',
+    {
+      bodyLimit: LARGEST_FILE,
+      schema: { summary: 'Store a file; the answer names it by its SHA-256', consumes: 'application/octet-stream' },
+    },
+    async (request) => {
+      const body = request.body as Readable | null;
+      if (!body || typeof body !== 'object' || !(Symbol.asyncIterator in body))
+        throw raise('PP_API_INVALID', { why: 'the file is sent as application/octet-stream' });
+      return parts.content.put(bounded(body));
+    },
+  );
+  api.post<{ Body: Static<typeof NewPackage> }>(
+    '/packages',
+    { schema: { summary: 'Add a package, or a newer version in its place', body: NewPackage } },
+    async (request) => {
+      const { definition, files } = request.body;
+      for (const file of files) {
+        const stored = await parts.content.stat(file.sha256);
+        if (stored?.size !== file.size)
+          throw raise('PP_API_INVALID', { why: `the content of ${file.name} is not here; send it to /content first` });
+      }
+      const made = await parts.package.add(definition, files, request.who);
+      await parts.audit.write({
+        who: request.who,
+        what: 'package.add',
+        object: `${made.name} ${made.version}`,
+        detail: { files },
+        address: request.ip,
+      });
+      return made;
+    },
+  );
+}
+
+async function* bounded(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let size = 0;
+  for await (const chunk of body) {
+    size += chunk.length;
+    if (size > LARGEST_FILE) throw raise('PP_API_INVALID', { why: `a file of a package has at most ${LARGEST_FILE} octets` });
+    yield chunk;
+  }
+}

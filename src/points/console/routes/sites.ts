@@ -1,0 +1,58 @@
+import type { FastifyInstance } from 'fastify';
+import { Type, type Static } from 'typebox';
+import type { SettingsPatch } from '#records/site';
+import type { ConsoleParts } from '../server.ts';
+
+const Kind = Type.Object({ kind: Type.Union([Type.Literal('mp'), Type.Literal('slp'), Type.Literal('fsp')]) });
+const PointBody = Type.Object(
+  { address: Type.Optional(Type.String({ minLength: 1, maxLength: 300 })), on: Type.Optional(Type.Boolean()) },
+  { additionalProperties: false },
+);
+const Patch = Type.Record(Type.String({ maxLength: 40 }), Type.Record(Type.String({ maxLength: 40 }), Type.Unknown()));
+
+/** siteRoutes: sites, settings, points. */
+export function siteRoutes(api: FastifyInstance, parts: ConsoleParts): void {
+  api.get('/sites', { schema: { summary: 'The sites this one knows' } }, async () => ({
+    items: (await parts.site.list()).map(({ code, kind, parent, own: here, createdAt }) => ({
+      code,
+      kind,
+      parent,
+      own: here,
+      createdAt,
+    })),
+  }));
+  api.get('/settings', { schema: { summary: 'The settings of this site' } }, async () => (await parts.site.here()).settings);
+  api.patch<{ Body: Static<typeof Patch> }>(
+    '/settings',
+    { schema: { summary: 'Change settings; what is not named stays', body: Patch } },
+    async (request) => {
+      const settings = await parts.site.updateSettings(request.body as SettingsPatch, request.who);
+      await parts.audit.write({
+        who: request.who,
+        what: 'site.settings',
+        object: (await parts.site.here()).code,
+        detail: request.body,
+        address: request.ip,
+      });
+      return settings;
+    },
+  );
+  api.get('/points', { schema: { summary: 'The points of this site' } }, async () => ({
+    items: await parts.site.points((await parts.site.here()).code),
+  }));
+  api.put<{ Params: Static<typeof Kind>; Body: Static<typeof PointBody> }>(
+    '/points/:kind',
+    { schema: { summary: 'Say where clients reach a point, or switch it off', params: Kind, body: PointBody } },
+    async (request) => {
+      const point = await parts.site.setPoint(request.params.kind, request.body, request.who);
+      await parts.audit.write({
+        who: request.who,
+        what: 'point.set',
+        object: point.kind,
+        detail: { address: point.address, on: point.on },
+        address: request.ip,
+      });
+      return point;
+    },
+  );
+}

@@ -1,0 +1,1 @@
+export { createManagementPoint, type ManagementParts } from './server.ts';
