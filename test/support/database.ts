@@ -3,19 +3,19 @@ import { createHash, randomBytes } from 'node:crypto';
 import { closeSync, openSync } from 'node:fs';
 import { glob, lstat, mkdir, readFile } from 'node:fs/promises';
 import net from 'node:net';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { Client } from 'pg';
 import { systemClock } from '#base/clock';
 import { silentLog } from '#base/log';
+import { scratch } from '#test/scratch';
 import { migrate, migrationSteps, openDatabase, type Database, type Migrations } from '#store/database';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const HOST = fileURLToPath(new URL('database-host.ts', import.meta.url));
 const KEY = createHash('sha256').update(ROOT).digest('hex').slice(0, 12);
 const NAME = `pushpoint-test-${process.getuid!()}-${KEY}`;
-const FOLDER = path.join(tmpdir(), NAME);
+const FOLDER = path.join(scratch, NAME);
 const START_MS = 90_000;
 const POLL_MS = 50;
 

@@ -69,15 +69,17 @@ export function signal(pid: number, name: NodeJS.Signals): boolean {
 export async function stopServer(cluster: string, clock: Clock, log: Log): Promise<boolean> {
   const started = clock.monotonic();
   let asked = false;
+  let pressed = false;
   for (;;) {
     const pid = await runningPostmaster(cluster);
-    if (pid === undefined) return asked;
+    // It removes its lock file a moment before it is gone.
+    if (pid === undefined && (!asked || (await serverProcesses(cluster)).length === 0)) return asked;
     const waited = clock.monotonic() - started;
-    if (!asked) asked = signal(pid, 'SIGINT');
-    else if (waited > STOP_MS + REST_MS) return await endProcesses(cluster, clock);
-    else if (waited > STOP_MS) {
+    if (waited > STOP_MS + REST_MS) return await endProcesses(cluster, clock);
+    if (pid !== undefined && !asked) asked = signal(pid, 'SIGINT');
+    if (pid !== undefined && !pressed && waited > STOP_MS) {
       log.warn('database server did not stop in time', { pid });
-      signal(pid, 'SIGQUIT');
+      pressed = signal(pid, 'SIGQUIT');
     }
     await clock.sleep(POLL_MS);
   }

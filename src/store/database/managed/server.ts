@@ -22,6 +22,9 @@ const SETTINGS: Record<string, string> = {
   unix_socket_permissions: '0700',
   max_connections: '200',
   max_logical_replication_workers: '0',
+  // Shared memory in files of the cluster: a killed server leaves nothing in /dev/shm, which containers have little of anyway.
+  dynamic_shared_memory_type: 'mmap',
+  min_dynamic_shared_memory: '16MB',
   max_wal_size: '256MB',
   fsync: 'on',
   full_page_writes: 'on',
