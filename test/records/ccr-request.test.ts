@@ -22,7 +22,12 @@ beforeEach(async () => {
   resources = new ResourceRecord(base.db, clock);
 });
 
-const wish = (name: string, more: Partial<CcrRequest> = {}): CcrRequest => ({ name, source: 'push', requestedBy: 'CORP\\admin', ...more });
+const wish = (name: string, more: Partial<CcrRequest> = {}): CcrRequest => ({
+  name,
+  source: 'push',
+  requestedBy: 'CORP\\admin',
+  ...more,
+});
 
 test('fifty requests for one machine at the same moment make one CCR', async () => {
   const done = await Promise.all(
@@ -58,7 +63,10 @@ test('NetBIOS and DNS name of one domain are one machine, two DNS domains are tw
 test('a request finds the resource of its name, and one made before the resource was known becomes it', async () => {
   const early = await ccrs.request(wish('PC7'));
   assert.equal(early.ccr.resourceId, undefined);
-  const { ids } = await resources.importDevices([{ name: 'PC7', domain: 'CORP', addresses: ['10.1.2.3'] }], { source: 'import', site: 'P01' });
+  const { ids } = await resources.importDevices([{ name: 'PC7', domain: 'CORP', addresses: ['10.1.2.3'] }], {
+    source: 'import',
+    site: 'P01',
+  });
   const late = await ccrs.request(wish('PC7', { domain: 'CORP', addresses: ['10.1.2.3'] }));
   assert.equal(late.made, 'merged');
   assert.equal(late.ccr.id, early.ccr.id);

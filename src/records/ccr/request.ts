@@ -31,11 +31,10 @@ export interface Requested {
 
 const requestStatement: Statement = {
   name: 'ccr_request',
-  text: `select r.made, (r.c).* from jsonb_array_elements($1) with ordinality as p(request, at),
-    lateral ccr_request(p.request, $2) r order by p.at`,
+  text: 'select r.made, (r.c).* from ccr_request_all($1, $2) r',
 };
 
-function parameters(request: CcrRequest): Record<string, unknown> & { nameKey: string } {
+function parameters(request: CcrRequest): Record<string, unknown> {
   const { name, domain: own } = validName(request.name);
   const domain = validDomain(request.domain ?? '') || own;
   // Names to try beside the first are held to the same rules; a bad one is left out of the request by the caller, not here.
@@ -69,11 +68,6 @@ function parameters(request: CcrRequest): Record<string, unknown> & { nameKey: s
 /** requestAll makes or merges one CCR for each request, in one statement and in the order given. */
 export async function requestAll(sql: Sql, requests: readonly CcrRequest[], now: Date): Promise<Requested[]> {
   if (requests.length === 0) return [];
-  // Sorted, so that two of these never wait for each other's names crosswise.
-  const sorted = requests.map((request, index) => ({ index, p: parameters(request) }));
-  sorted.sort((a, b) => (a.p.nameKey < b.p.nameKey ? -1 : a.p.nameKey > b.p.nameKey ? 1 : a.index - b.index));
-  const rows = await sql.exec<CcrRow & { made: boolean }>(requestStatement, [JSON.stringify(sorted.map(({ p }) => p)), now]);
-  const done: Requested[] = [];
-  rows.forEach((row, i) => (done[sorted[i]!.index] = { ccr: ccrOf(row), made: row.made ? 'new' : 'merged' }));
-  return done;
+  const rows = await sql.exec<CcrRow & { made: boolean }>(requestStatement, [JSON.stringify(requests.map(parameters)), now]);
+  return rows.map((row) => ({ ccr: ccrOf(row), made: row.made ? 'new' : 'merged' }));
 }

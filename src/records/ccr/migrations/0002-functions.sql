@@ -95,6 +95,16 @@ begin
   end loop;
 end $$;
 
+-- ccr_request_all does that for many, in their order; it takes the locks of all names first, in one order, so that two of these never wait
+-- for each other crosswise.
+create function ccr_request_all(p jsonb, p_now timestamptz) returns table (made boolean, c ccr) language plpgsql as $$
+begin
+  perform pg_advisory_xact_lock(1128481326, h)
+    from (select distinct hashtext(r ->> 'nameKey') as h from jsonb_array_elements(p) r order by 1) locks;
+  return query select r.made, r.c from jsonb_array_elements(p) with ordinality as q(request, at), lateral ccr_request(q.request, p_now) r
+    order by q.at;
+end $$;
+
 -- ccr_claim hands due CCRs to a worker, oldest first, and counts the attempt as begun. Claims wait for each other, which makes the caps
 -- exact; a row that somebody else has locked is left for the next claim. It looks at a window at the head of the queue; only when most of
 -- that belongs to subnets or accounts that are full does it look at the head of each lane instead, so that its cost never depends on
