@@ -1,6 +1,5 @@
 export * from './messages/index.ts';
 export {
-  aeadName,
   cipherId,
   cipherName,
   deriveKeys,
@@ -16,8 +15,6 @@ export { Opener, Sealer } from './encryption.ts';
 export { Framer, PREFIX, SocketTransport, type Transport, type TransportEvents } from './transport.ts';
 export { connectSmb, openSession, type SmbOptions, type Timeouts } from './connect.ts';
 export { expectHost } from './names.ts';
-export type { Stats } from './connection.ts';
-export type { Listed } from './listing.ts';
 export type { Encryption } from './negotiation.ts';
 export type { SmbPipe } from './pipe.ts';
 export type { SmbSession } from './session.ts';

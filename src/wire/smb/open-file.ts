@@ -1,5 +1,5 @@
 import { raise } from '#base/errors';
-import { Reader, type Bytes, type Of, type Struct } from '#wire/bytes';
+import { concat, Reader, type Bytes, type Of, type Struct } from '#wire/bytes';
 import { STATUS } from '#wire/status';
 import type { Connection } from './connection.ts';
 import { CREDIT_SIZE } from './credits.ts';
@@ -53,7 +53,7 @@ const CHUNK = 8 * CREDIT_SIZE;
 const IN_FLIGHT = 4;
 
 /** chunkSize is how much one request carries: never more than the server takes or than there are credits for. */
-function chunkSize(connection: Connection, most: number): number {
+export function chunkSize(connection: Connection, most: number): number {
   const credits = connection.multiCredit ? Math.max(1, Math.floor(connection.creditTotal / IN_FLIGHT)) : 1;
   return Math.min(CHUNK, most, credits * CREDIT_SIZE);
 }
@@ -241,9 +241,10 @@ export class OpenFile {
     return body.decode(decodeBody(answer, QueryInfoResponse).output);
   }
 
-  /** set changes one information class of the file. */
-  async set<T>(infoClass: number, body: Struct<T>, value: T): Promise<void> {
-    const input = body.encode(value);
+  /** set changes one information class of the file; `least` is the size that Windows' own structure of it has. */
+  async set<T>(infoClass: number, body: Struct<T>, value: T, least = 0): Promise<void> {
+    const octets = body.encode(value);
+    const input = octets.length < least ? concat(octets, new Uint8Array(least - octets.length)) : octets;
     const request = { infoType: INFO_TYPE.FILE, infoClass, additionalInformation: 0, fileId: this.fileId, input };
     await this.call({
       command: COMMAND.SET_INFO,

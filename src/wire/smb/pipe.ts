@@ -1,7 +1,7 @@
 import { Reader } from '#wire/bytes';
 import { STATUS } from '#wire/status';
 import { COMMAND, decodeBody, FSCTL, IOCTL_IS_FSCTL, IoctlRequest, IoctlResponse } from './messages/index.ts';
-import type { OpenFile, Sizes } from './open-file.ts';
+import { chunkSize, type OpenFile, type Place } from './open-file.ts';
 
 /** More to read is not an error: the rest of the message waits in the pipe. */
 const MORE = [STATUS.BUFFER_OVERFLOW] as const;
@@ -10,17 +10,18 @@ const MORE = [STATUS.BUFFER_OVERFLOW] as const;
 export class SmbPipe {
   readonly name: string;
   readonly #file: OpenFile;
-  readonly #sizes: Sizes;
+  readonly #place: Place;
 
-  constructor(name: string, file: OpenFile, sizes: Sizes) {
+  constructor(name: string, file: OpenFile, place: Place) {
     this.name = name;
     this.#file = file;
-    this.#sizes = sizes;
+    this.#place = place;
   }
 
   /** transact writes one message and gives what came back of the answer, at most `maxOut` octets; `read` gives the rest. [MS-SMB2] 2.2.31, FSCTL_PIPE_TRANSCEIVE */
   async transact(request: Uint8Array, maxOut: number): Promise<Uint8Array> {
-    const most = Math.min(maxOut, this.#sizes.maxTransact);
+    const { connection, sizes } = this.#place;
+    const most = Math.min(maxOut, chunkSize(connection, sizes.maxTransact));
     const value = {
       ctlCode: FSCTL.PIPE_TRANSCEIVE,
       fileId: this.#file.fileId,
@@ -45,7 +46,8 @@ export class SmbPipe {
 
   /** read gives what stands in the pipe, at most `max` octets; it waits if there is nothing yet. */
   read(max: number): Promise<Uint8Array> {
-    return this.#file.read(0, Math.min(max, this.#sizes.maxRead), MORE);
+    const { connection, sizes } = this.#place;
+    return this.#file.read(0, Math.min(max, chunkSize(connection, sizes.maxRead)), MORE);
   }
 
   /** close gives the pipe back; what is still open behind it is run down by the machine. */

@@ -153,7 +153,7 @@ export class SocketTransport implements Transport {
   }
 
   close(gently = false): void {
-    if (gently) this.#socket.end();
+    if (gently) this.#socket.destroySoon(); // end() would wait for a peer that never hangs up
     else this.#socket.destroy();
   }
 }

@@ -63,6 +63,9 @@ const PIPE: Opening = {
 const PIPE_TRIES = 4;
 const PIPE_PAUSE_MS = 700;
 
+/** The size of FILE_RENAME_INFORMATION with its alignment: a name of one letter must not make it shorter. */
+const LEAST_RENAME = 24;
+
 /** Stat is what a machine knows of a file without opening its content. */
 export interface Stat {
   size: bigint;
@@ -156,7 +159,7 @@ export class SmbTree {
     const fileName = checkedPath(to);
     const file = await openFile(this.#place, checkedPath(from), TO_CHANGE);
     const value = { replaceIfExists: options.replace ? 1 : 0, rootDirectory: 0n, fileName };
-    await this.#change(file, () => file.set(FILE_INFO.RENAME, FileRenameInformation, value));
+    await this.#change(file, () => file.set(FILE_INFO.RENAME, FileRenameInformation, value, LEAST_RENAME));
   }
 
   async #change(file: OpenFile, change: () => Promise<void>): Promise<void> {
@@ -213,7 +216,7 @@ export class SmbTree {
     checkedName(name);
     for (let left = PIPE_TRIES; ; left--) {
       try {
-        return new SmbPipe(name, await openFile(this.#place, name, PIPE), this.#place.sizes);
+        return new SmbPipe(name, await openFile(this.#place, name, PIPE), this.#place);
       } catch (error) {
         if (left <= 1 || !isCode(error, 'PP_SMB_PIPE_BUSY')) throw error;
         await this.#clock.sleep(PIPE_PAUSE_MS);

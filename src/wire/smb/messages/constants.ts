@@ -21,11 +21,6 @@ export const COMMAND = {
   OPLOCK_BREAK: 0x12,
 } as const;
 
-/** commandName is the name of a command number, for messages to people. */
-export function commandName(command: number): string {
-  return Object.entries(COMMAND).find(([, number]) => number === command)?.[0] ?? `command ${command}`;
-}
-
 /** FLAG bits of the header, [MS-SMB2] 2.2.1. */
 export const FLAG = {
   SERVER_TO_REDIR: 0x0000_0001,
