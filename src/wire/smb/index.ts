@@ -13,9 +13,8 @@ export {
 export { signMessage, verifyMessage } from './signing.ts';
 export { Opener, Sealer } from './encryption.ts';
 export { Framer, PREFIX, SocketTransport, type Transport, type TransportEvents } from './transport.ts';
-export { connectSmb, openSession, type SmbOptions, type Timeouts } from './connect.ts';
+export { connectSmb, openSession, type SmbOptions } from './connect.ts';
 export { expectHost } from './names.ts';
-export type { Encryption } from './negotiation.ts';
 export type { SmbPipe } from './pipe.ts';
 export type { SmbSession } from './session.ts';
-export type { SmbTree, Stat } from './tree.ts';
+export type { SmbTree } from './tree.ts';

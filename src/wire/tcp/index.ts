@@ -1,1 +1,1 @@
-export { connectTcp, probeTcp, type ConnectOptions } from './connect.ts';
+export { connectTcp, probeTcp } from './connect.ts';
