@@ -117,7 +117,7 @@ export interface TestDatabase {
   db: Database;
   /** url leads another process, or another openDatabase, to the same database. */
   url: string;
-  close(): Promise<void>;
+  close: () => Promise<void>;
 }
 
 /**

@@ -92,9 +92,13 @@ async function apply(tx: Sql, step: Step, clock: Clock): Promise<void> {
   ]);
 }
 
+async function allSteps(records: Migrations[]): Promise<Step[]> {
+  return ordered((await Promise.all(records.map(read))).flat());
+}
+
 /** migrationSteps gives id and checksum of each migration in the order in which they are applied. */
 export async function migrationSteps(records: Migrations[]): Promise<{ id: string; checksum: string }[]> {
-  return ordered((await Promise.all(records.map(read))).flat());
+  return await allSteps(records);
 }
 
 /**
@@ -103,7 +107,7 @@ export async function migrationSteps(records: Migrations[]): Promise<{ id: strin
  * migrations of all records, because one that is applied and not passed means a newer program has been here.
  */
 export async function migrate(db: Database, records: Migrations[], clock: Clock): Promise<string[]> {
-  const steps = ordered((await Promise.all(records.map(read))).flat());
+  const steps = await allSteps(records);
   return await db.transaction(async (tx) => {
     await tx.query('set local statement_timeout = 0');
     await tx.query('select pg_advisory_xact_lock($1)', [LOCK]);

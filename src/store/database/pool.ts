@@ -2,7 +2,7 @@ import { Client, Pool, type ClientBase, type ClientConfig, type PoolClient, type
 import type { Clock } from '#base/clock';
 import { raise } from '#base/errors';
 import type { Log } from '#base/log';
-import { isConflict, isGone, translated } from './failures.ts';
+import { codeOf, isConflict, isGone, translated } from './failures.ts';
 import { Listener } from './listener.ts';
 import { columnParsers } from './parsers.ts';
 import type { Database, Sql, Statement, TransactionOptions } from './sql.ts';
@@ -187,7 +187,8 @@ export class PooledDatabase implements Database {
       if (!lost) await client.query('rollback').catch(() => (lost = true));
       // What became of a commit whose answer was lost is not known: that is for the caller to find out.
       const again = isConflict(tx.failed ?? error) || (lost && !committing && this.#options.revive !== undefined);
-      return { error, again };
+      // 25P02 only says that something failed before.
+      return { error: codeOf(error) === '25P02' ? tx.failed : error, again };
     } finally {
       client.release(lost);
     }
