@@ -1,0 +1,134 @@
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { isAbsolute, join, resolve } from 'node:path';
+import { isNativeError } from 'node:util/types';
+import { raise } from '#base/errors';
+
+/** Listen is where a listener binds. */
+export interface Listen {
+  host: string;
+  port: number;
+}
+
+/** SiteFile is `site.json`: what must be known before the database can be opened. It holds no secret. */
+export interface SiteFile {
+  code: string;
+  kind: 'primary' | 'secondary';
+  points: Listen;
+  console: Listen;
+  /** URL of an external PostgreSQL; the embedded one where it is absent. */
+  database?: string;
+}
+
+/** Running is `run/server.json`: where the process that serves this folder answers. */
+export interface Running {
+  pid: number;
+  console: string;
+  points?: string;
+  startedAt: string;
+}
+
+/** DataFolder knows where things stand in the data folder of a site. */
+export class DataFolder {
+  readonly path: string;
+
+  constructor(path: string) {
+    this.path = isAbsolute(path) ? path : resolve(path);
+  }
+
+  get siteFile(): string {
+    return join(this.path, 'site.json');
+  }
+  get vault(): string {
+    return join(this.path, 'vault');
+  }
+  get inboxes(): string {
+    return join(this.path, 'inboxes');
+  }
+  get content(): string {
+    return join(this.path, 'content');
+  }
+  get bin(): string {
+    return join(this.path, 'bin');
+  }
+  get run(): string {
+    return join(this.path, 'run');
+  }
+  get logs(): string {
+    return join(this.path, 'logs');
+  }
+  get tokenFile(): string {
+    return join(this.run, 'console.token');
+  }
+  get runningFile(): string {
+    return join(this.run, 'server.json');
+  }
+
+  /** make creates the folders that are not there; only the site's own user may look into them. */
+  make(): void {
+    try {
+      for (const folder of [this.path, this.vault, this.inboxes, this.content, this.bin, this.run, this.logs])
+        mkdirSync(folder, { recursive: true, mode: 0o700 });
+      writeFileSync(join(this.run, '.writable'), '');
+      rmSync(join(this.run, '.writable'));
+    } catch (cause) {
+      throw raise('PP_SITE_FOLDER', { data: this.path, why: whyOf(cause) }, { cause });
+    }
+  }
+
+  holdsSite(): boolean {
+    return existsSync(this.siteFile);
+  }
+
+  readSite(): SiteFile {
+    if (!this.holdsSite()) throw raise('PP_SITE_NOT_HERE', { data: this.path });
+    try {
+      const site = JSON.parse(readFileSync(this.siteFile, 'utf8')) as SiteFile;
+      if (typeof site.code !== 'string' || typeof site.points?.port !== 'number' || typeof site.console?.port !== 'number')
+        throw new Error('code, points or console is missing');
+      return site;
+    } catch (cause) {
+      throw raise('PP_SITE_FOLDER', { data: this.path, why: `site.json: ${whyOf(cause)}` }, { cause });
+    }
+  }
+
+  writeSite(site: SiteFile): void {
+    replaceFile(this.siteFile, `${JSON.stringify(site, undefined, 2)}\n`, 0o600);
+  }
+
+  readRunning(): Running | undefined {
+    try {
+      return JSON.parse(readFileSync(this.runningFile, 'utf8')) as Running;
+    } catch {
+      return undefined;
+    }
+  }
+
+  writeRunning(running: Running): void {
+    replaceFile(this.runningFile, `${JSON.stringify(running)}\n`, 0o600);
+  }
+
+  /** forgetRunning takes the file away if it is ours. */
+  forgetRunning(pid: number): void {
+    if (this.readRunning()?.pid === pid) rmSync(this.runningFile, { force: true });
+  }
+}
+
+function whyOf(cause: unknown): string {
+  return isNativeError(cause) ? cause.message : String(cause);
+}
+
+/** replaceFile writes a small file whole: under another name first, then moved over the old one. */
+export function replaceFile(path: string, text: string, mode: number): void {
+  const part = `${path}.${process.pid}.part`;
+  writeFileSync(part, text, { mode });
+  renameSync(part, path);
+}
+
+/** parseListen reads HOST:PORT, [IPv6]:PORT or a bare port. */
+export function parseListen(text: string, what: string): Listen {
+  const match = /^(?:(\[[0-9a-fA-F:.]+\]|[^:[\]]+):)?(\d{1,5})$/.exec(text.trim());
+  const port = Number(match?.[2]);
+  if (!match || port > 65535)
+    throw raise('PP_CLI_USAGE', { why: `${what} wants HOST:PORT, for example 127.0.0.1:8481, not ${text}` });
+  return { host: (match[1] ?? '127.0.0.1').replace(/^\[|\]$/g, ''), port };
+}

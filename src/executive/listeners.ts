@@ -1,0 +1,53 @@
+import { readFileSync } from 'node:fs';
+import type { Server } from 'node:http';
+import type { Server as SecureServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { createSecureContext } from 'node:tls';
+import { raise } from '#base/errors';
+import type { Listen } from './data-folder.ts';
+
+const reasons: Record<string, string> = {
+  EADDRINUSE: 'another program listens there',
+  EADDRNOTAVAIL: 'this machine has no such address',
+  EACCES: 'ports below 1024 need the right to bind them',
+};
+
+/** listen binds a server and gives the URL of what it bound. */
+export function listen(server: Server | SecureServer, at: Listen, scheme: 'http' | 'https'): Promise<string> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (cause: NodeJS.ErrnoException) => {
+      reject(
+        raise('PP_SITE_LISTEN', { address: `${at.host}:${at.port}`, why: reasons[cause.code ?? ''] ?? cause.message }, { cause }),
+      );
+    });
+    server.listen(at.port, at.host, () => {
+      const { port } = server.address() as AddressInfo;
+      const host =
+        at.host === '0.0.0.0' ? '127.0.0.1' : at.host === '::' ? '[::1]' : at.host.includes(':') ? `[${at.host}]` : at.host;
+      resolve(`${scheme}://${host}:${port}`);
+    });
+  });
+}
+
+/** readCertificate reads and checks a certificate with its key, so that a wrong file is told at start and not at the first client. */
+export function readCertificate(certificateFile: string | undefined, keyFile: string | undefined): { cert: Buffer; key: Buffer } {
+  if (!certificateFile || !keyFile) throw raise('PP_CLI_USAGE', { why: '--listen-https needs --cert FILE and --key FILE' });
+  const read = (file: string) => {
+    try {
+      return readFileSync(file);
+    } catch (cause) {
+      throw raise('PP_CLI_FILE', { file, why: 'it cannot be read' }, { cause });
+    }
+  };
+  const pair = { cert: read(certificateFile), key: read(keyFile) };
+  try {
+    createSecureContext(pair);
+  } catch (cause) {
+    throw raise(
+      'PP_CLI_FILE',
+      { file: certificateFile, why: `it is not a certificate in PEM form that fits the key in ${keyFile}` },
+      { cause },
+    );
+  }
+  return pair;
+}

@@ -1,0 +1,37 @@
+import type { Clock } from '#base/clock';
+import type { Random } from '#base/random';
+import { AccountRecord, migrations as account } from '#records/account';
+import { AuditRecord, migrations as audit } from '#records/audit';
+import { CcrRecord, migrations as ccr } from '#records/ccr';
+import { ClientRecord, migrations as client } from '#records/client';
+import { PackageRecord, migrations as packages } from '#records/package';
+import { ResourceRecord, migrations as resource } from '#records/resource';
+import { SiteRecord, migrations as site } from '#records/site';
+import type { Database } from '#store/database';
+
+/** allMigrations are the tables of all records. */
+export const allMigrations = [site, audit, account, packages, resource, client, ccr];
+
+/** Records are all of them, over one database. */
+export interface Records {
+  site: SiteRecord;
+  account: AccountRecord;
+  package: PackageRecord;
+  resource: ResourceRecord;
+  client: ClientRecord;
+  ccr: CcrRecord;
+  audit: AuditRecord;
+}
+
+/** openRecords makes the records of a site. */
+export function openRecords(database: Database, clock: Clock, random: Random): Records {
+  return {
+    site: new SiteRecord(database, clock, random),
+    account: new AccountRecord(database, clock),
+    package: new PackageRecord(database, clock),
+    resource: new ResourceRecord(database, clock),
+    client: new ClientRecord(database, clock, random),
+    ccr: new CcrRecord(database, clock),
+    audit: new AuditRecord(database, clock),
+  };
+}
