@@ -1,0 +1,20 @@
+export { bodyOf, encodePdu, fragments, PduStream, type Pdu } from './framing.ts';
+export {
+  Bind,
+  BindAck,
+  BindNak,
+  BindResult,
+  Fault,
+  HEADER_SIZE,
+  NakReason,
+  NDR,
+  PduFlag,
+  PduType,
+  RejectReason,
+  Request,
+  REQUEST_OVERHEAD,
+  Response,
+  type ContextResult,
+  type Syntax,
+} from './messages.ts';
+export { uuidOctets, uuidText } from './uuid.ts';
