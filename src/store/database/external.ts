@@ -14,10 +14,11 @@ function shown(url: URL): string {
 
 /** externalServer checks that an administrator's PostgreSQL can be used; the URL is never repeated in an error, it may hold a password. */
 export async function externalServer(text: string): Promise<Where> {
-  if (!URL.canParse(text) || !/^postgres(ql)?:$/.test(new URL(text).protocol)) throw raise('PP_STORE_URL');
-  const url = new URL(text);
-  const folder = url.searchParams.get('host');
-  const where = `${url.host || folder || 'localhost'}${url.pathname}`;
+  // PostgreSQL allows a user without a host (which then is a socket folder in `?host=`), the URL standard does not.
+  const standard = text.replace(/^(postgres(?:ql)?:\/\/[^/?#]*@)(?=\/)/, '$1localhost');
+  if (!URL.canParse(standard) || !/^postgres(ql)?:$/.test(new URL(standard).protocol)) throw raise('PP_STORE_URL');
+  const url = new URL(standard);
+  const where = `${url.searchParams.get('host') ?? (url.host || 'localhost')}${url.pathname}`;
   const at: Where = { kind: 'external', url: shown(url), where, config: { connectionString: text } };
   const client = new Client(settings(at));
   client.on('error', () => {});
