@@ -1,2 +1,2 @@
-export { createVaultKeys, openSealer, openVault, readVaultPublicKey, type VaultOptions } from './vault.ts';
+export { createVaultKeys, openSealer, openVault, readVaultPublicKey } from './vault.ts';
 export type { Sealer, Vault } from './seal.ts';
