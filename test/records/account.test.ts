@@ -1,0 +1,231 @@
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, test } from 'node:test';
+import { ManualClock, systemClock } from '#base/clock';
+import { isCode } from '#base/errors';
+import { silentLog } from '#base/log';
+import { AccountRecord, logonName, type Scope } from '#records/account';
+import { openDatabase } from '#store/database';
+import { testDatabase, type TestDatabase } from '#test/database';
+
+const SEALED = new Uint8Array([1, 2, 3, 250]);
+const WRONG = 1326;
+
+let base: TestDatabase;
+let clock: ManualClock;
+let accounts: AccountRecord;
+
+before(async () => {
+  base = await testDatabase();
+});
+after(() => base.close());
+beforeEach(async () => {
+  await base.db.query('truncate account, account_host');
+  clock = new ManualClock();
+  accounts = new AccountRecord(base.db, clock);
+});
+
+const add = (name: string, scope: Scope = { kind: 'site' }, username = 'CORP\\push') =>
+  accounts.add({ name, username, sealedPassword: SEALED, scope });
+const state = async (name: string) => (await accounts.list()).find((a) => a.name === name)!.state;
+const chosen = async (machine: Parameters<AccountRecord['chooseFor']>[0]) =>
+  (await accounts.chooseFor(machine)).map((a) => a.name);
+
+/** prove lets an account work on a machine, as after a first successful logon. */
+async function prove(id: number, key = 'FIRST'): Promise<void> {
+  assert.equal(await accounts.enter(id, key), true);
+  await accounts.worked(id, key);
+}
+
+test('the more exact scope comes first, and at most two accounts are shown to a machine', async () => {
+  await add('site');
+  await add('net16', { kind: 'subnet', cidr: '10.1.0.0/16' });
+  await add('net24', { kind: 'subnet', cidr: '10.1.2.0/24' });
+  await add('hosts', { kind: 'host', pattern: 'srv-*' });
+  await add('host', { kind: 'host', pattern: 'srv-db?' });
+  await add('fqdn', { kind: 'host', pattern: '*.corp.example' });
+  const machine = { name: 'SRV-DB1', addresses: ['10.1.2.3'] };
+  assert.deepEqual(await chosen(machine), ['host', 'hosts']);
+  assert.deepEqual(await chosen({ name: 'PC1', addresses: ['10.1.2.3'] }), ['net24', 'net16']);
+  assert.deepEqual(await chosen({ name: 'PC1', addresses: ['10.1.9.3'] }), ['net16', 'site']);
+  assert.deepEqual(await chosen({ name: 'PC1', domain: 'corp.example' }), ['fqdn', 'site']);
+  assert.deepEqual(await chosen({ name: 'PC1', addresses: ['2001:db8::1'] }), ['site']);
+});
+
+test('the account that worked on a machine is tried there first, on others not', async () => {
+  await add('host', { kind: 'host', pattern: 'pc*' });
+  const site = await add('site');
+  await prove(site.id, 'R7');
+  assert.deepEqual(await chosen({ name: 'PC1', resourceId: 7 }), ['site', 'host']);
+  assert.deepEqual(await chosen({ name: 'PC1', machineKey: 'R7' }), ['site', 'host']);
+  assert.deepEqual(await chosen({ name: 'PC2', resourceId: 8 }), ['host', 'site']);
+  // What it remembers does not widen its scope.
+  await base.db.query("update account set scope_kind = 'host', scope_value = 'SRV*' where name = 'site'");
+  assert.deepEqual(await chosen({ name: 'PC1', resourceId: 7 }), ['host']);
+});
+
+test('locked, disabled and expired accounts are stopped for everybody at once', async () => {
+  for (const win32 of [1909, 1331, 1330, 1793]) {
+    const { id, name } = await add(`a${win32}`);
+    await prove(id);
+    assert.equal(await accounts.enter(id, 'PC1'), true);
+    assert.ok(await accounts.failed(id, 'PC1', win32), String(win32));
+    assert.equal(await state(name), 'stopped');
+    assert.deepEqual(await chosen({ name: 'PC2' }), []);
+    assert.equal(await accounts.enter(id, 'PC2'), false);
+    const listed = (await accounts.list()).find((a) => a.name === name)!;
+    assert.equal(listed.stopCode, win32);
+    assert.ok(listed.stopReason);
+  }
+});
+
+test('a wrong password from two machines in a row stops an account, from one machine twice it does not', async () => {
+  const { id } = await add('push');
+  await prove(id);
+  for (const key of ['PC1', 'PC1', 'PC1']) {
+    assert.equal(await accounts.enter(id, key), true);
+    assert.equal(await accounts.failed(id, key, WRONG), undefined);
+  }
+  assert.equal(await state('push'), 'usable');
+  await prove(id, 'PC2');
+  assert.equal(await accounts.enter(id, 'PC3'), true);
+  assert.equal(await accounts.failed(id, 'PC3', WRONG), undefined);
+  assert.equal(await accounts.enter(id, 'PC4'), true);
+  assert.match((await accounts.failed(id, 'PC4', WRONG))!, /two machines/);
+  assert.equal(await state('push'), 'stopped');
+});
+
+test('answers that are about the machine do not count against the account', async () => {
+  const { id } = await add('push');
+  await prove(id);
+  for (const [i, win32] of [5, 1385, 53, 1789, 5].entries()) {
+    assert.equal(await accounts.enter(id, `PC${i}`), true);
+    assert.equal(await accounts.failed(id, `PC${i}`, win32), undefined);
+  }
+  assert.equal(await state('push'), 'usable');
+});
+
+test('an account of each machine is not stopped by what some machines say', async () => {
+  const { id } = await add('local', { kind: 'site' }, '.\\admin');
+  for (const key of ['PC1', 'PC2', 'PC3']) {
+    assert.equal(await accounts.enter(id, key), true);
+    assert.equal(await accounts.failed(id, key, key === 'PC2' ? 1331 : WRONG), undefined);
+  }
+  assert.deepEqual(await chosen({ name: 'PC4' }), ['local']);
+  assert.equal((await accounts.list())[0]!.username, '%machinename%\\admin');
+});
+
+test('256 attempts with a new account and a wrong password make two logons, from two processes', async () => {
+  const { id } = await add('push');
+  const other = await openDatabase({
+    dataDir: '/nonexistent',
+    url: base.url,
+    clock: systemClock,
+    log: silentLog,
+    connections: 4,
+  });
+  const processes = [new AccountRecord(base.db, systemClock), new AccountRecord(other, systemClock)];
+  let logons = 0;
+  let inside = 0;
+  let together = 0;
+  await Promise.all(
+    Array.from({ length: 256 }, async (_, i) => {
+      const record = processes[i % 2]!;
+      const key = `PC${i}`;
+      if (!(await record.enter(id, key))) return;
+      together = Math.max(together, ++inside);
+      logons++;
+      await new Promise(setImmediate);
+      inside--;
+      await record.failed(id, key, WRONG);
+    }),
+  );
+  await other.close();
+  assert.equal(together, 1);
+  assert.equal(logons, 2);
+  assert.equal(await state('push'), 'stopped');
+});
+
+test('once an account has worked, many log on, but not more together than a lockout threshold', async () => {
+  const { id } = await add('push');
+  const record = new AccountRecord(base.db, systemClock);
+  let inside = 0;
+  let together = 0;
+  await Promise.all(
+    Array.from({ length: 40 }, async (_, i) => {
+      assert.equal(await record.enter(id, `PC${i}`), true);
+      together = Math.max(together, ++inside);
+      await new Promise(setImmediate);
+      inside--;
+      await record.worked(id, `PC${i}`);
+    }),
+  );
+  assert.ok(together > 1 && together <= 8, String(together));
+  assert.equal((await accounts.list())[0]!.hosts, 40);
+});
+
+test('after a while without a success one machine goes first again', async () => {
+  const { id } = await add('push');
+  await prove(id);
+  await clock.advance(10 * 60_000);
+  assert.equal(await accounts.enter(id, 'PC1'), true);
+  let second = false;
+  const waiting = accounts.enter(id, 'PC2').then((may) => (second = may));
+  await new Promise(setImmediate);
+  assert.equal(second, false);
+  await accounts.left(id, 'PC1');
+  await waiting;
+  assert.equal(second, true);
+  await accounts.worked(id, 'PC2');
+});
+
+test('a turn that is aborted while it waits leaves the line', async () => {
+  const { id } = await add('push');
+  assert.equal(await accounts.enter(id, 'PC1'), true);
+  const abort = new AbortController();
+  const waiting = accounts.enter(id, 'PC2', abort.signal);
+  abort.abort(new Error('stopped'));
+  await assert.rejects(waiting, /stopped/);
+  await accounts.worked(id, 'PC1');
+  assert.equal(await accounts.enter(id, 'PC3'), true);
+  await accounts.worked(id, 'PC3');
+});
+
+test('a new password or a resume makes an account unproven again', async () => {
+  const { id } = await add('Push one');
+  await accounts.enter(id, 'PC1');
+  await accounts.failed(id, 'PC1', 1909);
+  assert.equal((await accounts.resume('push ONE')).state, 'unproven');
+  await prove(id);
+  assert.equal(await state('Push one'), 'usable');
+  const changed = await accounts.setPassword('push one', new Uint8Array([9]));
+  assert.equal(changed.state, 'unproven');
+  assert.deepEqual((await accounts.chooseFor({ name: 'X' }))[0]!.sealedPassword, new Uint8Array([9]));
+  await accounts.remove('push one');
+  await assert.rejects(accounts.resume('push one'), (e) => isCode(e, 'PP_ACCOUNT_UNKNOWN'));
+});
+
+test('the list never holds a password, sealed or not', async () => {
+  await add('push');
+  assert.doesNotMatch(JSON.stringify(await accounts.list()), /password/i);
+});
+
+test('names of users and scopes that cannot work are refused', async () => {
+  for (const username of ['admin', '\\admin', 'a/b\\c', 'a@b@c', 'CORP\\', 'co rp\\x', 'CORP\\a:b', ''])
+    await assert.rejects(add('x', { kind: 'site' }, username), (e) => isCode(e, 'PP_ACCOUNT_USERNAME'), username);
+  for (const scope of [
+    { kind: 'subnet', cidr: '10.0.0.0' },
+    { kind: 'subnet', cidr: '10.0.0.0/33' },
+    { kind: 'host', pattern: 'a b' },
+    { kind: 'host', pattern: '' },
+  ] as const)
+    await assert.rejects(add('x', scope), (e) => isCode(e, 'PP_ACCOUNT_SCOPE'));
+  await add('one');
+  await assert.rejects(add('ONE'), (e) => isCode(e, 'PP_ACCOUNT_EXISTS'));
+  assert.deepEqual(await accounts.chooseFor({ name: 'Z', addresses: ['not an address'] }).then((a) => a.length), 1);
+});
+
+test('a user name is taken apart for a machine', () => {
+  assert.deepEqual(logonName('CORP\\push', 'PC1'), { domain: 'CORP', username: 'push' });
+  assert.deepEqual(logonName('%MachineName%\\admin', 'pc1.corp.example'), { domain: 'pc1', username: 'admin' });
+  assert.deepEqual(logonName('push@corp.example', 'PC1'), { domain: '', username: 'push@corp.example' });
+});
