@@ -54,9 +54,9 @@ export class Agent {
     const { clock, signal, random } = this.#host;
     try {
       await this.#tell({});
-      if (!(await this.#registrationDue())) await clock.sleep(START_SPREAD_MS * random.fraction(), signal);
+      if (!(await this.#registrationDue())) await clock.sleep(Math.ceil(START_SPREAD_MS * random.fraction()), signal);
       while (!signal.aborted) {
-        const waitMs = await this.#contactOnce();
+        const waitMs = Math.ceil(await this.#contactOnce());
         await this.#tell({ nextContactAt: new Date(clock.now().getTime() + waitMs).toISOString() });
         await clock.sleep(waitMs, signal);
       }

@@ -6,6 +6,7 @@ import { publicKeyOf, smsidOf } from '#messages';
 /** Memory is what the agent has to remember of its site (C:\Windows\CCM\client.json); all of it belongs to one key. */
 const Memory = Type.Object({
   publicKey: Type.String(),
+  hardwareId: Type.String(),
   guid: Type.Optional(Type.String()),
   site: Type.Optional(Type.String()),
   approval: Type.Optional(Type.String()),
@@ -27,7 +28,7 @@ const SECTION = 'Configuration - Client Properties';
  * original. Three things can have happened since the last run:
  * - the key is gone: a new key, registered under the old SMSID;
  * - SMSCFG.INI is gone: whoever prepares an image deletes it, so this is to become a new client: new key, no SMSID;
- * - SMSCFG.INI is of other hardware: a copied disk, so likewise.
+ * - SMSCFG.INI or the memory is of other hardware: a copied disk, so likewise.
  */
 export class Identity {
   readonly privateKey: KeyObject;
@@ -47,15 +48,15 @@ export class Identity {
 
   static async load(host: TargetHost): Promise<Identity> {
     const known = await readIdentityFile(host);
-    const cloned = known.hardwareId !== undefined && known.hardwareId !== host.hardwareId;
     const key = await readKey(host);
     const memory = await readJson(host, layout.memory, Memory);
+    const cloned = [known.hardwareId, memory?.hardwareId].some((id) => id !== undefined && id !== host.hardwareId);
     const forgotten = memory?.guid !== undefined && known.guid === undefined;
     if (key && memory && !cloned && !forgotten && memory.publicKey === publicKeyOf(key))
       return new Identity(host, key, memory, known.guid);
     const keep = key !== undefined && !cloned && !forgotten;
     const privateKey = keep ? key : await makeKey(host);
-    const fresh: Memory = { publicKey: publicKeyOf(privateKey), sequence: 0 };
+    const fresh: Memory = { publicKey: publicKeyOf(privateKey), hardwareId: host.hardwareId, sequence: 0 };
     await writeJson(host, layout.memory, fresh);
     return new Identity(host, privateKey, fresh, cloned ? undefined : known.guid);
   }

@@ -36,6 +36,12 @@ async function service(machine: Machine, until: () => boolean): Promise<() => Pr
   };
 }
 
+/** lives starts the agent and stops it again once the condition holds. */
+async function lives(machine: Machine, until: () => boolean): Promise<void> {
+  const stop = await service(machine, until);
+  assert.equal(await stop(), 0);
+}
+
 async function both(t: Parameters<typeof HonestMp.start>[0], options: Parameters<typeof furnish>[2] = {}) {
   const machine = new Machine();
   const mp = await HonestMp.start(t, machine.clock);
@@ -64,9 +70,7 @@ test('the agent registers with its own key and the proof of the token, and sends
 
 test('after it registered neither the token nor the private key stands where it can be read', async (t) => {
   const { machine, mp } = await both(t);
-  await (
-    await service(machine, () => mp.heartbeats.length === 1)
-  )();
+  await lives(machine, () => mp.heartbeats.length === 1);
   assert.equal(machine.files.has(layout.token.toLowerCase()), false);
   assert.doesNotMatch(machine.everything(), new RegExp(SECRET));
   const key = Buffer.from(machine.files.get(layout.key.toLowerCase())!.bytes);
@@ -84,9 +88,7 @@ test('a registration whose answer is lost goes out again as the same one and giv
       response.end = (() => response.destroy()) as typeof response.end;
     return false;
   };
-  await (
-    await service(machine, () => mp.heartbeats.length === 1)
-  )();
+  await lives(machine, () => mp.heartbeats.length === 1);
   assert.equal(mp.registrations.length, 3);
   assert.equal(new Set(mp.registrations.map((r) => r.requestId)).size, 1);
   assert.equal(mp.clients.size, 1);
@@ -97,15 +99,16 @@ test('killed after any number of steps, it is one client in the end', async (t) 
   for (let dieAfter = 1; ; dieAfter++) {
     const { machine, mp } = await both(t);
     const stop = new AbortController();
-    const running = main(machine.program(layout.agentFile, { dieAfter, signal: stop.signal }), []);
-    await live(machine, running, () => mp.heartbeats.length === 1);
+    let died = false;
+    const onDeath = () => {
+      died = true;
+    };
+    const running = main(machine.program(layout.agentFile, { dieAfter, onDeath, signal: stop.signal }), []);
+    await live(machine, running, () => died || mp.heartbeats.length === 1);
     stop.abort();
-    const died = mp.heartbeats.length === 0;
     await running;
     deaths += Number(died);
-    await (
-      await service(machine, () => mp.heartbeats.length > 1)
-    )();
+    await lives(machine, () => mp.heartbeats.length > 1);
     assert.equal(mp.clients.size, 1, `after ${dieAfter}`);
     assert.equal(guidOf(machine), [...mp.clients.keys()][0], `after ${dieAfter}`);
     if (!died) break;
@@ -115,9 +118,7 @@ test('killed after any number of steps, it is one client in the end', async (t) 
 
 test('a client that lost its key registers anew under its old SMSID', async (t) => {
   const { machine, mp } = await both(t);
-  await (
-    await service(machine, () => mp.heartbeats.length === 1)
-  )();
+  await lives(machine, () => mp.heartbeats.length === 1);
   const [guid, key] = [...mp.clients][0]!;
   for (const damage of [
     () => machine.files.delete(layout.key.toLowerCase()),
@@ -126,9 +127,7 @@ test('a client that lost its key registers anew under its old SMSID', async (t) 
   ]) {
     damage();
     const before = mp.registrations.length;
-    await (
-      await service(machine, () => mp.registrations.length > before)
-    )();
+    await lives(machine, () => mp.registrations.length > before);
     assert.equal(mp.registrations.at(-1)!.guid, guid);
   }
   assert.notEqual(mp.clients.get(guid), key);
@@ -137,23 +136,30 @@ test('a client that lost its key registers anew under its old SMSID', async (t) 
 
 test('an image without SMSCFG.INI and a copied disk become new clients with new keys', async (t) => {
   const { machine, mp } = await both(t);
-  await (
-    await service(machine, () => mp.heartbeats.length === 1)
-  )();
+  await lives(machine, () => mp.heartbeats.length === 1);
   machine.files.delete(layout.identity.toLowerCase());
-  await (
-    await service(machine, () => mp.registrations.length === 2)
-  )();
+  await lives(machine, () => guidOf(machine) !== undefined);
   machine.hardwareId = '2:OTHER';
-  await (
-    await service(machine, () => mp.registrations.length === 3)
-  )();
+  await lives(machine, () => /2:OTHER/.test(machine.text(layout.identity)!));
   assert.deepEqual(
     mp.registrations.map((r) => r.guid),
     [undefined, undefined, undefined],
   );
   assert.equal(new Set(mp.registrations.map((r) => r.publicKey)).size, 3);
   assert.equal(mp.clients.size, 3);
+});
+
+test('a disk that was copied before the first contact gives clients with different keys', async (t) => {
+  const { machine, mp } = await both(t, { token: false });
+  mp.before = (_request, response) => Boolean(response.destroy());
+  await lives(machine, () => mp.asked.length === 1);
+  const copy = new Machine(machine.clock);
+  for (const [key, file] of machine.files) copy.files.set(key, file);
+  copy.hardwareId = '2:COPY';
+  mp.before = () => false;
+  for (const one of [machine, copy]) await lives(one, () => guidOf(one) !== undefined);
+  assert.equal(mp.clients.size, 2);
+  assert.equal(new Set(mp.clients.values()).size, 2);
 });
 
 test('points are asked in their order, the site’s list before that of mobileclient.tcf', async (t) => {
@@ -169,9 +175,7 @@ test('points are asked in their order, the site’s list before that of mobilecl
   assert.deepEqual([first.registrations.length, second.asked.length], [1, 0]);
   // The third does not know this client: it registers there, and is one client at each.
   await stop();
-  await (
-    await service(machine, () => third.heartbeats.length === 1)
-  )();
+  await lives(machine, () => third.heartbeats.length === 1);
   assert.equal(third.registrations.length, 1);
   assert.equal((await statusOf(machine))?.managementPoint, third.url);
 });
@@ -183,9 +187,7 @@ test('Retry-After is honoured, and nothing is asked before', async (t) => {
     response.writeHead(mp.asked.length === 1 ? 503 : 429, { 'retry-after': '120' }).end();
     return true;
   };
-  await (
-    await service(machine, () => mp.registrations.length === 1)
-  )();
+  await lives(machine, () => mp.registrations.length === 1);
   const times = mp.asked.map((a) => a.at.getTime());
   for (const i of [1, 2]) {
     const seconds = (times[i]! - times[i - 1]!) / 1000;
@@ -200,9 +202,7 @@ test('without any answer it backs off, with jitter, to an hour at most', async (
     response.destroy();
     return true;
   };
-  await (
-    await service(machine, () => mp.registrations.length === 1)
-  )();
+  await lives(machine, () => mp.registrations.length === 1);
   const waits = mp.asked.slice(1).map((a, i) => (a.at.getTime() - mp.asked[i]!.at.getTime()) / 1000);
   waits.forEach((seconds, i) => {
     const most = Math.min(30 * 2 ** i, 3600);
@@ -245,9 +245,7 @@ test('a machine whose clock is years off registers all the same', async (t) => {
   const mp = await HonestMp.start(t, new ManualClock('2031-07-01T00:00:00Z'));
   mp.tokens.set(TOKEN, { secret: SECRET, used: false });
   furnish(wrong, [mp.url]);
-  await (
-    await service(wrong, () => mp.heartbeats.length === 1)
-  )();
+  await lives(wrong, () => mp.heartbeats.length === 1);
   assert.equal(mp.registrations.length, 1);
   assert.match(mp.registrations[0]!.time, /^2031/);
   assert.equal(mp.asks('/ccm_system/registration').length, 2);
@@ -257,9 +255,7 @@ test('a machine whose clock is years off registers all the same', async (t) => {
 test('a token that the site refuses is dropped, and the client registers without it', async (t) => {
   const { machine, mp } = await both(t);
   mp.tokens.get(TOKEN)!.used = true;
-  await (
-    await service(machine, () => mp.registrations.length === 1)
-  )();
+  await lives(machine, () => mp.registrations.length === 1);
   assert.equal(mp.registrations[0]!.tokenId, undefined);
   assert.equal(machine.files.has(layout.token.toLowerCase()), false);
 });
@@ -267,22 +263,16 @@ test('a token that the site refuses is dropped, and the client registers without
 test('a token that is over is not used', async (t) => {
   const { machine, mp } = await both(t);
   machine.put(layout.token, JSON.stringify({ tokenId: TOKEN, token: SECRET, expires: '2020-01-01T00:00:00.000Z' }));
-  await (
-    await service(machine, () => mp.registrations.length === 1)
-  )();
+  await lives(machine, () => mp.registrations.length === 1);
   assert.equal(mp.registrations[0]!.tokenId, undefined);
 });
 
 test('a new token makes a registered client register again', async (t) => {
   const { machine, mp } = await both(t);
-  await (
-    await service(machine, () => mp.heartbeats.length === 1)
-  )();
+  await lives(machine, () => mp.heartbeats.length === 1);
   mp.tokens.set('token-0002', { secret: SECRET, used: false });
   machine.put(layout.token, JSON.stringify({ tokenId: 'token-0002', token: SECRET, expires: '2099-01-01T00:00:00.000Z' }));
-  await (
-    await service(machine, () => mp.registrations.length === 2)
-  )();
+  await lives(machine, () => mp.registrations.length === 2);
   assert.deepEqual([mp.registrations[1]!.tokenId, mp.clients.size], ['token-0002', 1]);
 });
 
@@ -294,9 +284,7 @@ test('with a pin only https points are asked, and only the one with that certifi
     await HonestMp.start(t, machine.clock, 'https'),
   ];
   furnish(machine, [plain.url, other.url, right.url], { token: false, change: { certificatePin: right.certificate!.pin } });
-  await (
-    await service(machine, () => right.heartbeats.length === 1)
-  )();
+  await lives(machine, () => right.heartbeats.length === 1);
   assert.deepEqual([plain.asked.length, other.asked.length, right.registrations.length], [0, 0, 1]);
 });
 
@@ -336,9 +324,7 @@ test('a reply that is no reply changes nothing', async (t) => {
     if (text !== undefined) response.end(text);
     return text !== undefined;
   };
-  await (
-    await service(machine, () => mp.heartbeats.length === 1)
-  )();
+  await lives(machine, () => mp.heartbeats.length === 1);
   assert.equal(bad.length, 0);
   assert.equal(mp.registrations.length, 1);
 });

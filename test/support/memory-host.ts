@@ -43,13 +43,14 @@ export class Machine {
   }
 
   /** program starts one run; `dieAfter` lets it do so many things to the machine, then every call fails, as when it was killed. */
-  program(modulePath: string, options: { signal?: AbortSignal; dieAfter?: number } = {}): TargetHost {
+  program(modulePath: string, options: { signal?: AbortSignal; dieAfter?: number; onDeath?: () => void } = {}): TargetHost {
     const { files, mutexes, printed, registry } = this;
     const held = new Set<string>();
     let left = options.dieAfter ?? Infinity;
     const alive = () => {
       if (left-- > 0) return;
       for (const name of held) mutexes.delete(name);
+      options.onDeath?.();
       throw Object.assign(new Error('killed'), { killed: true });
     };
     const host: TargetHost = {
