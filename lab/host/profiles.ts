@@ -6,6 +6,8 @@ export type RemoteRegistryState = 'running' | 'stopped' | 'disabled' | 'trigger'
 
 /** Profile is a kind of machine: what it says of itself and what it speaks. */
 export interface Profile {
+  /** title is what people call it; productName what it says in its registry, which is not always the same. */
+  title: string;
   productName: string;
   version: { major: number; minor: number; build: number };
   /** csdVersion is the service pack, which systems before Windows 8 show. */
@@ -52,6 +54,7 @@ const ancient = { architecture: 'x86', isWindows: true, remoteRegistry: 'running
 export const profiles = {
   'windows-10': {
     ...client,
+    title: 'Windows 10 Enterprise',
     productName: 'Windows 10 Enterprise',
     version: { major: 10, minor: 0, build: 19_045 },
     editionId: 'Enterprise',
@@ -59,7 +62,7 @@ export const profiles = {
   },
   'windows-11': {
     ...client,
-    // Windows 11 itself says so in the registry.
+    title: 'Windows 11 Enterprise',
     productName: 'Windows 10 Enterprise',
     version: { major: 10, minor: 0, build: 26_100 },
     editionId: 'Enterprise',
@@ -67,6 +70,7 @@ export const profiles = {
   },
   'server-2016': {
     ...server,
+    title: 'Windows Server 2016 Standard',
     productName: 'Windows Server 2016 Standard',
     version: { major: 10, minor: 0, build: 14_393 },
     editionId: 'ServerStandard',
@@ -74,6 +78,7 @@ export const profiles = {
   },
   'server-2019': {
     ...server,
+    title: 'Windows Server 2019 Standard',
     productName: 'Windows Server 2019 Standard',
     version: { major: 10, minor: 0, build: 17_763 },
     editionId: 'ServerStandard',
@@ -81,6 +86,7 @@ export const profiles = {
   },
   'server-2022': {
     ...server,
+    title: 'Windows Server 2022 Standard',
     productName: 'Windows Server 2022 Standard',
     version: { major: 10, minor: 0, build: 20_348 },
     editionId: 'ServerStandard',
@@ -88,6 +94,7 @@ export const profiles = {
   },
   'server-2025': {
     ...server,
+    title: 'Windows Server 2025 Datacenter',
     productName: 'Windows Server 2025 Datacenter',
     version: { major: 10, minor: 0, build: 26_100 },
     editionId: 'ServerDatacenter',
@@ -95,6 +102,7 @@ export const profiles = {
   },
   'domain-controller': {
     ...server,
+    title: 'Windows Server 2022 Standard',
     productName: 'Windows Server 2022 Standard',
     version: { major: 10, minor: 0, build: 20_348 },
     editionId: 'ServerStandard',
@@ -104,6 +112,7 @@ export const profiles = {
   },
   'windows-7': {
     ...client,
+    title: 'Windows 7 Enterprise',
     productName: 'Windows 7 Enterprise',
     version: { major: 6, minor: 1, build: 7601 },
     csdVersion: 'Service Pack 1',
@@ -112,6 +121,7 @@ export const profiles = {
   },
   'windows-xp': {
     ...ancient,
+    title: 'Windows XP',
     productName: 'Microsoft Windows XP',
     version: { major: 5, minor: 1, build: 2600 },
     csdVersion: 'Service Pack 3',
@@ -121,6 +131,7 @@ export const profiles = {
   },
   'windows-2000': {
     ...ancient,
+    title: 'Windows 2000',
     productName: 'Microsoft Windows 2000',
     version: { major: 5, minor: 0, build: 2195 },
     csdVersion: 'Service Pack 4',
@@ -129,6 +140,7 @@ export const profiles = {
     serverType: WORKSTATION,
   },
   nas: {
+    title: 'Samba 4.17.12',
     productName: 'Samba 4.17.12',
     version: { major: 6, minor: 1, build: 0 },
     csdVersion: '',

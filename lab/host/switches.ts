@@ -25,8 +25,8 @@ export interface Switches {
   answersAs: string | undefined;
   /** startTimesOut: no service answers the service manager in time (1053). */
   startTimesOut: boolean;
-  /** oldSetupRunning: a ccmsetup of an earlier try runs and holds its file. */
-  oldSetupRunning: boolean;
+  /** oldSetupRunning: a ccmsetup of an earlier try runs and holds its file; a 'stuck' one does not stop when it is told to. */
+  oldSetupRunning: false | 'stoppable' | 'stuck';
   /** clientInstalled: an agent is there and runs. */
   clientInstalled: { version: string; site: string } | undefined;
   /** foreignLock: another site holds a fresh SMSClientInstall lock. */

@@ -2,6 +2,7 @@ import type { Bytes } from '#wire/bytes';
 import { CAPABILITY, CIPHER, DIALECT, HASH_SHA512, SIGNING, type NegotiateContexts } from '#wire/smb';
 import { STATUS } from '#wire/status';
 import { Refusal } from './answer.ts';
+import { Hangup } from './hangup.ts';
 
 /** Speech is what a server can do, in its order of preference. */
 export interface Speech {
@@ -55,6 +56,8 @@ export function agree(
   client: { dialects: number[]; capabilities: number; contexts: NegotiateContexts },
   salt: Bytes,
 ): Agreed {
+  // A machine of SMB1 alone does not know what it was sent.
+  if (own.dialects.length === 0) throw new Hangup('SMB2 is not spoken here');
   if (client.dialects.length === 0) throw new Refusal(STATUS.INVALID_PARAMETER);
   const common = own.dialects.filter((one) => client.dialects.includes(one));
   if (common.length === 0) throw new Refusal(STATUS.NOT_SUPPORTED);

@@ -70,7 +70,7 @@ const create = (raw: RawSmb, name: string) =>
 async function opened(raw: RawSmb, name: string): Promise<FileId> {
   const answer = await raw.ask(create(raw, name));
   assert.equal(answer?.header.status, STATUS.SUCCESS);
-  return decodeBody(answer!, CreateResponse).fileId;
+  return decodeBody(answer, CreateResponse).fileId;
 }
 
 /** requests makes one of each kind of request that carries lengths and offsets. */

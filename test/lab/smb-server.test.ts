@@ -109,19 +109,28 @@ test('a pipe keeps messages apart and gives a long one in pieces', async (t) => 
 });
 
 test('what takes long is announced as pending, and the client waits for it', async (t) => {
-  let slow = false;
+  const ours = new ManualClock();
+  const theirs = new ManualClock();
+  let release: (() => void) | undefined;
+  let isSlow = false;
   const lab = await startLabSmb(t, {
-    delay: (signal) =>
-      slow
-        ? new Promise((resolve) => (signal.addEventListener('abort', () => resolve()), setTimeout(resolve, 900)))
-        : Promise.resolve(),
+    clock: theirs,
+    delay: () => (isSlow ? new Promise((resolve) => (release = resolve)) : Promise.resolve()),
   });
-  const session = await lab.connect({ timeouts: { operationMs: 700 } });
+  const session = await lab.connect({ clock: ours, timeouts: { operationMs: 1000 } });
   const admin = await session.tree('ADMIN$');
-  slow = true;
-  await admin.writeFile('slow', Uint8Array.of(1));
-  slow = false;
-  assert.equal((await admin.stat('slow'))?.size, 1n);
+  isSlow = true;
+  const list = admin.list('');
+  await until(() => release !== undefined);
+  await ours.advance(900);
+  const before = session.stats.bytesIn;
+  await theirs.advance(600);
+  await until(() => session.stats.bytesIn > before);
+  // Without the interim answer the client would have given up by now.
+  await ours.advance(900);
+  isSlow = false;
+  release!();
+  assert.deepEqual(await list, []);
   await session.logoff();
 });
 

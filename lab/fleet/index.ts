@@ -1,0 +1,2 @@
+export { startFleet, type Fleet, type FleetHost, type FleetOptions } from './fleet.ts';
+export { troubles, type Expected } from './mixes.ts';
