@@ -1,0 +1,236 @@
+import assert from 'node:assert/strict';
+import { generateKeyPairSync, randomUUID } from 'node:crypto';
+import { after, before, beforeEach, test } from 'node:test';
+import { ManualClock } from '#base/clock';
+import { isCode } from '#base/errors';
+import { systemRandom } from '#base/random';
+import { tokenKeyOf, type Heartbeat, type Registration, type StateMessage } from '#messages';
+import { ClientRecord } from '#records/client';
+import { ResourceRecord } from '#records/resource';
+import { testDatabase, type TestDatabase } from '#test/database';
+
+let base: TestDatabase;
+let clock: ManualClock;
+let clients: ClientRecord;
+let resources: ResourceRecord;
+
+before(async () => {
+  base = await testDatabase();
+});
+after(() => base.close());
+beforeEach(async () => {
+  await base.db.query('truncate client, client_token, client_state, resource, resource_source');
+  clock = new ManualClock();
+  clients = new ClientRecord(base.db, clock, systemRandom);
+  resources = new ResourceRecord(base.db, clock);
+});
+
+const newKey = () =>
+  generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ type: 'spki', format: 'der' }).toString('base64');
+
+const registration = (publicKey: string, more: Partial<Registration> = {}): Registration => ({
+  requestId: randomUUID(),
+  publicKey,
+  name: 'PC1',
+  domain: 'CORP',
+  fqdn: 'pc1.corp.example',
+  addresses: ['10.0.0.1'],
+  os: { name: 'Windows 11', version: '10.0.26100', type: 'workstation' },
+  hardwareId: 'hw-1',
+  clientVersion: '1.0.0',
+  time: clock.now().toISOString(),
+  ...more,
+});
+
+const heartbeat = (guid: string, sequence: number, more: Partial<Heartbeat> = {}): Heartbeat => ({
+  guid,
+  name: 'PC1',
+  domain: 'CORP',
+  fqdn: 'pc1.corp.example',
+  addresses: ['10.0.0.9'],
+  os: { name: 'Windows 11', version: '10.0.26200', type: 'workstation' },
+  hardwareId: 'hw-1',
+  clientVersion: '1.0.1',
+  sequence,
+  startedAt: clock.now().toISOString(),
+  sentAt: clock.now().toISOString(),
+  ...more,
+});
+
+const state = (stateId: number, more: Partial<StateMessage> = {}): StateMessage => ({
+  topicType: 800,
+  topicId: '11111111-2222-3333-4444-555555555555',
+  stateId,
+  at: clock.now().toISOString(),
+  name: 'PC1',
+  domain: 'CORP',
+  ...more,
+});
+
+async function resource(name = 'PC1'): Promise<number> {
+  const { ids } = await resources.importDevices([{ name, domain: 'CORP' }], { source: 'import', site: 'P01' });
+  return ids[0]!;
+}
+
+const token = (resourceId?: number, hours = 1) =>
+  clients.issueToken({
+    resourceId,
+    name: 'PC1',
+    domain: 'CORP',
+    ccrId: 5,
+    expiresAt: new Date(clock.now().getTime() + hours * 3_600_000),
+  });
+
+test('of a token only the hash of its secret is kept, which is the key of its proofs', async () => {
+  const { id, secret } = await token(7);
+  const kept = (await clients.tokenKey(id))!;
+  assert.deepEqual(kept.key, tokenKeyOf(secret));
+  assert.deepEqual([kept.resourceId, kept.name, kept.ccrId, kept.usedAt], [7, 'PC1', 5, undefined]);
+  const [row] = await base.db.query('select * from client_token');
+  assert.equal(JSON.stringify(row).includes(secret), false);
+  assert.equal(await clients.tokenKey('nosuchtoken'), undefined);
+});
+
+test('the same key is the same client, however often and however parallel it registers', async () => {
+  const resourceId = await resource();
+  const { id: tokenId } = await token(resourceId);
+  const key = newKey();
+  const done = await Promise.all(
+    Array.from({ length: 8 }, () => clients.register(registration(key), { tokenId, address: '10.0.0.1' })),
+  );
+  assert.equal(done.filter((d) => d.created).length, 1);
+  assert.equal(new Set(done.map((d) => d.client.guid)).size, 1);
+  const { client } = done[0]!;
+  assert.match(client.guid, /^GUID:[0-9A-F-]{36}$/);
+  assert.deepEqual([client.approval, client.approvedBy, client.resourceId], ['approved', 'token', resourceId]);
+  assert.ok((await clients.tokenKey(tokenId))!.usedAt);
+});
+
+test('a token serves one key: not another one, not after its time, and not when nobody made it', async () => {
+  const resourceId = await resource();
+  const used = await token(resourceId);
+  await clients.register(registration(newKey()), { tokenId: used.id });
+  await assert.rejects(clients.register(registration(newKey()), { tokenId: used.id }), (e) => isCode(e, 'PP_CLIENT_TOKEN_USED'));
+  const old = await token(resourceId, 1);
+  await clock.advance(3_600_000);
+  await assert.rejects(clients.register(registration(newKey()), { tokenId: old.id }), (e) =>
+    isCode(e, 'PP_CLIENT_TOKEN_EXPIRED'),
+  );
+  await assert.rejects(clients.register(registration(newKey()), { tokenId: 'nosuchtoken' }), (e) =>
+    isCode(e, 'PP_CLIENT_TOKEN_UNKNOWN'),
+  );
+  assert.equal((await clients.list()).items.length, 1);
+});
+
+test('two keys with one token at the same moment: one is registered, the other refused', async () => {
+  const { id: tokenId } = await token();
+  const done = await Promise.allSettled([newKey(), newKey()].map((key) => clients.register(registration(key), { tokenId })));
+  assert.deepEqual(done.map((d) => d.status).toSorted(), ['fulfilled', 'rejected']);
+});
+
+test('a machine that was installed anew replaces its old client with a token, and waits without one', async () => {
+  const resourceId = await resource();
+  const first = (await clients.register(registration(newKey()), { tokenId: (await token(resourceId)).id })).client;
+  const unproven = (await clients.register(registration(newKey()))).client;
+  assert.deepEqual([unproven.approval, unproven.resourceId], ['pending', resourceId]);
+  assert.equal((await clients.byGuid(first.guid))!.obsolete, false);
+  assert.deepEqual(
+    (await clients.conflicts()).map((c) => c.guid),
+    [unproven.guid],
+  );
+  // What only waits is no proof that the machine has its client.
+  const start = clock.now();
+  await clock.advance(1000);
+  await clients.heartbeat(unproven.guid, heartbeat(unproven.guid, 1));
+  assert.equal(await clients.since(resourceId, new Date(start.getTime() + 1)), undefined);
+  await clock.advance(1000);
+  const second = (await clients.register(registration(newKey()), { tokenId: (await token(resourceId)).id })).client;
+  assert.equal((await clients.byGuid(first.guid))!.obsolete, true);
+  assert.equal((await clients.byResource(resourceId))!.guid, second.guid);
+  assert.equal((await clients.since(resourceId, clock.now()))!.guid, second.guid);
+  assert.equal((await clients.since({ name: 'pc1', domain: 'CORP' }, clock.now()))!.guid, second.guid);
+  assert.equal((await resources.byId(resourceId))!.client.guid, second.guid);
+});
+
+test('a heartbeat is news once; an old one, an unknown and a blocked client change nothing', async () => {
+  const { client } = await clients.register(registration(newKey()));
+  await clock.advance(60_000);
+  const heard = await clients.heartbeat(client.guid, heartbeat(client.guid, 2), { address: '10.0.0.9' });
+  assert.deepEqual(
+    [heard.lastSeenAt, heard.version, heard.addresses, heard.lastAddress],
+    [clock.now(), '1.0.1', ['10.0.0.9'], '10.0.0.9'],
+  );
+  const at = clock.now();
+  await clock.advance(60_000);
+  assert.deepEqual((await clients.heartbeat(client.guid, heartbeat(client.guid, 2, { name: 'EVIL' }))).lastSeenAt, at);
+  const other = 'GUID:00000000-0000-4000-8000-000000000000';
+  await assert.rejects(clients.heartbeat(other, heartbeat(other, 1)), (e) => isCode(e, 'PP_CLIENT_UNKNOWN'));
+  assert.equal(await clients.block(client.guid, 'admin'), true);
+  assert.equal(await clients.block(client.guid, 'admin'), false);
+  await assert.rejects(clients.heartbeat(client.guid, heartbeat(client.guid, 3)), (e) => isCode(e, 'PP_CLIENT_BLOCKED'));
+  const blocked = (await clients.byGuid(client.guid))!;
+  await assert.rejects(clients.register(registration(blocked.publicKey)), (e) => isCode(e, 'PP_CLIENT_BLOCKED'));
+  assert.equal(await clients.unblock(client.guid), true);
+  assert.equal((await clients.heartbeat(client.guid, heartbeat(client.guid, 3))).lastSeenAt.getTime(), clock.now().getTime());
+});
+
+test('a person approves a pending client once', async () => {
+  const { client } = await clients.register(registration(newKey()));
+  assert.equal(await clients.approve(client.guid, 'CORP\\admin'), true);
+  assert.equal(await clients.approve(client.guid, 'CORP\\admin'), false);
+  assert.deepEqual(
+    [(await clients.byGuid(client.guid))!.approval, (await clients.byGuid(client.guid))!.approvedBy],
+    ['approved', 'CORP\\admin'],
+  );
+  assert.deepEqual((await clients.list({ approval: 'pending' })).items, []);
+});
+
+test('state messages are kept once, and what was signed is told from a hint', async () => {
+  const resourceId = await resource();
+  assert.equal(await clients.state(state(100), { proven: true, resourceId }), true);
+  assert.equal(await clients.state(state(100), { proven: true, resourceId }), false);
+  assert.equal(await clients.state(state(400, { logTail: 'a\u0000b', exitCode: 0 }), { proven: false }), true);
+  assert.deepEqual(
+    (await clients.statesOf({ name: 'pc1' })).map((s) => [s.stateId, s.proven, s.resourceId]),
+    [
+      [400, false, undefined],
+      [100, true, resourceId],
+    ],
+  );
+  assert.equal((await clients.statesOf({ name: 'PC1' }))[0]!.logTail, 'ab');
+});
+
+test('a registration, a heartbeat and a proven state announce the machine, a hint does not', async () => {
+  const heard: unknown[] = [];
+  let wake: () => void = () => {};
+  const stop = await base.db.listen('client', (payload) => {
+    heard.push(JSON.parse(payload));
+    wake();
+  });
+  const resourceId = await resource();
+  const { client } = await clients.register(registration(newKey()), { tokenId: (await token(resourceId)).id });
+  await clients.state(state(400), { proven: false });
+  await clients.heartbeat(client.guid, heartbeat(client.guid, 1));
+  await clients.state(state(400), { proven: true, resourceId });
+  while (heard.length < 3) await new Promise<void>((resolve) => (wake = resolve));
+  await stop();
+  assert.deepEqual(
+    heard,
+    [1, 2, 3].map(() => ({ resourceId, name: 'PC1', domain: 'CORP' })),
+  );
+});
+
+test('clients are listed in pages', async () => {
+  for (let i = 0; i < 5; i++) await clients.register(registration(newKey(), { name: `PC${i}` }));
+  const first = await clients.list({ filter: 'pc', limit: 3 });
+  const second = await clients.list({ filter: 'pc', limit: 3, cursor: first.next });
+  assert.deepEqual(
+    [...first.items, ...second.items].map((c) => c.name),
+    ['PC4', 'PC3', 'PC2', 'PC1', 'PC0'],
+  );
+  assert.equal(second.next, undefined);
+  assert.deepEqual(
+    (await clients.byName('pc3')).map((c) => c.name),
+    ['PC3'],
+  );
+});
