@@ -142,6 +142,10 @@ after(() => {
 
 test('the managed server is durable, listens on a private socket only, and sees nothing of our environment', async (t) => {
   const dir = copy(t);
+  // What is meant for other programs does not lead ours astray.
+  const strangers = { PGHOST: '127.0.0.1', PGPORT: '1', PGUSER: 'nobody', PGDATABASE: 'none', PGSSLMODE: 'require' };
+  Object.assign(process.env, strangers);
+  t.after(() => Object.keys(strangers).forEach((name) => delete process.env[name]));
   const { db } = await open(t, dir);
   assert.equal(db.kind, 'managed');
   const [row] = await db.query(
@@ -184,6 +188,11 @@ test('the kind of the database is settled at the first start and not switched si
   const { db } = await open(t, dir);
   const log = new JsonLog(systemClock, () => {});
   await assert.rejects(openDatabase({ dataDir: dir, url: db.url, clock: systemClock, log }), { code: 'PP_STORE_BACKEND' });
+  // A start that failed settles nothing.
+  const fresh = path.join(home, 'failed');
+  await assert.rejects(open(t, fresh, home), { code: 'PP_STORE_NO_BINARIES' });
+  const second = await openDatabase({ dataDir: fresh, url: db.url, clock: systemClock, log });
+  await second.close();
   const other = path.join(home, 'external');
   const external = await openDatabase({ dataDir: other, url: db.url, clock: systemClock, log });
   await external.close();
@@ -351,7 +360,7 @@ test(
     await owner.end('close');
     assert.deepEqual(remains(dir), []);
     const other = new Process(t, dir, { uid: 1, gid: 1 });
-    assert.match(await other.ready, /EACCES|PP_STORE_FOLDER_OWNER/);
+    assert.match(await other.ready, /^PP_STORE_FOLDER/);
   },
 );
 

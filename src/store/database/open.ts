@@ -24,15 +24,13 @@ export interface OpenOptions {
 export async function openDatabase(options: OpenOptions): Promise<Database> {
   const { dataDir, url, clock, log, connections, pgBin = process.env['PUSHPOINT_PG_BIN'] } = options;
   if (url !== undefined) {
-    const at = await externalServer(url);
-    await settleBackend(dataDir, 'external');
+    const at = await settleBackend(dataDir, 'external', () => externalServer(url));
     return new PooledDatabase({ at, clock, log, connections });
   }
   if (process.platform !== 'linux') throw raise('PP_STORE_PLATFORM', { platform: process.platform });
-  await settleBackend(dataDir, 'managed');
   const keeper = new Keeper({ dataDir, pgBin, clock, log });
   try {
-    const at = await keeper.start();
+    const at = await settleBackend(dataDir, 'managed', () => keeper.start());
     return new PooledDatabase({ at, clock, log, connections, revive: () => keeper.revive(), leave: () => keeper.leave() });
   } catch (error) {
     await keeper.leave();

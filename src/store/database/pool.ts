@@ -44,6 +44,7 @@ export function settings(at: Where): ClientConfig {
     application_name: 'pushpoint',
     types: columnParsers,
     keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
     connectionTimeoutMillis: CONNECT_MS,
   };
 }

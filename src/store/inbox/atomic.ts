@@ -3,7 +3,9 @@ import path from 'node:path';
 
 let drafts = 0;
 
-async function syncFolder(folder: string): Promise<void> {
+/** syncFolder has the entries of a folder (what is new, renamed, removed) reach the disk; Windows does that by itself. */
+export async function syncFolder(folder: string): Promise<void> {
+  if (process.platform === 'win32') return;
   const handle = await open(folder, 'r');
   try {
     await handle.sync();

@@ -2,6 +2,7 @@ import { link, mkdir, open, readFile, rm, type FileHandle } from 'node:fs/promis
 import path from 'node:path';
 import { randomBytes, type KeyObject } from 'node:crypto';
 import { raise } from '#base/errors';
+import { syncFolder } from '#store/inbox';
 import { generateKey, rawPublic, readPrivateKey, readPublicKey } from './key.ts';
 import { openWith, sealWith, type Sealer, type Vault } from './seal.ts';
 
@@ -19,10 +20,9 @@ function isMissing(error: unknown): boolean {
   return (error as NodeJS.ErrnoException).code === 'ENOENT';
 }
 
-/** write puts the text into an opened file, if there is one, and has it and the folder's entry reach the disk. */
-async function write(file: FileHandle, text?: string): Promise<void> {
+async function write(file: FileHandle, text: string): Promise<void> {
   try {
-    if (text !== undefined) await file.writeFile(text);
+    await file.writeFile(text);
     await file.sync();
   } finally {
     await file.close();
@@ -35,7 +35,7 @@ async function createOnce(file: string, text: string, mode: number): Promise<boo
   await write(await open(draft, 'wx', mode), text);
   try {
     await link(draft, file);
-    await write(await open(path.dirname(file), 'r'));
+    await syncFolder(path.dirname(file));
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
@@ -57,7 +57,9 @@ async function keyText(file: string, loose: number): Promise<string> {
   try {
     // The rights of the opened file, not of whatever has that name a moment later.
     const { mode } = await handle.stat();
-    if ((mode & loose) !== 0) throw raise('PP_STORE_VAULT_LOOSE', { file, mode: (mode & 0o777).toString(8) });
+    // Windows has other rights, which these bits say nothing about.
+    if (process.platform !== 'win32' && (mode & loose) !== 0)
+      throw raise('PP_STORE_VAULT_LOOSE', { file, mode: (mode & 0o777).toString(8) });
     return await handle.readFile('utf8');
   } finally {
     await handle.close();

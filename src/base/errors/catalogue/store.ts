@@ -136,6 +136,13 @@ export const storeErrors = {
       'Read what it said, also in database/postgres.log of the data folder; often the disk is full or files belong to another user.',
     again: 'wait',
   },
+  PP_STORE_FOLDER: {
+    origin: 'misconfigured',
+    message: 'the data folder {folder} cannot be used: {why}',
+    cause: 'The folder cannot be made, read or written: its rights, a read-only or full disk, or something else of that name.',
+    remedy: "Give Pushpoint's user the right to read and write the data folder, or name another one with --data.",
+    again: 'wait',
+  },
   PP_STORE_FOLDER_OWNER: {
     origin: 'misconfigured',
     message: 'the database in {folder} belongs to user {owner}, and this is user {user}',

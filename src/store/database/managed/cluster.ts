@@ -3,6 +3,7 @@ import { chown, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { raise } from '#base/errors';
+import { syncFolder } from '#store/inbox';
 import type { Binaries } from './binaries.ts';
 import type { Layout } from './layout.ts';
 import type { Runner } from './runner.ts';
@@ -74,4 +75,6 @@ export async function createCluster({ cluster, fresh }: Layout, binaries: Binari
     throw raise('PP_STORE_START_FAILED', { what: 'initdb', why: said || (error as Error).message }, { cause: error });
   }
   await rename(fresh, cluster);
+  // Rows may be acknowledged from here on: the cluster must not be found under the old name after a power cut.
+  await syncFolder(path.dirname(cluster));
 }

@@ -7,13 +7,14 @@ import type { Where } from '../pool.ts';
 import { findBinaries } from './binaries.ts';
 import { chooseRunner } from './runner.ts';
 import { clusterMajor, createCluster, SUPERUSER, writeAccessRules } from './cluster.ts';
-import { layout, PORT, privateFolder, socketFolder, type Layout } from './layout.ts';
+import { layout, onSocket, privateFolder, socketFolder, type Layout } from './layout.ts';
 import { attach, lockName, tryHold, type Attached, type Held } from './lock.ts';
 import { stopServer } from './processes.ts';
 import { probe, Server } from './server.ts';
 
-/** How long an attached process waits for the holder of the lock to bring the server up. */
+/** How long an attached process waits for the holder of the lock to bring the server up, at its own start and later. */
 const ATTACH_MS = 150_000;
+const REVIVE_MS = 30_000;
 const POLL_MS = 50;
 /** The site's database and the role that owns it, which is no superuser: SQL alone cannot reach the server's files or programs. */
 const NAME = 'pushpoint';
@@ -48,21 +49,21 @@ export class Keeper {
   async start(): Promise<Where> {
     this.#layout = await layout(this.#options.dataDir);
     this.#lock = await lockName(this.#layout.folder);
-    await this.revive();
+    await this.revive(ATTACH_MS);
     const host = this.#sockets;
     const url = `postgresql:///${NAME}?host=${encodeURIComponent(host)}&user=${NAME}`;
-    return { kind: 'managed', url, where: host, config: { host, port: PORT, user: NAME, database: NAME } };
+    return { kind: 'managed', url, where: host, config: onSocket(host, NAME, NAME) };
   }
 
   /** revive makes sure that the server answers, whoever has to start it; calls at the same time share one try. */
-  revive(): Promise<void> {
-    this.#work ??= this.#revive().finally(() => (this.#work = undefined));
+  revive(patience = REVIVE_MS): Promise<void> {
+    this.#work ??= this.#revive(patience).finally(() => (this.#work = undefined));
     return this.#work;
   }
 
-  async #revive(): Promise<void> {
+  async #revive(patience: number): Promise<void> {
     const { clock } = this.#options;
-    const deadline = clock.monotonic() + ATTACH_MS;
+    const deadline = clock.monotonic() + patience;
     for (let last: unknown; !this.#leaving;) {
       if (!this.#held && !this.#attached) await this.#join();
       if (this.#held) return await this.#serve();
@@ -134,7 +135,7 @@ export class Keeper {
 
   /** furnish makes the role and the database that the site works with. */
   async #furnish(): Promise<void> {
-    const client = new Client({ host: this.#sockets, port: PORT, user: SUPERUSER, database: 'postgres' });
+    const client = new Client(onSocket(this.#sockets, SUPERUSER, 'postgres'));
     client.on('error', () => {});
     await client.connect();
     try {

@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
-import { lstat, mkdir, realpath, stat } from 'node:fs/promises';
+import { lstat, mkdir, stat } from 'node:fs/promises';
 import path from 'node:path';
+import type { ClientConfig } from 'pg';
 import { raise } from '#base/errors';
+import { databaseFolder } from '../backend.ts';
 
 /** A Unix socket's address holds 107 octets and an end mark; the server adds the name of the socket to the folder. */
 const SOCKET_OCTETS = 107;
@@ -22,10 +24,7 @@ export interface Layout {
 
 /** layout makes `<data>/database` if needed and names what is in it. */
 export async function layout(dataDir: string): Promise<Layout> {
-  // Root's server runs as another user, who has to get through to his own folders below; nothing can be listed on the way.
-  const mode = process.getuid?.() === 0 ? 0o711 : 0o700;
-  await mkdir(path.join(dataDir, 'database'), { recursive: true, mode });
-  const folder = await realpath(path.join(dataDir, 'database'));
+  const folder = await databaseFolder(dataDir);
   const at = (name: string) => path.join(folder, name);
   return {
     folder,
@@ -47,6 +46,11 @@ export async function socketFolder({ folder, cluster }: Layout): Promise<string>
   const { uid, dev, ino } = await stat(cluster, { bigint: true });
   const key = createHash('sha256').update(`${dev} ${ino}`).digest('hex').slice(0, 16);
   return uid === 0n ? `/run/pushpoint-${key}` : `/tmp/pushpoint-${uid}-${key}`;
+}
+
+/** onSocket is how to connect to a server of ours, whatever PGSSLMODE and its like in the environment say. */
+export function onSocket(sockets: string, user: string, database: string): ClientConfig {
+  return { host: sockets, port: PORT, user, database, ssl: false, connectionTimeoutMillis: 5_000 };
 }
 
 /** privateFolder makes a folder that its owner alone may enter, and refuses one that somebody else has put there. */

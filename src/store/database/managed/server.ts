@@ -8,7 +8,7 @@ import type { Log } from '#base/log';
 import { codeOf } from '../failures.ts';
 import type { Binaries } from './binaries.ts';
 import { childEnvironment, SUPERUSER } from './cluster.ts';
-import { PORT, type Layout } from './layout.ts';
+import { onSocket, PORT, type Layout } from './layout.ts';
 import { endProcesses, POLL_MS, postmasterFile, REST_MS, runningPostmaster, stopServer } from './processes.ts';
 import type { Runner } from './runner.ts';
 
@@ -52,7 +52,7 @@ export interface ServerOptions {
 
 /** probe asks for an answer; it gives undefined on success and the error otherwise. */
 export async function probe(sockets: string): Promise<unknown> {
-  const client = new Client({ host: sockets, port: PORT, user: SUPERUSER, database: 'postgres', connectionTimeoutMillis: 5_000 });
+  const client = new Client(onSocket(sockets, SUPERUSER, 'postgres'));
   client.on('error', () => {});
   try {
     await client.connect();
