@@ -318,6 +318,10 @@ test('a process that stops gives back what it has', async () => {
   const worker = await ccrs.registerWorker('w');
   const [a] = await ccrs.claim({ worker, limit: 2, caps: CAPS });
   assert.equal(await ccrs.release(a!), true);
+  assert.deepEqual(
+    (await ccrs.show('pc0'))!.history.map((h) => h.outcome),
+    ['interrupted'],
+  );
   assert.equal(await worker.leave(clock.now()), 1);
   assert.equal((await ccrs.countByState()).queued, 2);
 });

@@ -133,6 +133,8 @@ test('a machine that was installed anew replaces its old client with a token, an
   const first = (await clients.register(registration(newKey()), { tokenId: (await token(resourceId)).id })).client;
   const unproven = (await clients.register(registration(newKey()))).client;
   assert.deepEqual([unproven.approval, unproven.resourceId], ['pending', resourceId]);
+  assert.equal((await clients.byResource(resourceId))!.guid, first.guid);
+  assert.equal((await resources.byId(resourceId))!.client.guid, first.guid);
   assert.equal((await clients.byGuid(first.guid))!.obsolete, false);
   assert.deepEqual(
     (await clients.conflicts()).map((c) => c.guid),
@@ -172,6 +174,16 @@ test('a heartbeat is news once; an old one, an unknown and a blocked client chan
   await assert.rejects(clients.register(registration(blocked.publicKey)), (e) => isCode(e, 'PP_CLIENT_BLOCKED'));
   assert.equal(await clients.unblock(client.guid), true);
   assert.equal((await clients.heartbeat(client.guid, heartbeat(client.guid, 3))).lastSeenAt.getTime(), clock.now().getTime());
+});
+
+test('a client that only claims to be one does not make its machine look installed', async () => {
+  const resourceId = await resource();
+  const { client } = await clients.register(registration(newKey()));
+  const seen = (await resources.byId(resourceId))!.client;
+  assert.deepEqual([seen.installed, seen.approval, seen.guid], [false, 'pending', client.guid]);
+  assert.deepEqual((await resources.list({ client: true })).items, []);
+  await clients.approve(client.guid, 'CORP\\admin');
+  assert.equal((await resources.byId(resourceId))!.client.installed, true);
 });
 
 test('a person approves a pending client once', async () => {

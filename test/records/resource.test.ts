@@ -205,6 +205,7 @@ test('what a push saw is kept, and what it did not see stays', async () => {
   assert.deepEqual([device.os, device.osBuild, device.type, device.architecture], ['Windows', 26100, 'dc', 'x64']);
   assert.deepEqual([device.client.installed, device.client.version, device.client.site], [true, '1.2', 'S02']);
   await resources.observe(ids[0]!, { type: 'unknown' });
+  await put({ name: 'PC1', os: 'Windows Server 2025' });
   await resources.observe(ids[0]!, { clientVersion: null });
   device = (await resources.byId(ids[0]!))!;
   assert.deepEqual([device.type, device.client.installed], ['dc', false]);

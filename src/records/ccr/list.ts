@@ -23,7 +23,7 @@ export interface CcrPage {
 }
 
 /** AttemptShown is one attempt as people see it. */
-export interface AttemptShown extends Omit<ShownConnection, never> {
+export interface AttemptShown {
   number: number;
   startedAt: Date;
   endedAt: Date | undefined;
@@ -31,14 +31,11 @@ export interface AttemptShown extends Omit<ShownConnection, never> {
   errorCode: number | undefined;
   error: string | undefined;
   errorText: string | undefined;
-  steps: Step[];
-}
-
-interface ShownConnection {
   account: string | undefined;
   dialect: string | undefined;
   signing: string | undefined;
   encryption: string | undefined;
+  steps: Step[];
 }
 
 /** CcrShown is a CCR with its timeline: the steps of its last attempt, and the attempts before it, newest first. */
@@ -213,6 +210,7 @@ export async function prune(sql: Sql, before: { attempts: Date; ccrs?: Date | un
     [before.attempts, limit],
   );
   if (!before.ccrs) return { attempts, ccrs: 0 };
+  await sql.query('delete from ccr_worker where ended_at < $1', [before.ccrs]);
   const ccrs = await sql.count(
     `with gone as (
        delete from ccr where id in (select id from ccr where finished_at < $1 order by finished_at limit $2) returning id

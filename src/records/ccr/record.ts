@@ -167,7 +167,7 @@ export class CcrRecord {
   /** release gives a claim back untouched, as when the process stops: it is due at once, or at `at`. */
   release(claimed: Claimed, at?: Date): Promise<boolean> {
     const state = claimed.purpose === 'verify' ? 'verifying' : 'queued';
-    return this.#settle(claimed, state, { due: at, error: 'keep' });
+    return this.#settle(claimed, state, { due: at, error: 'keep', released: true });
   }
 
   /** markErrorEvent notes that the event about a failing CCR was raised; true for the first who says so. */

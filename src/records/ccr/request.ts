@@ -35,10 +35,11 @@ const requestStatement: Statement = {
 };
 
 function parameters(request: CcrRequest): Record<string, unknown> {
-  const { name, domain: own } = validName(request.name);
+  const { name, domain: own, fqdn } = validName(request.name);
   const domain = validDomain(request.domain ?? '') || own;
+  const others = request.resourceNames ?? [];
   // Names to try beside the first are held to the same rules; a bad one is left out of the request by the caller, not here.
-  for (const other of request.resourceNames ?? []) validName(other);
+  for (const other of others) validName(other);
   const addresses = (request.addresses ?? []).map((given) => {
     const address = canonicalAddress(given);
     if (!address) throw raise('PP_REQUEST_ADDRESS', { address: shownName(given) });
@@ -51,7 +52,8 @@ function parameters(request: CcrRequest): Record<string, unknown> {
     domainKey: nameKey(domain),
     addresses,
     capKey: capKey(addresses),
-    resourceNames: request.resourceNames ?? [],
+    // The full name that was asked for is one to try, whatever the domain is called.
+    resourceNames: fqdn !== undefined && !others.includes(fqdn) ? [fqdn, ...others] : others,
     resourceId: request.resourceId,
     smbPort: request.smbPort,
     forced: request.forced ?? false,

@@ -17,6 +17,8 @@ export interface Outcome {
   due?: Date | undefined;
   /** What the CCR keeps as its last error; `keep` leaves what stands there. */
   error?: { code?: string | undefined; win32?: number | undefined; text?: string | undefined } | 'keep';
+  /** The claim is given back without having been worked to an end. */
+  released?: boolean | undefined;
   startedAt?: Date | undefined;
   proof?: string | undefined;
   connection: Connection;
@@ -27,7 +29,7 @@ const settleStatement: Statement = {
   name: 'ccr_settle',
   text: `
 with o as (
-  select * from jsonb_to_recordset($1) as o(id integer, fence integer, attempt integer, verify boolean, state text, at timestamptz,
+  select * from jsonb_to_recordset($1) as o(id integer, fence integer, attempt integer, verify boolean, state text, released boolean, at timestamptz,
     due timestamptz, keep boolean, code text, win32 integer, "text" text, started timestamptz, proof text, account text, dialect text,
     signing text, encryption text, steps jsonb)
 ), mine as (
@@ -43,7 +45,7 @@ with o as (
     last_error = case when o.keep then c.last_error else o.code end,
     last_error_text = case when o.keep then c.last_error_text else o.text end,
     started_at = coalesce(o.started, c.started_at),
-    verify_count = case when o.verify and o.state = 'verifying' then c.verify_count + 1 else c.verify_count end,
+    verify_count = c.verify_count + case when o.verify and o.state = 'verifying' and not o.released then 1 else 0 end,
     account = coalesce(o.account, c.account),
     proof = coalesce(o.proof, c.proof),
     changed = pg_current_xact_id()
@@ -52,7 +54,7 @@ with o as (
 ), attempts as (
   update ccr_attempt a set
     ended_at = case when o.verify and o.state = 'verifying' then a.ended_at else o.at end,
-    outcome = case when o.verify and o.state = 'verifying' then a.outcome else o.state end,
+    outcome = case when o.verify and o.state = 'verifying' then a.outcome when o.released then 'interrupted' else o.state end,
     error_code = case when o.keep then a.error_code else o.win32 end,
     error = case when o.keep then a.error else o.code end,
     error_text = case when o.keep then a.error_text else o.text end,
@@ -76,12 +78,13 @@ interface Waiting {
 }
 
 function rowOf(outcome: Outcome): Record<string, unknown> {
-  const { error, purpose, startedAt, connection, ...rest } = outcome;
+  const { error, purpose, startedAt, connection, released, ...rest } = outcome;
   const kept = error === 'keep';
   return {
     ...rest,
     verify: purpose === 'verify',
     keep: kept,
+    released: released ?? false,
     code: kept ? undefined : error?.code,
     win32: kept ? undefined : error?.win32,
     text: kept ? undefined : error?.text,

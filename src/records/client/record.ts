@@ -139,12 +139,13 @@ export class ClientRecord {
     return row && clientOf(row);
   }
 
-  /** byResource gives the client of a resource: the one heard last. */
+  /** byResource gives the client of a resource: an approved one before one that only says so, and of those the one heard last. */
   async byResource(resourceId: number): Promise<Client | undefined> {
     const [row] = await this.#db.exec<ClientRow>(
       {
         name: 'client_by_resource',
-        text: 'select * from client where resource_id = $1 and not obsolete order by last_seen_at desc limit 1',
+        text: `select * from client where resource_id = $1 and not obsolete
+          order by approval = 'approved' desc, last_seen_at desc limit 1`,
       },
       [resourceId],
     );

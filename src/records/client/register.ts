@@ -19,8 +19,9 @@ export interface Registered {
   created: boolean;
 }
 
-/** Registrations of one machine wait for each other. */
-const LOCK = 1128481347;
+/** Registrations of one key, and then those of one name, wait for each other. */
+const KEY_LOCK = 1128481347;
+const NAME_LOCK = 1128481348;
 
 /** keyHashOf names a public key. */
 export function keyHashOf(publicKey: string): Uint8Array {
@@ -130,7 +131,8 @@ export async function register(
   now: Date,
 ): Promise<Registered> {
   const keyHash = keyHashOf(registration.publicKey);
-  await tx.query('select pg_advisory_xact_lock($1, hashtext($2))', [LOCK, nameKey(registration.name)]);
+  await tx.query('select pg_advisory_xact_lock($1, hashtext($2))', [KEY_LOCK, registration.publicKey]);
+  await tx.query('select pg_advisory_xact_lock($1, hashtext($2))', [NAME_LOCK, nameKey(registration.name)]);
   const [old] = await tx.query<ClientRow>('select * from client where key_hash = $1 for update', [keyHash]);
   if (old) return { client: await again(tx, old, registration, o, now), created: false };
   const guid = smsidOf(o.uuid);

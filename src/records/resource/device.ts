@@ -11,7 +11,7 @@ export interface Source {
 
 /** DeviceClient is what is known of the client on a machine. */
 export interface DeviceClient {
-  /** A client that registered here, or one that a push saw on the machine. */
+  /** An approved client that registered here, or one that a push saw on the machine; what only claims to be one does not count. */
   installed: boolean;
   version?: string | undefined;
   guid?: string | undefined;
@@ -90,13 +90,12 @@ const SELECT = `
      from resource_source s where s.resource_id = r.id) as sources
   from resource r left join lateral (
     select guid, version, site, approval, blocked, last_seen_at from client
-    where resource_id = r.id and not obsolete order by last_seen_at desc limit 1
+    where resource_id = r.id and not obsolete order by approval = 'approved' desc, last_seen_at desc limit 1
   ) c on true`;
 
 function clientOf(row: DeviceRow): DeviceClient {
-  const registered = row.c_guid !== null;
   return {
-    installed: registered || row.seen_client_version !== null,
+    installed: row.c_approval === 'approved' || row.seen_client_version !== null,
     version: row.c_version ?? row.seen_client_version ?? undefined,
     guid: row.c_guid ?? undefined,
     site: row.c_site ?? row.seen_client_site ?? undefined,

@@ -136,7 +136,8 @@ class Pool {
     found.fqdn = device.fqdn ?? found.fqdn;
     found.os = device.os ?? found.os;
     found.os_version = device.osVersion ?? found.os_version;
-    if (device.type !== 'unknown') found.type = device.type;
+    // A guess from the system's name knows no domain controllers, so it changes nothing that is known.
+    if (device.type !== 'unknown' && (!device.guessed || found.type === 'unknown')) found.type = device.type;
     found.ad_site = device.adSite ?? found.ad_site;
     // Another port than the usual one comes from a trusted source only (design section 6).
     if (trusted) {

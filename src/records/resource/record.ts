@@ -131,7 +131,8 @@ export class ResourceRecord {
     }
     if (query.site !== undefined) add((p) => `r.assigned_site = ${p}`, query.site);
     if (query.type !== undefined) add((p) => `r.type = ${p}`, query.type);
-    if (query.client !== undefined) add((p) => `(c.guid is not null or r.seen_client_version is not null) = ${p}`, query.client);
+    if (query.client !== undefined)
+      add((p) => `(c.approval is not distinct from 'approved' or r.seen_client_version is not null) = ${p}`, query.client);
     if (query.ccr === 'none') where.push('not exists (select from ccr q where q.resource_id = r.id and q.finished_at is null)');
     else if (query.ccr !== undefined)
       add((p) => `exists (select from ccr q where q.resource_id = r.id and q.finished_at is null and q.state = ${p})`, query.ccr);

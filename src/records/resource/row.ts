@@ -32,6 +32,8 @@ export interface KnownDevice {
   os?: string | undefined;
   osVersion?: string | undefined;
   type: SystemType;
+  /** The type was not told but guessed from the operating system. */
+  guessed: boolean;
   adSite?: string | undefined;
   guid?: string | undefined;
   smbPort?: number | undefined;
@@ -169,6 +171,7 @@ export function knownDevice(raw: RawDevice): KnownDevice | { reason: string } {
       os,
       osVersion: oneLine('the version of the operating system', raw.osVersion, 64),
       type: systemType(raw.type?.trim(), os),
+      guessed: !raw.type?.trim(),
       adSite: oneLine('the AD site', raw.adSite, 128),
       guid: guidOf(raw.guid),
       smbPort: portOf('the SMB port', raw.smbPort),
