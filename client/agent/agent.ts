@@ -1,5 +1,5 @@
-import type { PushpointError } from '#base/errors';
-import { Contact, Unheard } from '#client/contact';
+import type { Code, PushpointError } from '#base/errors';
+import { Contact, Unheard, saidNo } from '#client/contact';
 import { layout, type TargetHost } from '#client/host';
 import type { ClientLog } from '#client/log';
 import {
@@ -21,6 +21,7 @@ const LONGEST_BACK_OFF_MS = 3_600_000;
 /** After a start the first heartbeat is spread over this time, so that an estate that comes up together does not call together. */
 const START_SPREAD_MS = 10_000;
 const DEFAULT_HEARTBEAT_MINUTES = 10_080;
+const TOKEN_REFUSALS: Code[] = ['PP_CLIENT_TOKEN_UNKNOWN', 'PP_CLIENT_TOKEN_EXPIRED', 'PP_CLIENT_TOKEN_USED'];
 
 /**
  * Agent is the client service: it registers once, then sends a heartbeat at the interval the site gives. Between two contacts it holds one
@@ -88,16 +89,15 @@ export class Agent {
   }
 
   async #failed(error: unknown): Promise<number> {
-    const code = (error as Partial<PushpointError>).code;
     const lastError = error instanceof Error ? error.message : String(error);
     this.#log.error(lastError);
-    if (code === 'PP_CLIENT_UNKNOWN') {
+    if (saidNo(error, 'PP_CLIENT_UNKNOWN')) {
       // The site lost this client: register again, after a short pause in case it lost all of them.
       this.#mustRegister = true;
       await this.#tell({ state: 'unregistered', lastError });
       return START_SPREAD_MS * this.#host.random.fraction();
     }
-    if (code === 'PP_CLIENT_BLOCKED') {
+    if (saidNo(error, 'PP_CLIENT_BLOCKED')) {
       await this.#tell({ state: 'blocked', lastError });
       return this.#interval();
     }
@@ -128,7 +128,7 @@ export class Agent {
     // Kept before it is sent: a registration that was cut off goes out again as the same one.
     if (pending === undefined) await this.#identity.remember({ requestId, requestToken: token?.tokenId });
     const message = (now: Date) => this.#registration(requestId, token, now);
-    const isFinal = (error: PushpointError) => error.code === 'PP_TOKEN_REFUSED' || error.code === 'PP_CLIENT_BLOCKED';
+    const isFinal = (error: PushpointError) => saidNo(error, ...TOKEN_REFUSALS, 'PP_CLIENT_BLOCKED');
     try {
       const { url, value } = await this.#contact.ask(
         this.#points(),
@@ -145,7 +145,7 @@ export class Agent {
       this.#log.info(`Registered with site ${reply.site} as ${reply.guid} (${reply.approval})`);
       await this.#tell({ registeredAt });
     } catch (error) {
-      if ((error as Partial<PushpointError>).code !== 'PP_TOKEN_REFUSED' || !token) throw error;
+      if (!token || !saidNo(error, ...TOKEN_REFUSALS)) throw error;
       this.#log.warn(`The registration token ${token.tokenId} was refused; registering without it`);
       await this.#host.remove(layout.token);
       await this.#identity.remember({ requestId: undefined });
@@ -180,7 +180,7 @@ export class Agent {
       startedAt: this.#startedAt,
       sentAt: now.toISOString(),
     });
-    const isFinal = (error: PushpointError) => error.code === 'PP_CLIENT_UNKNOWN' || error.code === 'PP_CLIENT_BLOCKED';
+    const isFinal = (error: PushpointError) => saidNo(error, 'PP_CLIENT_UNKNOWN', 'PP_CLIENT_BLOCKED');
     const signer = { client: guid, privateKey };
     const { url, value } = await this.#contact.ask(this.#points(), { path: '/ccm_system/heartbeat', message, signer }, isFinal);
     await this.#keep(checked(HeartbeatReply, value, 'heartbeat reply'), url);

@@ -1,5 +1,5 @@
 import type { TargetHost } from '#client/host';
-import { PushpointError, isCode, raise } from '#base/errors';
+import { PushpointError, isCode, raise, type Code } from '#base/errors';
 import { Problem, matches, signRequest, type Signer } from '#messages';
 import { retryAfterMs } from './retry-after.ts';
 
@@ -97,10 +97,7 @@ export class Contact {
     if (wait !== undefined && (response.status === 429 || response.status === 503)) {
       this.#notBefore.set(point, this.#host.clock.monotonic() + wait);
     }
-    const code = problem?.code ?? '';
-    if (code === 'PP_CLIENT_UNKNOWN' || code === 'PP_CLIENT_BLOCKED') throw raise(code, { guid: '' });
-    if (code === 'PP_TOKEN_REFUSED') throw raise(code, { id: '' });
-    throw raise('PP_CLIENT_MP_ANSWERED', { url, status: response.status, code });
+    throw raise('PP_CLIENT_MP_ANSWERED', { url, status: response.status, code: problem?.code ?? '' });
   }
 
   async #post(url: string, headers: Record<string, string>, body: Uint8Array): Promise<{ response: Response; text: string }> {
@@ -129,6 +126,11 @@ export class Contact {
       disarm();
     }
   }
+}
+
+/** saidNo tells whether a point refused with one of these codes. */
+export function saidNo(error: unknown, ...codes: Code[]): boolean {
+  return isCode(error, 'PP_CLIENT_MP_ANSWERED') && codes.some((code) => code === error.params['code']);
 }
 
 async function bounded(response: Response): Promise<string> {

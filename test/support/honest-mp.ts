@@ -167,7 +167,7 @@ export class HonestMp {
 
   #tokenKey(id: string): Uint8Array {
     const token = this.tokens.get(id);
-    if (!token) throw raise('PP_TOKEN_REFUSED', { id });
+    if (!token) throw raise('PP_CLIENT_TOKEN_UNKNOWN', { token: id });
     return tokenKeyOf(token.secret);
   }
 
@@ -177,7 +177,8 @@ export class HonestMp {
     if (message.tokenId !== undefined) {
       const proven = tokenProofHolds(this.#tokenKey(message.tokenId), message.publicKey, message.time, message.tokenProof ?? '');
       const token = this.tokens.get(message.tokenId)!;
-      if (!proven || (token.used && known === undefined)) throw raise('PP_TOKEN_REFUSED', { id: message.tokenId });
+      if (!proven) throw raise('PP_MSG_SIGNATURE');
+      if (token.used && known === undefined) throw raise('PP_CLIENT_TOKEN_USED', { token: message.tokenId, name: message.name });
       token.used = true;
       approval = 'approved';
     }

@@ -18,14 +18,6 @@ export const clientErrors = {
     remedy: 'Unblock it with pushpoint client unblock NAME, if it is the machine it says it is.',
     again: 'wait',
   },
-  PP_TOKEN_REFUSED: {
-    origin: 'refused',
-    message: 'the registration token {id} cannot be used',
-    http: 403,
-    cause: 'The token was used before, has expired, or was made for another machine.',
-    remedy: 'Push the client again, which makes a new token, or approve the client by hand.',
-    again: 'never',
-  },
   PP_CLIENT_MP_UNREACHABLE: {
     origin: 'unreachable',
     message: 'the management point {url} cannot be reached: {why}',
