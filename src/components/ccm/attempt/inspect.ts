@@ -1,0 +1,151 @@
+import { PushpointError } from '#base/errors';
+import { readMobileClient } from '#messages';
+import type { SmbSession } from '#wire/smb';
+
+import type { AttemptContext } from './context.ts';
+import type { ClientFacts, Facts, OsFacts, SetupFacts } from './facts.ts';
+import { osVersion } from './facts.ts';
+import { registryFacts, type RegistryFacts } from './inspect-registry.ts';
+import type { ServerFacts, Target } from './target.ts';
+import type { Note } from './timeline.ts';
+
+/** SV_TYPE bits ([MS-SRVS] 2.2.2.7) that tell kinds of machines apart. */
+const TYPE = { domainController: 0x8, backupController: 0x10, unix: 0x800, serverNt: 0x8000 } as const;
+
+/** Folder of the bootstrap below ADMIN$ (facts B2: %windir%\ccmsetup). */
+export const SETUP_FOLDER = 'ccmsetup';
+
+/** soft turns a failed look into "not known", with one sentence of why; a machine that has gone is not a failed look. */
+async function soft<T>(note: Note, what: string, look: Promise<T>): Promise<T | undefined> {
+  try {
+    return await look;
+  } catch (error) {
+    if (!(error instanceof PushpointError) || error.origin === 'unreachable' || error.origin === 'timeout') throw error;
+    note(`${what} is not known: ${error.message}`);
+    return undefined;
+  }
+}
+
+function systemType(server: ServerFacts | undefined, registry: RegistryFacts | undefined): OsFacts['type'] {
+  const product = registry?.productType?.toLowerCase();
+  if (product === 'lanmannt') return 'dc';
+  if (server) {
+    if (server.type & (TYPE.domainController | TYPE.backupController)) return 'dc';
+    return server.type & TYPE.serverNt ? 'server' : 'workstation';
+  }
+  if (product === 'servernt') return 'server';
+  return product === 'winnt' ? 'workstation' : 'unknown';
+}
+
+function osFacts(session: SmbSession, server: ServerFacts | undefined, registry: RegistryFacts | undefined, folders: Set<string>): OsFacts {
+  const challenge = session.peer.osVersion;
+  // A Samba server says of itself that it is a Unix; a Windows behind one still has its system folder.
+  const windows = server === undefined || (server.type & TYPE.unix) === 0 || folders.has('system32');
+  const architecture = folders.has('syswow64') ? (folders.has('sysarm32') ? 'arm64' : 'x64') : folders.has('system32') ? 'x86' : undefined;
+  return {
+    windows,
+    name: registry?.productName ?? (windows ? undefined : (server?.comment ?? 'Unix')),
+    major: server?.major ?? challenge?.major,
+    minor: server?.minor ?? challenge?.minor,
+    build: registry?.build ?? (challenge?.build || undefined),
+    type: systemType(server, registry),
+    architecture,
+  };
+}
+
+/** ccrOf tells for which CCR the mobileclient.tcf on the machine was written: its token says so, and the token is ours. */
+async function ccrOf(tcf: Uint8Array | undefined, context: AttemptContext): Promise<number | undefined> {
+  if (tcf === undefined) return undefined;
+  try {
+    const tokenId = readMobileClient(tcf).registration?.tokenId;
+    return tokenId === undefined ? undefined : await context.tokenCcr(tokenId);
+  } catch (error) {
+    // What another product or a broken disk left there is not ours.
+    if (error instanceof PushpointError && error.origin === 'malformed') return undefined;
+    throw error;
+  }
+}
+
+async function setupFacts(target: Target, context: AttemptContext): Promise<SetupFacts> {
+  const { admin } = target;
+  const [list, tcf, state] = await Promise.all([
+    absent(admin.list(SETUP_FOLDER)),
+    absent(admin.readFile(`${SETUP_FOLDER}\\mobileclient.tcf`, { maxBytes: 256 * 1024 })),
+    serviceState(target, context.push.setupService),
+  ]);
+  return {
+    service: state,
+    files: new Map((list ?? []).filter((f) => !f.isDirectory).map((f) => [f.name.toLowerCase(), f.size])),
+    ccrId: await ccrOf(tcf, context),
+  };
+}
+
+/** absent gives undefined where a file or folder is not there. */
+async function absent<T>(look: Promise<T>): Promise<T | undefined> {
+  try {
+    return await look;
+  } catch (error) {
+    if (error instanceof PushpointError && (error.code === 'PP_SMB_NO_FILE' || error.code === 'PP_SMB_NO_PATH')) return undefined;
+    throw error;
+  }
+}
+
+/** serviceState is the state of a service, or undefined when there is no such service. */
+export async function serviceState(target: Target, name: string): Promise<string | undefined> {
+  const manager = await target.services();
+  const service = await manager.open(name);
+  if (!service) return undefined;
+  try {
+    return (await service.status()).state;
+  } finally {
+    await service.close();
+  }
+}
+
+function clientFacts(state: string | undefined, registry: RegistryFacts | undefined): ClientFacts {
+  return {
+    installed: state !== undefined,
+    running: state === 'running',
+    version: registry?.clientVersion,
+    site: registry?.clientSite,
+  };
+}
+
+function told(facts: Facts): string {
+  const { os, client, freeBytes } = facts;
+  const name = os.name ?? (os.windows ? 'Windows' : 'no Windows');
+  const parts = [
+    `${name}${osVersion(os) ? ` ${osVersion(os)}` : ''}${os.architecture ? ` ${os.architecture}` : ''}, ${os.type}`,
+    freeBytes === undefined ? undefined : `${freeBytes / 1_048_576n} MB free`,
+    client.installed ? `client ${client.version ?? 'of unknown version'}${client.running ? ' running' : ' not running'}` : 'no client',
+  ];
+  return parts.filter((part) => part !== undefined).join('; ');
+}
+
+/**
+ * inspect learns what the decision needs: the Server service and files first, the registry only where its pipe is there; what a
+ * machine does not tell stays unknown. All looks are under way at once, over the one connection.
+ */
+export async function inspect(target: Target, context: AttemptContext, note: Note): Promise<Facts> {
+  const { admin } = target;
+  const { verifyService } = context.push;
+  const [server, registry, client, setup, freeBytes, top] = await Promise.all([
+    soft(note, 'the kind of system', target.server()),
+    soft(note, 'the registry', registryFacts(target)),
+    serviceState(target, verifyService),
+    setupFacts(target, context),
+    soft(note, 'free space', admin.freeBytes()),
+    soft(note, 'the system folder', admin.list('', 'Sys*')),
+  ]);
+  if (registry === undefined) note('the remote registry is not running, so product name and client version are unknown');
+  const folders = new Set((top ?? []).filter((f) => f.isDirectory).map((f) => f.name.toLowerCase()));
+  const facts: Facts = {
+    os: osFacts(target.session, server, registry, folders),
+    freeBytes,
+    client: clientFacts(client, registry),
+    setup,
+    windowsPath: server?.windowsPath,
+  };
+  note(told(facts));
+  return facts;
+}

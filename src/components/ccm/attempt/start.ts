@@ -1,0 +1,89 @@
+import { isCode, raise } from '#base/errors';
+import type { Service, ServiceManager } from '#wire/rpc';
+
+import type { AttemptContext } from './context.ts';
+import type { Facts } from './facts.ts';
+import { stopSetup } from './copy.ts';
+import { SETUP_FOLDER } from './inspect.ts';
+import type { Target } from './target.ts';
+import type { Note } from './timeline.ts';
+
+const RUN_WAIT_MS = 30_000;
+const DELETE_WAIT_MS = 10_000;
+
+/** commandLine is what the service runs: the machine's own folder where it told it, else what its service manager expands. */
+export function commandLine(facts: Facts, { push }: Pick<AttemptContext, 'push'>): string {
+  // Only a plain top folder such as C:\Windows is believed; a Samba server tells a path of another world.
+  const folder = /^[A-Za-z]:\\[^\\:*?"<>|]+$/.test(facts.windowsPath ?? '') ? facts.windowsPath! : '%SystemRoot%';
+  return `"${folder}\\${SETUP_FOLDER}\\${push.bootstrap.file}"${push.arguments ? ` ${push.arguments}` : ''}`;
+}
+
+/** prepared gives the service with the right program: made anew, or an old one changed. */
+async function prepared(manager: ServiceManager, context: AttemptContext, binaryPath: string, exists: boolean): Promise<Service> {
+  const { push, clock, stop } = context;
+  const wish = { name: push.setupService, displayName: push.setupService, binaryPath, startType: 'demand' as const };
+  const until = clock.monotonic() + DELETE_WAIT_MS;
+  for (let pause = 100; ; pause = Math.min(pause * 2, 1000)) {
+    try {
+      if (!exists) return await manager.create(wish);
+      const old = await manager.open(push.setupService);
+      if (old) {
+        await old.change({ binaryPath, startType: 'demand' }).catch(async (error: unknown) => {
+          await old.close();
+          throw error;
+        });
+        return old;
+      }
+      exists = false;
+      continue;
+    } catch (error) {
+      if (isCode(error, 'PP_SERVICE_EXISTS')) {
+        exists = true;
+        continue;
+      }
+      // 1072: deleted, but somebody still holds it open; it goes when the last one lets go.
+      if (!isCode(error, 'PP_SERVICE_MARKED_FOR_DELETE') || clock.monotonic() >= until) throw error;
+      await clock.sleep(pause, stop.hard);
+    }
+  }
+}
+
+/** seenRunning waits until the service runs, or has already done its work; a bootstrap can be quick. */
+async function seenRunning(service: Service, context: AttemptContext, note: Note): Promise<void> {
+  const { push, clock, ccr, stop } = context;
+  const until = clock.monotonic() + RUN_WAIT_MS;
+  for (let pause = 50; ; pause = Math.min(pause * 2, 1000)) {
+    const status = await service.status().catch((error: unknown) => {
+      if (isCode(error, 'PP_SERVICE_UNKNOWN', 'PP_SERVICE_MARKED_FOR_DELETE', 'PP_RPC_HANDLE_LOST')) return undefined;
+      throw error;
+    });
+    if (status === undefined) return note('the bootstrap has ended and removed its service already');
+    if (status.state === 'running') return note(`service ${push.setupService} is running${status.pid ? ` (pid ${status.pid})` : ''}`);
+    if (status.state === 'stopped') {
+      const exit = status.win32ExitCode === 1066 ? status.serviceExitCode : status.win32ExitCode;
+      if (exit === 0) return note(`service ${push.setupService} has ended already with code 0`);
+      // 1077: no attempt to start it has been made since the last boot; the start is still on its way.
+      if (exit !== 1077) throw raise('PP_PUSH_SETUP_FAILED', { machine: ccr.name, exit }, { win32: exit });
+    }
+    if (clock.monotonic() >= until) throw raise('PP_SERVICE_START_TIMEOUT', { subject: `service ${push.setupService}` });
+    await clock.sleep(pause, stop.hard);
+  }
+}
+
+/** start makes or replaces the service of the bootstrap, starts it and sees it run. */
+export async function start(target: Target, context: AttemptContext, facts: Facts, note: Note): Promise<void> {
+  const { push } = context;
+  const manager = await target.services();
+  const state = facts.setup.service;
+  if (state !== undefined && state !== 'stopped') await stopSetup(target, context);
+  const service = await prepared(manager, context, commandLine(facts, context), state !== undefined);
+  note(`${state === undefined ? 'made' : 'replaced'} service ${push.setupService}`);
+  try {
+    await service.start().catch((error: unknown) => {
+      if (!isCode(error, 'PP_SERVICE_ALREADY_RUNNING')) throw error;
+    });
+    await seenRunning(service, context, note);
+  } finally {
+    await service.close().catch(() => {});
+  }
+}

@@ -1,0 +1,101 @@
+import { isCode } from '#base/errors';
+import type { Clock } from '#base/clock';
+import type { SmbPipe, SmbSession, SmbTree } from '#wire/smb';
+import {
+  openRegistry,
+  openRpc,
+  openServiceManager,
+  serverInfo,
+  shareInfo,
+  srvsvc,
+  svcctl,
+  winreg,
+  type RemoteRegistry,
+  type RpcInterface,
+  type ServerInfo,
+  type ServiceManager,
+} from '#wire/rpc';
+
+/** How long a pipe whose service starts on demand is waited for (smb-rpc facts: STATUS_PIPE_NOT_AVAILABLE, again after a second). */
+const PIPE_RETRY_MS = 1000;
+
+/** ServerFacts is what the Server service tells. */
+export interface ServerFacts extends ServerInfo {
+  /** Where ADMIN$ is on the machine's own disk, if it told. */
+  windowsPath: string | undefined;
+}
+
+/** Target is one reached machine: its session, its two administrative shares, and the pipes opened when first needed. */
+export class Target {
+  readonly session: SmbSession;
+  readonly host: string;
+  readonly #clock: Clock;
+  #admin: SmbTree | undefined;
+  #ipc: SmbTree | undefined;
+  #manager: Promise<ServiceManager> | undefined;
+
+  constructor(session: SmbSession, host: string, clock: Clock) {
+    this.session = session;
+    this.host = host;
+    this.#clock = clock;
+  }
+
+  get admin(): SmbTree {
+    if (!this.#admin) throw new Error('ADMIN$ is not open');
+    return this.#admin;
+  }
+
+  /** openShares connects ADMIN$ and IPC$ in one turn-around; only an administrator gets the first. */
+  async openShares(): Promise<void> {
+    [this.#admin, this.#ipc] = await Promise.all([this.session.tree('ADMIN$'), this.session.tree('IPC$')]);
+  }
+
+  /** openPipes connects IPC$ alone, for looks that need no file. */
+  async openPipes(): Promise<void> {
+    this.#ipc = await this.session.tree('IPC$');
+  }
+
+  /** services is the machine's service control manager; opened once. */
+  services(): Promise<ServiceManager> {
+    this.#manager ??= this.#rpc('svcctl', svcctl.SVCCTL).then((rpc) => openServiceManager(rpc));
+    return this.#manager;
+  }
+
+  /** server asks the Server service for name, version and kind, and for the folder behind ADMIN$. */
+  async server(): Promise<ServerFacts> {
+    const rpc = await this.#rpc('srvsvc', srvsvc.SRVSVC);
+    const info = await serverInfo(rpc, this.host);
+    const share = await shareInfo(rpc, this.host, 'ADMIN$').catch(() => undefined);
+    return { ...info, windowsPath: share?.path };
+  }
+
+  /** registry opens the remote registry if its service runs or can be woken; undefined when it is stopped, as it is on workstations. */
+  async registry(): Promise<RemoteRegistry | undefined> {
+    try {
+      return openRegistry(await this.#rpc('winreg', winreg.WINREG));
+    } catch (error) {
+      if (isCode(error, 'PP_SMB_NO_FILE', 'PP_SMB_PIPE_BUSY', 'PP_SMB_NO_PATH')) return undefined;
+      throw error;
+    }
+  }
+
+  async #rpc(name: string, wanted: RpcInterface) {
+    return openRpc(await this.#pipe(name), wanted);
+  }
+
+  async #pipe(name: string): Promise<SmbPipe> {
+    if (!this.#ipc) throw new Error('IPC$ is not open');
+    try {
+      return await this.#ipc.openPipe(name);
+    } catch (error) {
+      if (!isCode(error, 'PP_SMB_PIPE_BUSY')) throw error;
+      await this.#clock.sleep(PIPE_RETRY_MS);
+      return this.#ipc.openPipe(name);
+    }
+  }
+
+  /** leave ends the session in good order; it never throws. */
+  async leave(): Promise<void> {
+    await this.session.logoff().catch(() => this.session.close());
+  }
+}

@@ -1,0 +1,95 @@
+import { PushpointError, raise } from '#base/errors';
+
+import { bounded, STEP_LIMIT_MS } from './bounded.ts';
+import type { AttemptContext } from './context.ts';
+import { Interrupted, type InterruptReason } from './interrupted.ts';
+import { logon, wrongHost } from './logon.ts';
+import { AddressSearch } from './probe.ts';
+import { Target } from './target.ts';
+import type { Note } from './timeline.ts';
+
+/** VerifyResult is what a look at the machine after the start showed. */
+export type VerifyResult =
+  | { kind: 'complete'; proof: string }
+  | { kind: 'working' }
+  | { kind: 'nothing' }
+  | { kind: 'failed'; error: PushpointError }
+  | { kind: 'unreached'; error: PushpointError }
+  | { kind: 'interrupted'; why: InterruptReason };
+
+/** ERROR_SERVICE_SPECIFIC_ERROR: the service gave a code of its own. */
+const SERVICE_SPECIFIC = 1066;
+/** ERROR_SERVICE_NEVER_STARTED. */
+const NEVER_STARTED = 1077;
+
+/** verify looks whether the client that was pushed runs. It is one step of the timeline, changes nothing, and never throws. */
+export async function verify(context: AttemptContext): Promise<VerifyResult> {
+  const { timeline, stop } = context;
+  try {
+    stop.soft.throwIfAborted();
+    return await timeline.run('verify', (note) => look(context, note));
+  } catch (error) {
+    if (error instanceof Interrupted) return { kind: 'interrupted', why: error.why };
+    const known = error as PushpointError;
+    return known.code === 'PP_PUSH_SETUP_FAILED' ? { kind: 'failed', error: known } : { kind: 'unreached', error: known };
+  }
+}
+
+async function connected(context: AttemptContext, note: Note): Promise<Target> {
+  const { accounts, ccr, wanted, clock } = context;
+  const search = new AddressSearch(context);
+  let wrong: unknown;
+  for (;;) {
+    const found = await search.next(note).catch((error: unknown) => {
+      throw wrong ?? error;
+    });
+    try {
+      const { session } = await logon(context, found, await accounts.choose(ccr), note);
+      return new Target(session, wanted.name, clock);
+    } catch (error) {
+      if (!wrongHost(error)) throw error;
+      wrong = error;
+    }
+  }
+}
+
+async function look(context: AttemptContext, note: Note): Promise<VerifyResult> {
+  const { stop, clock, wanted } = context;
+  const target = await connected(context, note);
+  try {
+    return await bounded(services(context, target, note), {
+      clock,
+      host: wanted.name,
+      doing: 'step verify',
+      ms: STEP_LIMIT_MS.verify,
+      signal: stop.hard,
+      cut: () => target.session.close(),
+    });
+  } finally {
+    await target.leave();
+  }
+}
+
+async function services(context: AttemptContext, target: Target, note: Note): Promise<VerifyResult> {
+  const { push, ccr } = context;
+  await target.openPipes();
+  const manager = await target.services();
+  const agent = await manager.open(push.verifyService);
+  const agentState = agent && (await agent.status()).state;
+  const setup = await manager.open(push.setupService);
+  const status = setup && (await setup.status());
+  await setup?.close();
+  const exit = status && (status.win32ExitCode === SERVICE_SPECIFIC ? status.serviceExitCode : status.win32ExitCode);
+  if (status && status.state !== 'stopped') {
+    note(`service ${push.setupService} is ${status.state}: the installation is still at work`);
+    return { kind: 'working' };
+  }
+  // A client that runs beside a bootstrap that failed is the old one.
+  if (status && exit !== 0 && exit !== NEVER_STARTED) throw raise('PP_PUSH_SETUP_FAILED', { machine: ccr.name, exit: exit! }, { win32: exit! });
+  if (agentState === 'running') {
+    note(`service ${push.verifyService} is running`);
+    return { kind: 'complete', proof: `service ${push.verifyService} is running` };
+  }
+  note(agentState ? `service ${push.verifyService} is ${agentState}` : `there is no service ${push.verifyService} yet`, 'unknown');
+  return { kind: 'nothing' };
+}

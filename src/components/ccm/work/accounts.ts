@@ -1,0 +1,58 @@
+import { raise } from '#base/errors';
+import { logonName, passwordPurpose, type Account, type AccountRecord } from '#records/account';
+import type { Ccr } from '#records/ccr';
+import { ntlmCredential, type Credential } from '#wire/auth';
+import type { Accounts, PushAccount } from '../attempt/context.ts';
+import type { CcmParts } from './parts.ts';
+
+/** PushAccounts makes credentials of the accounts that the record chooses; a password is open only while a credential is made of it. */
+export class PushAccounts implements Accounts {
+  readonly #parts: Pick<CcmParts, 'account' | 'vault' | 'clock' | 'random'>;
+  readonly #record: AccountRecord;
+
+  constructor(parts: Pick<CcmParts, 'account' | 'vault' | 'clock' | 'random'>) {
+    this.#parts = parts;
+    this.#record = parts.account;
+  }
+
+  async choose(ccr: Ccr): Promise<PushAccount[]> {
+    const { machineKey, name, domain, addresses, resourceId } = ccr;
+    const chosen = await this.#record.chooseFor({ machineKey, name, domain, addresses, resourceId });
+    return chosen.map((account) => ({
+      id: account.id,
+      name: account.name,
+      username: account.username,
+      credential: (machine) => this.#credential(account, machine),
+    }));
+  }
+
+  #credential(account: Account, machine: string): Credential {
+    const { vault, clock, random } = this.#parts;
+    let opened: Uint8Array;
+    try {
+      opened = vault.open(account.sealedPassword, passwordPurpose(account.username));
+    } catch (cause) {
+      throw raise('PP_PUSH_ACCOUNT_UNREADABLE', { account: account.name }, { cause });
+    }
+    const password = new TextDecoder().decode(opened);
+    opened.fill(0);
+    const { username, domain } = logonName(account.username, machine);
+    return ntlmCredential({ username, domain, password, clock, random });
+  }
+
+  enter(account: PushAccount, ccr: Ccr, signal: AbortSignal): Promise<boolean> {
+    return this.#record.enter(account.id, ccr.machineKey, signal);
+  }
+
+  worked(account: PushAccount, ccr: Ccr): Promise<void> {
+    return this.#record.worked(account.id, ccr.machineKey);
+  }
+
+  async failed(account: PushAccount, ccr: Ccr, win32: number): Promise<void> {
+    await this.#record.failed(account.id, ccr.machineKey, win32);
+  }
+
+  left(account: PushAccount, ccr: Ccr): Promise<void> {
+    return this.#record.left(account.id, ccr.machineKey);
+  }
+}

@@ -1,0 +1,72 @@
+import { PushpointError, raise, type Code } from '#base/errors';
+import { exhausted, weekEnd, type Ccr, type Claimed } from '#records/ccr';
+import type { SiteSettings } from '#records/site';
+import type { CcmParts } from './parts.ts';
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+
+/** Errors that mean "this machine is not to have it", which is a verdict and not a failure. */
+const SKIPS: ReadonlySet<Code> = new Set<Code>(['PP_PUSH_CLIENT_PRESENT', 'PP_PUSH_CLIENT_OF_OTHER_SITE', 'PP_PUSH_DOMAIN_CONTROLLER', 'PP_PUSH_NOT_WINDOWS', 'PP_PUSH_OS_UNSUPPORTED']);
+
+/** Errors that only a change at the site can cure; the change itself wakes the CCR. */
+const OF_THE_SITE: ReadonlySet<Code> = new Set<Code>(['PP_PUSH_NO_ACCOUNT', 'PP_PUSH_ACCOUNT_UNREADABLE', 'PP_PUSH_NO_MANAGEMENT_POINT', 'PP_PUSH_NO_PACKAGE']);
+
+/** How often a CCR that waits for somebody is looked at all the same: rarely, because each look would show the account once more. */
+const WAIT_MS = 24 * HOUR_MS;
+
+/** isOfTheSite tells whether a waiting CCR goes on when accounts, points, settings or packages change. */
+export function isOfTheSite(code: string | undefined): boolean {
+  return code !== undefined && (OF_THE_SITE.has(code as Code) || code.startsWith('PP_LOGON_'));
+}
+
+type Settings = SiteSettings['ccr'];
+
+/** retryAt is when to try again: an interval from now, spread so that 10,000 do not wake in the same second. */
+export function retryAt(now: Date, settings: Settings, fraction: number): Date {
+  const interval = settings.retryMinutes * MINUTE_MS;
+  return new Date(now.getTime() + Math.round(interval * (1 + ((fraction * 2 - 1) * settings.jitterPercent) / 100)));
+}
+
+/** Outcomes turns the end of an attempt into the next state of its CCR, by the error's `again` and the week that it has. */
+export class Outcomes {
+  readonly #parts: Pick<CcmParts, 'ccr' | 'audit' | 'clock' | 'random' | 'log'>;
+
+  constructor(parts: Pick<CcmParts, 'ccr' | 'audit' | 'clock' | 'random' | 'log'>) {
+    this.#parts = parts;
+  }
+
+  /** ended settles an attempt that ended with an error; false when the claim was lost meanwhile. */
+  async ended(claimed: Claimed, error: PushpointError, settings: Settings, nextAt?: Date): Promise<boolean> {
+    const { ccr: record, clock, random } = this.#parts;
+    if (SKIPS.has(error.code)) return record.skip(claimed, error);
+    if (error.again === 'never') return record.fail(claimed, error);
+    const now = clock.now();
+    if (exhausted(claimed.ccr, now, settings)) return record.fail(claimed, givenUp(claimed.ccr, error, settings));
+    const hourly = nextAt ?? retryAt(now, settings, random.fraction());
+    const next = within(claimed.ccr, error.again === 'wait' && isOfTheSite(error.code) ? new Date(now.getTime() + WAIT_MS) : hourly, settings);
+    const held = error.again === 'wait' ? await record.wait(claimed, { error, nextAt: next }) : await record.retry(claimed, { error, nextAt: next });
+    if (held) await this.#event(claimed.ccr, error, settings, now);
+    return held;
+  }
+
+  /** After a day of failing one event is raised, once for each CCR (facts A1, `Error Event Created`). */
+  async #event(ccr: Ccr, error: PushpointError, settings: Settings, now: Date): Promise<void> {
+    const { ccr: record, audit, log } = this.#parts;
+    const since = ccr.retryIntervalStart ?? now;
+    if (ccr.errorEventAt !== undefined || now.getTime() - since.getTime() < settings.eventAfterHours * HOUR_MS) return;
+    if (!(await record.markErrorEvent(ccr.id, now))) return;
+    log.warn('a CCR has been failing for long', { machine: ccr.name, attempts: ccr.attempts, error: error.code, win32: error.win32 });
+    await audit.write({ who: 'ccm', what: 'ccr.failing', object: ccr.name, detail: { attempts: ccr.attempts, error: error.code, win32: error.win32 } });
+  }
+}
+
+/** The last try of a week is at its end, not after it, so that the CCR is then given up and does not linger. */
+function within(ccr: Ccr, next: Date, settings: Settings): Date {
+  const end = weekEnd(ccr, settings);
+  return end !== undefined && next > end ? end : next;
+}
+
+function givenUp(ccr: Ccr, last: PushpointError, settings: Settings): PushpointError {
+  return raise('PP_PUSH_GIVEN_UP', { attempts: ccr.attempts, days: settings.windowDays, last: last.message }, { cause: last, win32: last.win32 });
+}

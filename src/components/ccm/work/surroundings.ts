@@ -1,0 +1,140 @@
+import { raise } from '#base/errors';
+import { writeMobileClient, type MobileClient } from '#messages';
+import type { Ccr } from '#records/ccr';
+import type { Package, PackageFile } from '#records/package';
+import type { Point, Site } from '#records/site';
+import type { Push } from '../attempt/context.ts';
+import type { CcmParts } from './parts.ts';
+
+/** What was read is believed for so long; a NOTIFY ends that at once. */
+const BELIEVED_MS = 30_000;
+const HOUR_MS = 3_600_000;
+
+interface Read<T> {
+  at: number;
+  value: Promise<T>;
+}
+
+/** Here is the own site with the management points of it that are on. */
+export interface Here {
+  site: Site;
+  points: Point[];
+}
+
+/** Surroundings is what an attempt needs to know of the site: settings, points, packages; read rarely, forgotten when somebody changes them. */
+export class Surroundings {
+  readonly #parts: Pick<CcmParts, 'site' | 'package' | 'content' | 'client' | 'clock'>;
+  #here: Read<Here> | undefined;
+  readonly #packages = new Map<string, Read<Package | undefined>>();
+  readonly #bytes = new Map<string, Promise<Uint8Array>>();
+
+  constructor(parts: Pick<CcmParts, 'site' | 'package' | 'content' | 'client' | 'clock'>) {
+    this.#parts = parts;
+  }
+
+  /** forget makes the next look read everything anew; the bytes of a file never change under their hash. */
+  forget(): void {
+    this.#here = undefined;
+    this.#packages.clear();
+  }
+
+  #fresh<T>(read: Read<T> | undefined): Promise<T> | undefined {
+    return read && this.#parts.clock.monotonic() - read.at < BELIEVED_MS ? read.value : undefined;
+  }
+
+  /** here gives the site and its management points. */
+  here(): Promise<Here> {
+    const known = this.#fresh(this.#here);
+    if (known) return known;
+    const value = this.#readHere();
+    this.#here = { at: this.#parts.clock.monotonic(), value };
+    value.catch(() => (this.#here = undefined));
+    return value;
+  }
+
+  async #readHere(): Promise<Here> {
+    const site = await this.#parts.site.here();
+    const points = (await this.#parts.site.points(site.code)).filter((p) => p.kind === 'mp' && p.on);
+    return { site, points };
+  }
+
+  /** packageFor gives the package that a CCR asks for, else the site's, else the default one; PP_PUSH_NO_PACKAGE where there is none. */
+  async packageFor(ccr: Pick<Ccr, 'package'>): Promise<Package> {
+    const name = ccr.package ?? (await this.here()).site.settings.push.package ?? '';
+    let known = this.#fresh(this.#packages.get(name));
+    if (!known) {
+      known = name === '' ? this.#parts.package.defaultFor('windows') : this.#parts.package.get(name);
+      this.#packages.set(name, { at: this.#parts.clock.monotonic(), value: known });
+      known.catch(() => this.#packages.delete(name));
+    }
+    const found = await known;
+    if (!found) throw raise('PP_PUSH_NO_PACKAGE', { package: name || 'for Windows' });
+    return found;
+  }
+
+  /** pushFor gives what is laid on the machine of a CCR. */
+  async pushFor(ccr: Pick<Ccr, 'package'>): Promise<Push> {
+    const chosen = await this.packageFor(ccr);
+    const { definition } = chosen;
+    const file = fileOf(chosen, definition.bootstrap.file);
+    return {
+      name: chosen.name,
+      version: chosen.version,
+      bootstrap: { file: file.name, bytes: await this.#read(file.sha256), sha256: file.sha256 },
+      arguments: definition.bootstrap.arguments,
+      setupService: definition.bootstrap.service,
+      verifyService: definition.verify.service,
+      minimumBuild: definition.requires?.minimumBuild,
+      architectures: definition.requires?.architectures,
+      freeBytes: definition.requires?.freeBytes,
+    };
+  }
+
+  #read(sha256: string): Promise<Uint8Array> {
+    let bytes = this.#bytes.get(sha256);
+    if (!bytes) {
+      bytes = this.#parts.content.read(sha256);
+      this.#bytes.set(sha256, bytes);
+      bytes.catch(() => this.#bytes.delete(sha256));
+    }
+    return bytes;
+  }
+
+  /** settingsFile is the content of mobileclient.tcf for a package, without any token; PP_PUSH_NO_MANAGEMENT_POINT where no client could use it. */
+  async settingsFile(chosen: Package): Promise<MobileClient> {
+    const { site, points } = await this.here();
+    if (points.length === 0) throw raise('PP_PUSH_NO_MANAGEMENT_POINT', { site: site.code });
+    const { definition } = chosen;
+    // A package whose bootstrap is all there is names it as the payload too, so that the file is whole for every reader.
+    const file = fileOf(chosen, definition.payload?.file ?? definition.bootstrap.file);
+    const first = new URL(points[0]!.address);
+    const own = `SMSSITECODE=${site.code} SMSMP=${first.hostname} CCMHTTP${first.protocol === 'https:' ? 'S' : ''}PORT=${portOf(first)}`;
+    return {
+      properties: `${own} ${site.settings.push.properties}`.trim(),
+      site: site.code,
+      managementPoints: points.map((p) => p.address),
+      payload: { file: file.name, sha256: file.sha256, size: file.size, version: chosen.version, command: definition.payload?.command },
+      certificatePin: points.find((p) => p.pin !== undefined)?.pin,
+    };
+  }
+
+  /** mobileClientFor makes the copy of mobileclient.tcf for one push, with a token that this machine can use once. */
+  async mobileClientFor(ccr: Ccr): Promise<Uint8Array> {
+    const settings = await this.settingsFile(await this.packageFor(ccr));
+    const { site } = await this.here();
+    const expires = new Date(this.#parts.clock.now().getTime() + site.settings.ccr.tokenHours * HOUR_MS);
+    const { resourceId, name, domain, id } = ccr;
+    const token = await this.#parts.client.issueToken({ resourceId, name, domain, ccrId: id, expiresAt: expires });
+    return writeMobileClient({ ...settings, registration: { machine: name, tokenId: token.id, token: token.secret, expires: expires.toISOString() } });
+  }
+}
+
+function portOf(url: URL): string {
+  return url.port || (url.protocol === 'https:' ? '443' : '80');
+}
+
+function fileOf(chosen: Package, name: string): PackageFile {
+  const file = chosen.files.find((f) => f.name === name);
+  if (!file) throw raise('PP_PUSH_NO_PACKAGE', { package: `${chosen.name}: its file ${name} is missing` });
+  return file;
+}

@@ -1,0 +1,123 @@
+import { raise } from '#base/errors';
+import { deploymentOutcome, deploymentStateText, TOPIC } from '#messages';
+import type { Ccr, Claimed } from '#records/ccr';
+import type { SiteSettings } from '#records/site';
+import type { AttemptContext } from '../attempt/context.ts';
+import { verify } from '../attempt/verify.ts';
+import type { Outcomes } from './outcome.ts';
+import type { CcmParts } from './parts.ts';
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+/** A look that is this early still counts as the one it was meant to be. */
+const SLACK_MS = 1000;
+
+/** slotsPassed counts the looks that are due by now: at the minutes of the settings, then hourly, all from the start of the bootstrap. */
+export function slotsPassed(startedAt: Date, now: Date, verifyMinutes: readonly number[]): number {
+  const age = now.getTime() - startedAt.getTime() + SLACK_MS;
+  return verifyMinutes.filter((m) => age >= m * MINUTE_MS).length + Math.max(0, Math.floor(age / HOUR_MS));
+}
+
+/** nextSlot is when to look next. */
+export function nextSlot(startedAt: Date, now: Date, verifyMinutes: readonly number[]): Date {
+  const age = now.getTime() - startedAt.getTime() + SLACK_MS;
+  const early = verifyMinutes.filter((m) => m * MINUTE_MS > age).sort((a, b) => a - b)[0];
+  const hourly = (Math.floor(age / HOUR_MS) + 1) * HOUR_MS;
+  return new Date(startedAt.getTime() + Math.min(early === undefined ? Infinity : early * MINUTE_MS, hourly));
+}
+
+type Parts = Pick<CcmParts, 'ccr' | 'client' | 'clock' | 'log'>;
+
+/**
+ * Verification proves that a started client runs: what the site heard from the machine counts first and costs no connection; at its
+ * times the machine is looked at. An hour after the start a machine without its client counts as another failed try (facts B2, 12).
+ */
+export class Verification {
+  readonly #parts: Parts;
+  readonly #outcomes: Outcomes;
+  /** Looks done for a CCR, so that a wake between two looks does not connect. */
+  readonly #looked = new Map<number, number>();
+
+  constructor(parts: Parts, outcomes: Outcomes) {
+    this.#parts = parts;
+    this.#outcomes = outcomes;
+  }
+
+  /** run verifies a claimed CCR; `contextOf` makes the context only when a connection is needed. */
+  async run(claimed: Claimed, settings: SiteSettings['ccr'], contextOf: () => Promise<AttemptContext>): Promise<void> {
+    const { ccr: record, clock } = this.#parts;
+    const startedAt = claimed.ccr.startedAt ?? claimed.ccr.lastAttemptAt ?? clock.now();
+    if (await this.heard(claimed, startedAt, settings)) return this.#forget(claimed);
+    const slot = slotsPassed(startedAt, clock.now(), settings.verifyMinutes);
+    if (slot <= (this.#looked.get(claimed.ccr.id) ?? 0)) {
+      await record.release(claimed, nextSlot(startedAt, clock.now(), settings.verifyMinutes));
+      return;
+    }
+    const context = await contextOf();
+    const result = await verify(context);
+    this.#looked.set(claimed.ccr.id, slot);
+    const next = nextSlot(startedAt, clock.now(), settings.verifyMinutes);
+    switch (result.kind) {
+      case 'complete':
+        await record.complete(claimed, result.proof);
+        return this.#forget(claimed);
+      case 'failed':
+        await this.#outcomes.ended(claimed, result.error, settings);
+        return this.#forget(claimed);
+      case 'interrupted':
+        if (result.why === 'stopping') await record.release(claimed);
+        return;
+      case 'unreached':
+        // The machine may be restarting or have gone home; the start is not lost by that.
+        if (await this.#overdue(claimed, settings, startedAt)) await this.#outcomes.ended(claimed, result.error, settings);
+        else await record.requeueVerify(claimed, next, result.error);
+        return;
+      case 'working':
+        await record.requeueVerify(claimed, next);
+        return;
+      case 'nothing':
+        if (clock.now().getTime() - startedAt.getTime() + SLACK_MS < HOUR_MS) return void (await record.requeueVerify(claimed, next));
+        await this.#outcomes.ended(claimed, this.#notVerified(claimed.ccr, startedAt), settings, clock.now());
+        return this.#forget(claimed);
+    }
+  }
+
+  /** heard settles a CCR by what the site heard from its machine since the start; false when that says nothing. */
+  async heard(claimed: Claimed, startedAt: Date, settings: SiteSettings['ccr']): Promise<boolean> {
+    const { client, ccr: record, clock } = this.#parts;
+    const { ccr } = claimed;
+    const machine = ccr.resourceId ?? { name: ccr.name, domain: ccr.domain };
+    const from = clock.monotonic();
+    const found = await client.since(machine, startedAt);
+    const step = { name: 'verify', startedAt: clock.now(), durationMs: clock.monotonic() - from };
+    if (found) {
+      const proof = `client ${found.guid} reported in at ${found.lastSeenAt.toISOString()}`;
+      record.attempt(claimed).step({ ...step, outcome: 'ok', detail: proof });
+      await record.complete(claimed, proof);
+      return true;
+    }
+    const states = await client.statesOf(ccr.resourceId === undefined ? { name: ccr.name } : { resourceId: ccr.resourceId }, 10);
+    const last = states.find((s) => s.topicType === TOPIC.clientDeployment && s.proven && s.receivedAt >= startedAt);
+    if (!last || deploymentOutcome(last.stateId) !== 'failed') return false;
+    const exit = last.exitCode ?? last.stateId;
+    const why = [deploymentStateText(last.stateId), last.detail].filter(Boolean).join(': ');
+    const error = raise('PP_PUSH_SETUP_FAILED', { machine: ccr.name, exit }, { detail: why });
+    record.attempt(claimed).step({ ...step, outcome: 'failed', detail: `state message ${last.stateId}: ${why}`, code: error.code, win32: error.win32 });
+    await this.#outcomes.ended(claimed, error, settings);
+    return true;
+  }
+
+  async #overdue({ ccr }: Claimed, settings: SiteSettings['ccr'], startedAt: Date): Promise<boolean> {
+    const age = this.#parts.clock.now().getTime() - (ccr.retryIntervalStart ?? startedAt).getTime();
+    return age >= settings.windowDays * 24 * HOUR_MS;
+  }
+
+  #notVerified(ccr: Ccr, startedAt: Date) {
+    const minutes = Math.round((this.#parts.clock.now().getTime() - startedAt.getTime()) / MINUTE_MS);
+    return raise('PP_PUSH_NOT_VERIFIED', { machine: ccr.name, minutes });
+  }
+
+  #forget({ ccr }: Claimed): void {
+    this.#looked.delete(ccr.id);
+  }
+}
