@@ -143,26 +143,28 @@ export function machineKeyOf(machine: Machine): string {
   return machine.domain ? `${nameKey(machine.name)}.${nameKey(machine.domain)}` : nameKey(machine.name);
 }
 
-function matchesPattern(pattern: string, machine: Machine): boolean {
+function patternOf(pattern: string): (machine: Machine) => boolean {
   const source = pattern.replace(/[.*?-]/g, (c) => (c === '*' ? '.*' : c === '?' ? '.' : `\\${c}`));
   const wanted = new RegExp(`^${source}$`);
-  const name = nameKey(machine.name);
-  const full = machine.domain && !name.includes('.') ? `${name}.${nameKey(machine.domain)}` : name;
-  return wanted.test(name.split('.', 1)[0]!) || wanted.test(full);
+  return (machine) => {
+    const name = nameKey(machine.name);
+    const full = machine.domain && !name.includes('.') ? `${name}.${nameKey(machine.domain)}` : name;
+    return wanted.test(name.split('.', 1)[0]!) || wanted.test(full);
+  };
 }
 
-function inSubnet(cidr: string, addresses: readonly string[]): boolean {
+function subnetOf(cidr: string): (machine: Machine) => boolean {
   const [base = '', bits] = cidr.split('/');
   const family = isIP(base) === 6 ? 'ipv6' : 'ipv4';
   const subnet = new BlockList();
   subnet.addSubnet(base, Number(bits), family);
-  return addresses.some((a) => isIP(a) === (family === 'ipv6' ? 6 : 4) && subnet.check(a, family));
+  return ({ addresses = [] }) => addresses.some((a) => isIP(a) === (family === 'ipv6' ? 6 : 4) && subnet.check(a, family));
 }
 
-/** fitness is how exactly an account is meant for a machine, higher is better; undefined when it is not meant for it at all. */
-export function fitness(scope: Scope, machine: Machine): number | undefined {
-  if (scope.kind === 'site') return 0;
-  if (scope.kind === 'subnet')
-    return inSubnet(scope.cidr, machine.addresses ?? []) ? 1 + Number(scope.cidr.split('/')[1]) : undefined;
-  return matchesPattern(scope.pattern, machine) ? 1000 + scope.pattern.replace(/[*?]/g, '').length : undefined;
+/** fitnessOf gives how exactly a scope is meant for a machine, higher is better; undefined when it is not meant for it at all. */
+export function fitnessOf(scope: Scope): (machine: Machine) => number | undefined {
+  if (scope.kind === 'site') return () => 0;
+  const fits = scope.kind === 'subnet' ? subnetOf(scope.cidr) : patternOf(scope.pattern);
+  const rank = scope.kind === 'subnet' ? 1 + Number(scope.cidr.split('/')[1]) : 1000 + scope.pattern.replace(/[*?]/g, '').length;
+  return (machine) => (fits(machine) ? rank : undefined);
 }

@@ -4,7 +4,7 @@ import { nameKey, shownName } from '#records/resource';
 import { isUniqueViolation, type Database, type Sql, type Statement } from '#store/database';
 import {
   accountOf,
-  fitness,
+  fitnessOf,
   isLocal,
   machineKeyOf,
   scopeOf,
@@ -128,21 +128,34 @@ export class AccountRecord {
    * site, the more exact scope first. Stopped ones are left out. Before an account is used, enter must be waited for.
    */
   async chooseFor(machine: Machine): Promise<Account[]> {
-    const rows = await this.#db.exec<AccountRow & { remembered: boolean }>(
+    return (await this.chooseForMany([machine]))[0]!;
+  }
+
+  /** chooseForMany does the same for many machines with one look-up, in the order given. */
+  async chooseForMany(machines: readonly Machine[]): Promise<Account[][]> {
+    const keys = machines.map(machineKeyOf);
+    const rows = await this.#db.exec<AccountRow & { remembered: string[] }>(
       {
         name: 'account_choose',
-        text: `select a.*, h.account_id is not null as remembered from account a
-          left join account_host h on h.machine_key = $1 and h.account_id = a.id where a.state <> 'stopped'`,
+        text: `select a.*, array(select machine_key from account_host where machine_key = any($1) and account_id = a.id) as remembered
+          from account a where a.state <> 'stopped' order by a.id`,
       },
-      [machineKeyOf(machine)],
+      [keys],
     );
-    const ranked: { row: AccountRow; rank: number }[] = [];
-    for (const row of rows) {
-      const fit = fitness(scopeOf(row), machine);
-      if (fit !== undefined) ranked.push({ row, rank: row.remembered ? Number.MAX_SAFE_INTEGER : fit });
-    }
-    ranked.sort((a, b) => b.rank - a.rank || a.row.id - b.row.id);
-    return ranked.slice(0, AT_MOST).map(({ row }) => accountOf(row));
+    const accounts = rows.map((row) => ({
+      account: accountOf(row),
+      fit: fitnessOf(scopeOf(row)),
+      remembered: new Set(row.remembered),
+    }));
+    return machines.map((machine, i) => {
+      const ranked: { account: Account; rank: number }[] = [];
+      for (const { account, fit, remembered } of accounts) {
+        const rank = fit(machine);
+        if (rank !== undefined) ranked.push({ account, rank: remembered.has(keys[i]!) ? Number.MAX_SAFE_INTEGER : rank });
+      }
+      ranked.sort((a, b) => b.rank - a.rank || a.account.id - b.account.id);
+      return ranked.slice(0, AT_MOST).map(({ account }) => account);
+    });
   }
 
   /**

@@ -63,7 +63,7 @@ export async function list(sql: Sql, query: CcrQuery): Promise<CcrPage> {
   if (query.site !== undefined) add((p) => `site = ${p}`, query.site);
   if (query.filter) add((p) => `strpos(name_key, ${p}) > 0`, nameKey(query.filter));
   if (query.cursor !== undefined) {
-    if (!/^\d{1,10}$/.test(query.cursor)) throw raise('PP_REQUEST_CURSOR');
+    if (!/^\d{1,9}$/.test(query.cursor)) throw raise('PP_REQUEST_CURSOR');
     add((p) => `id < ${p}`, Number(query.cursor));
   }
   const rows = await sql.query<CcrRow>(

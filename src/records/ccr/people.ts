@@ -1,4 +1,4 @@
-import { nameKey, sameDomain, shortKey } from '#records/resource';
+import { nameKey, sameDomain, shortKey, type Named } from '#records/resource';
 import type { Sql } from '#store/database';
 import { ccrOf, type Ccr, type CcrRow } from './ccr.ts';
 
@@ -101,4 +101,19 @@ export async function find(sql: Sql, name: string, domain?: string, limit = 50):
     [shortKey(name), limit],
   );
   return rows.filter((r) => wanted === '' || r.domain_key === wanted || sameDomain(r.domain_key, wanted)).map(ccrOf);
+}
+
+/** findLive gives the live CCRs of many machines by their names, with one look-up and in the order given. */
+export async function findLive(sql: Sql, wanted: readonly Named[]): Promise<Ccr[][]> {
+  const rows = await sql.exec<CcrRow & { name_key: string; domain_key: string }>(
+    { name: 'ccr_find_live', text: `select * from ccr where name_key = any($1) and ${LIVE} order by id desc` },
+    [wanted.map(({ name }) => shortKey(name))],
+  );
+  const byName = Map.groupBy(rows, (row) => row.name_key);
+  return wanted.map(({ name, domain }) => {
+    const dot = name.indexOf('.');
+    const where = nameKey(domain ?? (dot < 0 ? '' : name.slice(dot + 1)));
+    const of = (byName.get(shortKey(name)) ?? []).filter((row) => where === '' || sameDomain(row.domain_key, where));
+    return of.map(ccrOf);
+  });
 }

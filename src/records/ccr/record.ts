@@ -1,5 +1,6 @@
 import type { Clock } from '#base/clock';
 import type { PushpointError } from '#base/errors';
+import type { Named } from '#records/resource';
 import type { Database, Sql, Statement } from '#store/database';
 import { Attempt, StepFlusher, type Claimed } from './attempt.ts';
 import { ccrOf, type Ccr, type CcrRow, type CcrState } from './ccr.ts';
@@ -237,6 +238,11 @@ export class CcrRecord {
   /** find gives the CCRs of a machine by its name, live ones first, then the newest; two live ones are two machines. */
   find(name: string, domain?: string): Promise<Ccr[]> {
     return people.find(this.#db, name, domain);
+  }
+
+  /** findLive gives the live CCRs of many machines by their names, in the order given. */
+  findLive(wanted: readonly Named[]): Promise<Ccr[][]> {
+    return people.findLive(this.#db, wanted);
   }
 
   /** list gives one page of CCRs, newest first. */

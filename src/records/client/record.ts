@@ -197,7 +197,7 @@ export class ClientRecord {
     if (query.blocked !== undefined) add((p) => `blocked = ${p}`, query.blocked);
     if (query.silentSince !== undefined) add((p) => `last_seen_at < ${p}`, query.silentSince);
     if (query.cursor !== undefined) {
-      if (!/^\d{1,10}$/.test(query.cursor)) throw raise('PP_REQUEST_CURSOR');
+      if (!/^\d{1,9}$/.test(query.cursor)) throw raise('PP_REQUEST_CURSOR');
       add((p) => `id < ${p}`, Number(query.cursor));
     }
     const rows = await this.#db.query<ClientRow>(

@@ -55,6 +55,17 @@ function readCursor(cursor: string): [string, string] {
   throw raise('PP_REQUEST_CURSOR');
 }
 
+/** Named is how people name a machine: NetBIOS or full DNS name, and a domain where they say one. */
+export interface Named {
+  name: string;
+  domain?: string | undefined;
+}
+
+function isIn(device: Device, domain: string): boolean {
+  if (device.domainKey === domain || sameDomain(device.domainKey, domain)) return true;
+  return device.fqdn !== undefined && nameKey(device.fqdn) === `${nameKey(device.name)}.${domain}`;
+}
+
 /** ResourceRecord knows the machines, and is the only writer of resource and resource_source. */
 export class ResourceRecord {
   readonly #db: Database;
@@ -96,26 +107,31 @@ export class ResourceRecord {
 
   /** find gives the devices of a name, NetBIOS or full; several when two domains have one of that name. */
   async find(name: string, domain?: string, via: Sql = this.#db): Promise<Device[]> {
-    const key = nameKey(name);
-    const dot = key.indexOf('.');
-    const wanted = nameKey(domain ?? (dot < 0 ? '' : key.slice(dot + 1)));
+    return (await this.findMany([{ name, domain }], via))[0]!;
+  }
+
+  /** findMany does the same for many names with one look-up, in the order given. */
+  async findMany(wanted: readonly Named[], via: Sql = this.#db): Promise<Device[][]> {
     const found = await devices(
       via,
       'resource_find',
-      'r.name_key = $1 or r.fqdn_key = $2',
-      [shortKey(name), key],
+      'r.name_key = any($1) or r.fqdn_key = any($2)',
+      [
+        wanted.map(({ name }) => shortKey(name)),
+        wanted.filter(({ name }) => name.includes('.')).map(({ name }) => nameKey(name)),
+      ],
       'order by r.id',
     );
-    const full = found.filter((d) => dot > 0 && d.fqdn !== undefined && nameKey(d.fqdn) === key);
-    if (full.length > 0) return full;
-    return found.filter(
-      (d) =>
-        nameKey(d.name) === shortKey(name) &&
-        (wanted === '' ||
-          d.domainKey === wanted ||
-          sameDomain(d.domainKey, wanted) ||
-          (d.fqdn !== undefined && nameKey(d.fqdn) === `${shortKey(name)}.${wanted}`)),
-    );
+    const byName = Map.groupBy(found, (d) => nameKey(d.name));
+    const byFqdn = Map.groupBy(found, (d) => nameKey(d.fqdn ?? ''));
+    return wanted.map(({ name, domain }) => {
+      const key = nameKey(name);
+      const dot = key.indexOf('.');
+      const full = dot > 0 ? byFqdn.get(key) : undefined;
+      if (full) return full;
+      const where = nameKey(domain ?? (dot < 0 ? '' : key.slice(dot + 1)));
+      return (byName.get(shortKey(name)) ?? []).filter((d) => where === '' || isIn(d, where));
+    });
   }
 
   /** list gives one page of devices, by name. */

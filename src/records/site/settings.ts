@@ -18,7 +18,7 @@ const Settings = Type.Object(
         }),
         /** Installation properties, as they stand on the command line of the client's installer. */
         properties: Type.String({ maxLength: 4096, pattern: '^[^\\u0000-\\u001f\\u007f]*$' }),
-        package: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
+        package: Type.Optional(Type.String({ minLength: 1, maxLength: 64, pattern: '^[A-Za-z0-9][A-Za-z0-9 ._-]*$' })),
       },
       strict,
     ),
@@ -86,6 +86,9 @@ export function settingsOf(stored: StoredSettings): SiteSettings {
 export function patched(stored: StoredSettings, patch: SettingsPatch): StoredSettings {
   const next = structuredClone(stored);
   for (const [group, values] of Object.entries(patch) as [string, { [key: string]: unknown } | undefined][]) {
+    // Own names only: `constructor` would reach the prototype of every object.
+    if (!Object.hasOwn(defaultSettings, group))
+      throw raise('PP_SITE_SETTING', { setting: group.slice(0, 40), why: 'there is no such group of settings' });
     if (typeof values !== 'object' || values === null)
       throw raise('PP_SITE_SETTING', { setting: group.slice(0, 40), why: 'it is not a group of settings' });
     const kept = (next[group] ??= {});
