@@ -20,6 +20,7 @@ import { after, test, type TestContext } from 'node:test';
 import { systemClock, type Clock } from '#base/clock';
 import { raise } from '#base/errors';
 import { JsonLog } from '#base/log';
+import { need } from '#test/need';
 import { Inbox, writeAtomic, type InboxFile, type InboxOptions } from '#store/inbox';
 
 const home = await mkdtemp(path.join(tmpdir(), 'pushpoint inbox ä '));
@@ -294,8 +295,7 @@ test('a process that is killed while it works a file finds it again at its next 
   assert.equal(new TextDecoder().decode(files[0]!.bytes), 'precious');
 });
 
-test('on a disk that is full or read-only no file is lost', async (t) => {
-  if (process.getuid!() !== 0) return t.skip('needs root to mount a small disk');
+test('on a disk that is full or read-only no file is lost', { ...need('root') }, async (t) => {
   const dir = path.join(home, 'full');
   await mkdir(dir, { recursive: true });
   if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k,nr_inodes=24', 'none', dir]).status !== 0)

@@ -1,8 +1,9 @@
 /**
  * The process that owns the PostgreSQL of a test run. Test processes start it when nobody has, and stay connected to it; it ends by
- * itself when neither a test nor a test runner is left. A crashed one leaves a server that the next one takes over.
+ * itself when neither a test nor a test runner is left, and removes what it made. A crashed one leaves a server that the next one takes over.
  * Called as: database-host.ts FOLDER NAME
  */
+import { lstat, mkdir, rm } from 'node:fs/promises';
 import net from 'node:net';
 import { Client } from 'pg';
 import { systemClock } from '#base/clock';
@@ -16,6 +17,7 @@ const log = new JsonLog(systemClock, (line) => process.stderr.write(line));
 const sockets = new Set<net.Socket>();
 const runners = new Set<number>();
 let answer: string | undefined;
+let closing = false;
 
 function alive(pid: number): boolean {
   try {
@@ -26,6 +28,8 @@ function alive(pid: number): boolean {
 }
 
 const server = net.createServer((socket) => {
+  // Who comes now waits for the next host.
+  if (closing) return void socket.destroy();
   sockets.add(socket);
   socket.on('error', () => {});
   socket.on('close', () => sockets.delete(socket));
@@ -40,6 +44,8 @@ const server = net.createServer((socket) => {
 server.on('error', () => process.exit(0));
 await new Promise<void>((resolve) => server.listen({ path: `\0${name}` }, resolve));
 
+await mkdir(folder, { recursive: true, mode: process.getuid!() === 0 ? 0o711 : 0o700 });
+if ((await lstat(folder)).uid !== process.getuid!()) throw new Error(`${folder} belongs to another user`);
 const db = await openDatabase({ dataDir: folder, clock: systemClock, log });
 const url = new URL(db.url);
 const admin = new Client({ host: url.searchParams.get('host')!, user: 'postgres', database: 'postgres' });
@@ -57,7 +63,7 @@ for (;;) {
   for (const pid of runners) if (!alive(pid)) runners.delete(pid);
   if (sockets.size === 0 && runners.size === 0) break;
 }
-// New tests wait at the lock of the next host from here on.
-server.close();
+closing = true;
 await db.close();
+await rm(folder, { recursive: true, force: true });
 process.exit(0);
