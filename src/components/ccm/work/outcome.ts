@@ -7,10 +7,21 @@ const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 
 /** Errors that mean "this machine is not to have it", which is a verdict and not a failure. */
-const SKIPS: ReadonlySet<Code> = new Set<Code>(['PP_PUSH_CLIENT_PRESENT', 'PP_PUSH_CLIENT_OF_OTHER_SITE', 'PP_PUSH_DOMAIN_CONTROLLER', 'PP_PUSH_NOT_WINDOWS', 'PP_PUSH_OS_UNSUPPORTED']);
+const SKIPS: ReadonlySet<Code> = new Set<Code>([
+  'PP_PUSH_CLIENT_PRESENT',
+  'PP_PUSH_CLIENT_OF_OTHER_SITE',
+  'PP_PUSH_DOMAIN_CONTROLLER',
+  'PP_PUSH_NOT_WINDOWS',
+  'PP_PUSH_OS_UNSUPPORTED',
+]);
 
 /** Errors that only a change at the site can cure; the change itself wakes the CCR. */
-const OF_THE_SITE: ReadonlySet<Code> = new Set<Code>(['PP_PUSH_NO_ACCOUNT', 'PP_PUSH_ACCOUNT_UNREADABLE', 'PP_PUSH_NO_MANAGEMENT_POINT', 'PP_PUSH_NO_PACKAGE']);
+const OF_THE_SITE: ReadonlySet<Code> = new Set<Code>([
+  'PP_PUSH_NO_ACCOUNT',
+  'PP_PUSH_ACCOUNT_UNREADABLE',
+  'PP_PUSH_NO_MANAGEMENT_POINT',
+  'PP_PUSH_NO_PACKAGE',
+]);
 
 /** How often a CCR that waits for somebody is looked at all the same: rarely, because each look would show the account once more. */
 const WAIT_MS = 24 * HOUR_MS;
@@ -44,8 +55,15 @@ export class Outcomes {
     const now = clock.now();
     if (exhausted(claimed.ccr, now, settings)) return record.fail(claimed, givenUp(claimed.ccr, error, settings));
     const hourly = nextAt ?? retryAt(now, settings, random.fraction());
-    const next = within(claimed.ccr, error.again === 'wait' && isOfTheSite(error.code) ? new Date(now.getTime() + WAIT_MS) : hourly, settings);
-    const held = error.again === 'wait' ? await record.wait(claimed, { error, nextAt: next }) : await record.retry(claimed, { error, nextAt: next });
+    const next = within(
+      claimed.ccr,
+      error.again === 'wait' && isOfTheSite(error.code) ? new Date(now.getTime() + WAIT_MS) : hourly,
+      settings,
+    );
+    const held =
+      error.again === 'wait'
+        ? await record.wait(claimed, { error, nextAt: next })
+        : await record.retry(claimed, { error, nextAt: next });
     if (held) await this.#event(claimed.ccr, error, settings, now);
     return held;
   }
@@ -56,8 +74,18 @@ export class Outcomes {
     const since = ccr.retryIntervalStart ?? now;
     if (ccr.errorEventAt !== undefined || now.getTime() - since.getTime() < settings.eventAfterHours * HOUR_MS) return;
     if (!(await record.markErrorEvent(ccr.id, now))) return;
-    log.warn('a CCR has been failing for long', { machine: ccr.name, attempts: ccr.attempts, error: error.code, win32: error.win32 });
-    await audit.write({ who: 'ccm', what: 'ccr.failing', object: ccr.name, detail: { attempts: ccr.attempts, error: error.code, win32: error.win32 } });
+    log.warn('a CCR has been failing for long', {
+      machine: ccr.name,
+      attempts: ccr.attempts,
+      error: error.code,
+      win32: error.win32,
+    });
+    await audit.write({
+      who: 'ccm',
+      what: 'ccr.failing',
+      object: ccr.name,
+      detail: { attempts: ccr.attempts, error: error.code, win32: error.win32 },
+    });
   }
 }
 
@@ -68,5 +96,9 @@ function within(ccr: Ccr, next: Date, settings: Settings): Date {
 }
 
 function givenUp(ccr: Ccr, last: PushpointError, settings: Settings): PushpointError {
-  return raise('PP_PUSH_GIVEN_UP', { attempts: ccr.attempts, days: settings.windowDays, last: last.message }, { cause: last, win32: last.win32 });
+  return raise(
+    'PP_PUSH_GIVEN_UP',
+    { attempts: ccr.attempts, days: settings.windowDays, last: last.message },
+    { cause: last, win32: last.win32 },
+  );
 }

@@ -113,7 +113,13 @@ export class Surroundings {
       properties: `${own} ${site.settings.push.properties}`.trim(),
       site: site.code,
       managementPoints: points.map((p) => p.address),
-      payload: { file: file.name, sha256: file.sha256, size: file.size, version: chosen.version, command: definition.payload?.command },
+      payload: {
+        file: file.name,
+        sha256: file.sha256,
+        size: file.size,
+        version: chosen.version,
+        command: definition.payload?.command,
+      },
       certificatePin: points.find((p) => p.pin !== undefined)?.pin,
     };
   }
@@ -125,7 +131,10 @@ export class Surroundings {
     const expires = new Date(this.#parts.clock.now().getTime() + site.settings.ccr.tokenHours * HOUR_MS);
     const { resourceId, name, domain, id } = ccr;
     const token = await this.#parts.client.issueToken({ resourceId, name, domain, ccrId: id, expiresAt: expires });
-    return writeMobileClient({ ...settings, registration: { machine: name, tokenId: token.id, token: token.secret, expires: expires.toISOString() } });
+    return writeMobileClient({
+      ...settings,
+      registration: { machine: name, tokenId: token.id, token: token.secret, expires: expires.toISOString() },
+    });
   }
 }
 

@@ -76,7 +76,8 @@ export class Verification {
         await record.requeueVerify(claimed, next);
         return;
       case 'nothing':
-        if (clock.now().getTime() - startedAt.getTime() + SLACK_MS < HOUR_MS) return void (await record.requeueVerify(claimed, next));
+        if (clock.now().getTime() - startedAt.getTime() + SLACK_MS < HOUR_MS)
+          return void (await record.requeueVerify(claimed, next));
         await this.#outcomes.ended(claimed, this.#notVerified(claimed.ccr, startedAt), settings, clock.now());
         return this.#forget(claimed);
     }
@@ -102,7 +103,15 @@ export class Verification {
     const exit = last.exitCode ?? last.stateId;
     const why = [deploymentStateText(last.stateId), last.detail].filter(Boolean).join(': ');
     const error = raise('PP_PUSH_SETUP_FAILED', { machine: ccr.name, exit }, { detail: why });
-    record.attempt(claimed).step({ ...step, outcome: 'failed', detail: `state message ${last.stateId}: ${why}`, code: error.code, win32: error.win32 });
+    record
+      .attempt(claimed)
+      .step({
+        ...step,
+        outcome: 'failed',
+        detail: `state message ${last.stateId}: ${why}`,
+        code: error.code,
+        win32: error.win32,
+      });
     await this.#outcomes.ended(claimed, error, settings);
     return true;
   }

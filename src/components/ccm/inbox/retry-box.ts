@@ -1,0 +1,216 @@
+import { watch, type FSWatcher } from 'node:fs';
+import { mkdir, readdir, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isLive, type Ccr, type CcrState } from '#records/ccr';
+import { nameKey } from '#records/resource';
+import { writeAtomic } from '#store/inbox';
+import { writeCcrFile } from '../ccr-file/index.ts';
+import type { InboxParts } from './parts.ts';
+
+/** The database is asked for what changed this often; a drop folder need not be quicker. */
+const LOOK_MS = 1000;
+/** States whose file stands in ccrretry.box: what waits for its next try or for its verification (D4). */
+const MIRRORED: ReadonlySet<CcrState> = new Set<CcrState>(['retry', 'waiting', 'verifying']);
+
+interface Shown {
+  id: number;
+  text: string;
+}
+
+/** ccrText is a CCR as the file of 2003 tells it, with true values. */
+export function ccrText(ccr: Ccr): string {
+  return writeCcrFile({
+    machineName: ccr.name.toUpperCase(),
+    domain: ccr.domain || undefined,
+    ipAddresses: ccr.addresses,
+    resourceNames: [...new Set([ccr.name, ...ccr.resourceNames])],
+    forced: ccr.forced,
+    pushEvenIfDc: ccr.includeDcs,
+    initialRequestDate: ccr.firstRequestedAt,
+    latestRequestDate: ccr.requestCount > 1 ? ccr.lastRequestedAt : undefined,
+    clientRequestCount: ccr.requestCount > 1 ? ccr.requestCount : undefined,
+    processing: {
+      initialAttempt: ccr.initialAttemptAt,
+      retryIntervalStart: ccr.retryIntervalStart,
+      latestAttempt: ccr.lastAttemptAt,
+      lastErrorCode: ccr.lastErrorCode,
+      attempts: ccr.attempts,
+      errorEventCreated: ccr.errorEventAt,
+    },
+    pushpoint: {
+      reinstall: ccr.reinstall,
+      inspectOnly: ccr.inspectOnly,
+      package: ccr.package,
+      requestedBy: ccr.requestedBy,
+      state: ccr.state,
+      lastError: ccr.lastError,
+      nextAttempt: ccr.nextAttemptAt,
+      account: ccr.account,
+    },
+  });
+}
+
+/**
+ * RetryBox keeps inboxes/ccrretry.box in step with the queue: one file for each CCR that is tried again or verified. The database has the
+ * truth; at start the files are rewritten from it. While this runs, a file that somebody deletes cancels its CCR.
+ */
+export class RetryBox {
+  readonly #parts: InboxParts;
+  readonly #dir: string;
+  readonly #files = new Map<string, Shown>();
+  readonly #byCcr = new Map<number, string>();
+  #cursor: string | undefined;
+  #watcher: FSWatcher | undefined;
+  #poke: () => void = () => {};
+  #stopped = false;
+  #running: Promise<void> = Promise.resolve();
+  #complained = '';
+
+  constructor(parts: InboxParts) {
+    this.#parts = parts;
+    this.#dir = join(parts.inboxes, 'ccrretry.box');
+  }
+
+  async start(): Promise<void> {
+    this.#cursor = (await this.#parts.ccr.changedSince()).cursor;
+    await mkdir(this.#dir, { recursive: true, mode: 0o700 });
+    for await (const ccr of this.#parts.ccr.live()) await this.#show(ccr);
+    for (const name of await this.#listed())
+      if (!this.#files.has(name) && /\.ccr$/i.test(name)) await unlink(join(this.#dir, name)).catch(() => {});
+    this.#watch();
+    this.#running = this.#run();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#watcher?.close();
+    this.#poke();
+    await this.#running;
+  }
+
+  #watch(): void {
+    try {
+      this.#watcher = watch(this.#dir, () => this.#poke());
+      this.#watcher.on('error', () => this.#watcher?.close());
+    } catch {
+      // Without reports of the system the polling finds a deletion, a second later.
+    }
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stopped) {
+      try {
+        await this.#deleted();
+        await this.#changed();
+        this.#complained = '';
+      } catch (error) {
+        this.#complain(error);
+      }
+      await this.#wait();
+    }
+  }
+
+  #wait(): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#parts.clock.after(LOOK_MS, resolve);
+      this.#poke = () => {
+        cancel();
+        resolve();
+      };
+      if (this.#stopped) this.#poke();
+    });
+  }
+
+  /** The same complaint is logged once, not each second, until it is over. */
+  #complain(error: unknown): void {
+    const message = error instanceof Error ? error.message : String(error);
+    if (message === this.#complained) return;
+    this.#complained = message;
+    this.#parts.log.error('ccrretry.box cannot be kept in step', { error });
+  }
+
+  async #listed(): Promise<Set<string>> {
+    try {
+      return new Set(await readdir(this.#dir));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      // The whole folder is gone: that is an accident, not the wish to cancel everything. The files come back.
+      await mkdir(this.#dir, { recursive: true, mode: 0o700 });
+      for (const [name, shown] of this.#files) await writeAtomic(join(this.#dir, name), shown.text, 0o640);
+      this.#watch();
+      return new Set(this.#files.keys());
+    }
+  }
+
+  async #deleted(): Promise<void> {
+    const there = await this.#listed();
+    const gone = [...this.#files].filter(([name]) => !there.has(name));
+    if (gone.length === 0) return;
+    for (const [name, { id }] of gone) {
+      this.#files.delete(name);
+      this.#byCcr.delete(id);
+    }
+    const { ccr, audit, database } = this.#parts;
+    const ids = gone.map(([, { id }]) => id);
+    await database.transaction(async (tx) => {
+      const cancelled = await ccr.cancel(ids, 'file deleted from ccrretry.box', tx);
+      if (cancelled.length > 0) {
+        await audit.write(
+          {
+            who: 'ccrretry.box',
+            what: 'ccr.cancel',
+            object: cancelled
+              .map((c) => c.name)
+              .join(' ')
+              .slice(0, 1000),
+            detail: { count: cancelled.length },
+          },
+          tx,
+        );
+      }
+    });
+  }
+
+  async #changed(): Promise<void> {
+    for (;;) {
+      const { items, cursor } = await this.#parts.ccr.changedSince(this.#cursor, 500);
+      for (const ccr of items) {
+        if (isLive(ccr.state) && MIRRORED.has(ccr.state)) await this.#show(ccr);
+        // One that is being worked keeps its file, as the original did while it stood in inproc.
+        else if (!isLive(ccr.state) || ccr.state === 'queued') await this.#hide(ccr.id);
+      }
+      this.#cursor = cursor;
+      if (items.length < 500) return;
+    }
+  }
+
+  async #show(ccr: Ccr): Promise<void> {
+    if (!MIRRORED.has(ccr.state)) return;
+    const name = this.#nameFor(ccr);
+    const text = ccrText(ccr);
+    const before = this.#byCcr.get(ccr.id);
+    if (before !== undefined && before !== name) await this.#hide(ccr.id);
+    if (this.#files.get(name)?.text === text) return;
+    await writeAtomic(join(this.#dir, name), text, 0o640);
+    this.#files.set(name, { id: ccr.id, text });
+    this.#byCcr.set(ccr.id, name);
+  }
+
+  async #hide(id: number): Promise<void> {
+    const name = this.#byCcr.get(id);
+    if (name === undefined) return;
+    this.#byCcr.delete(id);
+    this.#files.delete(name);
+    await unlink(join(this.#dir, name)).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') throw error;
+    });
+  }
+
+  /** The NetBIOS name; with the domain too when another live CCR has that name already (facts A2: one file for one machine). */
+  #nameFor(ccr: Ccr): string {
+    const short = `${nameKey(ccr.name)}.ccr`;
+    const holder = this.#files.get(short);
+    if (holder === undefined || holder.id === ccr.id) return this.#byCcr.get(ccr.id) ?? short;
+    return this.#byCcr.get(ccr.id) ?? `${nameKey(ccr.name)}.${ccr.domain ? nameKey(ccr.domain) : ccr.id}.ccr`;
+  }
+}

@@ -1,0 +1,223 @@
+import type { Ccr, Claimed, Worker } from '#records/ccr';
+import { Journal } from '../journal.ts';
+import { Stop, type InterruptReason } from '../attempt/interrupted.ts';
+import { CcrWork } from './ccr-work.ts';
+import { isOfTheSite, Outcomes } from './outcome.ts';
+import type { CcmParts } from './parts.ts';
+import { Presence } from './presence.ts';
+import { Surroundings } from './surroundings.ts';
+
+/** The database is asked this often even when nothing is announced; NOTIFY only makes it quicker. */
+const POLL_MS = 10_000;
+const LEASE_MS = 60_000;
+const RENEW_MS = 15_000;
+/** How many are claimed in one go, so that several processes share a burst. */
+const CLAIM = 64;
+/** How long a stop waits for attempts to finish their step before it cuts their connections. */
+const GRACE_MS = 10_000;
+
+interface Running {
+  claimed: Claimed;
+  stop: Stop;
+  thread: number;
+  done: Promise<void>;
+}
+
+/** Ccm is the Client Configuration Manager: it takes due CCRs from the queue and works them off, as many at a time as the site's settings allow. */
+export class Ccm {
+  readonly #parts: CcmParts;
+  readonly #surroundings: Surroundings;
+  readonly #work: CcrWork;
+  readonly #presence: Presence;
+  readonly #running = new Map<number, Running>();
+  readonly #threads = new Set<number>();
+  #worker: Worker | undefined;
+  #ends: (() => Promise<void>)[] = [];
+  #poke: () => void = () => {};
+  #poked = false;
+  #stopping = false;
+  #loop: Promise<void> = Promise.resolve();
+  #cancelRenewal: () => void = () => {};
+  #renewing: Promise<void> = Promise.resolve();
+
+  constructor(parts: CcmParts) {
+    this.#parts = parts;
+    this.#surroundings = new Surroundings(parts);
+    this.#work = new CcrWork(parts, this.#surroundings, new Outcomes(parts));
+    this.#presence = new Presence(parts, this.#surroundings);
+  }
+
+  async start(): Promise<void> {
+    const { ccr, database, log } = this.#parts;
+    this.#worker = await ccr.registerWorker('ccm', LEASE_MS);
+    const freed = await ccr.reclaimDead();
+    if (freed > 0) log.info('took over CCRs of a process that ended', { count: freed });
+    await this.#listen('ccr', () => this.#wake());
+    await this.#listen('ccr_stop', (payload) => void this.#stopped(payload));
+    await this.#listen('client', (payload) => void this.#heard(payload));
+    for (const channel of ['account', 'site_settings', 'package']) await this.#listen(channel, () => void this.#changed());
+    this.#renewal();
+    this.#loop = this.#run();
+    this.#presence.start();
+    log.info('CCM started', { database: database.kind, worker: this.#worker.id });
+  }
+
+  /** stop finishes or releases what is under way; after the grace connections are cut. Nothing is lost: what was claimed goes back. */
+  async stop(): Promise<void> {
+    const { clock } = this.#parts;
+    this.#stopping = true;
+    this.#cancelRenewal();
+    this.#wake();
+    await this.#presence.stop();
+    for (const end of this.#ends.splice(0)) await end();
+    for (const running of this.#running.values()) running.stop.ask('stopping');
+    const cut = clock.after(GRACE_MS, () => {
+      for (const running of this.#running.values()) running.stop.force('stopping');
+    });
+    await this.#loop;
+    await Promise.all([...this.#running.values()].map((running) => running.done));
+    cut();
+    await this.#renewing;
+    await this.#parts.ccr.flush().catch(() => {});
+    await this.#worker?.leave(clock.now());
+  }
+
+  async #listen(channel: string, fn: (payload: string) => void): Promise<void> {
+    this.#ends.push(await this.#parts.database.listen(channel, fn));
+  }
+
+  #wake(): void {
+    this.#poked = true;
+    this.#poke();
+  }
+
+  async #run(): Promise<void> {
+    const { ccr, clock, log } = this.#parts;
+    while (!this.#stopping) {
+      this.#poked = false;
+      let wait = POLL_MS;
+      try {
+        const took = await this.#claim();
+        if (took > 0) continue;
+        const due = await ccr.nextDue();
+        // Something due that was not given is held back by a cap: the end of an attempt wakes this loop.
+        if (due !== undefined) wait = Math.min(POLL_MS, Math.max(due.getTime() - clock.now().getTime(), 250));
+      } catch (error) {
+        log.error('the queue cannot be read', { error });
+        wait = 2000;
+      }
+      if (!this.#poked && !this.#stopping) await this.#sleep(wait);
+    }
+  }
+
+  #sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#parts.clock.after(ms, resolve);
+      this.#poke = () => {
+        cancel();
+        resolve();
+      };
+    });
+  }
+
+  async #claim(): Promise<number> {
+    const { ccr } = this.#parts;
+    const { settings } = (await this.#surroundings.here()).site;
+    const free = settings.ccr.concurrency - this.#running.size;
+    if (free < 1 || !this.#worker) return 0;
+    const caps = { perSubnet: settings.ccr.perSubnet, perAccount: settings.ccr.perAccount };
+    const claims = await ccr.claim({ worker: this.#worker, limit: Math.min(free, CLAIM), caps });
+    for (const claimed of claims) this.#begin(claimed);
+    return claims.length;
+  }
+
+  #begin(claimed: Claimed): void {
+    const { ccr, log, serverLog } = this.#parts;
+    const { id, name } = claimed.ccr;
+    const thread = this.#thread();
+    const stop = new Stop();
+    ccr.attempt(claimed).lost.addEventListener('abort', () => stop.ask('lease lost'), { once: true });
+    const journal = new Journal(serverLog, thread, `${id}.CCR`, name);
+    const done = this.#work
+      .run(claimed, stop, journal)
+      .catch((error: unknown) => log.error('working a CCR failed', { machine: name, error }))
+      .finally(() => {
+        this.#threads.delete(thread);
+        if (this.#running.get(id)?.claimed === claimed) this.#running.delete(id);
+        this.#wake();
+      });
+    this.#running.set(id, { claimed, stop, thread, done });
+  }
+
+  #thread(): number {
+    let thread = 1;
+    while (this.#threads.has(thread)) thread++;
+    this.#threads.add(thread);
+    return thread;
+  }
+
+  /** Somebody cancelled or paused CCRs; which ones stands in the announcement, or nothing after a lost connection. */
+  async #stopped(payload: string): Promise<void> {
+    const ids = payload === '' ? [...this.#running.keys()] : payload.split(',').map(Number);
+    for (const id of ids) {
+      const running = this.#running.get(id);
+      if (!running) continue;
+      const now: Ccr | undefined = await this.#parts.ccr.byId(id).catch(() => undefined);
+      if (!now || now.fence !== running.claimed.fence || now.state === 'paused' || now.finishedAt) {
+        const why: InterruptReason = now?.state === 'paused' ? 'paused' : now?.finishedAt ? 'cancelled' : 'lease lost';
+        running.stop.ask(why);
+      }
+    }
+  }
+
+  /** A client registered or spoke: its CCR, if it is being verified, is looked at now. */
+  async #heard(payload: string): Promise<void> {
+    if (payload === '') return this.#wake();
+    try {
+      const { resourceId, name, domain } = JSON.parse(payload) as { resourceId?: number; name: string; domain?: string };
+      await this.#parts.ccr.wake(resourceId === undefined ? { name, domain } : { resourceId });
+    } catch (error) {
+      this.#parts.log.warn('an announcement of a client was not understood', { error });
+    }
+  }
+
+  /** Accounts, settings, points or packages changed: CCRs that wait for exactly that go on. */
+  async #changed(): Promise<void> {
+    this.#surroundings.forget();
+    const { ccr, log } = this.#parts;
+    try {
+      let cursor: string | undefined;
+      do {
+        const page = await ccr.list({ state: 'waiting', cursor, limit: 1000 });
+        const ids = page.items.filter((c) => isOfTheSite(c.lastError)).map((c) => c.id);
+        if (ids.length > 0) await ccr.wake({ ids });
+        cursor = page.next;
+      } while (cursor !== undefined);
+    } catch (error) {
+      log.error('waiting CCRs could not be woken', { error });
+    }
+    this.#wake();
+  }
+
+  #renewal(): void {
+    this.#cancelRenewal = this.#parts.clock.after(RENEW_MS, () => {
+      this.#renewing = this.#renew()
+        .catch((error: unknown) => this.#parts.log.error('the lease cannot be renewed', { error }))
+        .finally(() => {
+          if (!this.#stopping) this.#renewal();
+        });
+    });
+  }
+
+  async #renew(): Promise<void> {
+    const { ccr, clock, log } = this.#parts;
+    const held = await ccr.renew(this.#worker!, new Date(clock.now().getTime() + LEASE_MS));
+    if (!held) {
+      // Declared dead, as after a long hang: what was ours is somebody else's now.
+      for (const running of this.#running.values()) running.stop.force('lease lost');
+      log.warn('this process was taken for dead and registers anew');
+      this.#worker = await ccr.registerWorker('ccm', LEASE_MS);
+    }
+    await ccr.reclaimDead();
+  }
+}
