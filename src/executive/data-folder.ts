@@ -66,7 +66,9 @@ export class DataFolder {
   /** make creates the folders that are not there; only the site's own user may look into them. */
   make(): void {
     try {
-      for (const folder of [this.path, this.vault, this.inboxes, this.content, this.bin, this.run, this.logs])
+      // Started by root, the database runs as another user, who has to pass through here to its own folder.
+      mkdirSync(this.path, { recursive: true, mode: process.getuid?.() === 0 ? 0o711 : 0o700 });
+      for (const folder of [this.vault, this.inboxes, this.content, this.bin, this.run, this.logs])
         mkdirSync(folder, { recursive: true, mode: 0o700 });
       writeFileSync(join(this.run, '.writable'), '');
       rmSync(join(this.run, '.writable'));
