@@ -40,9 +40,9 @@ export function element(from: Reader, tag: number, field: string): Reader {
     length = 0;
     for (let i = 0; i < count; i++) length = length * 256 + from.u8();
   }
-  from.need(length);
-  const part = new Reader(from.octets, from.message, { at: from.at, end: from.at + length, base: from.base });
-  part.field = field;
+  const start = from.at;
   from.skip(length);
+  const part = new Reader(from.octets, from.message, { at: start, end: from.at, base: from.base });
+  part.field = field;
   return part;
 }
