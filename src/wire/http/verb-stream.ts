@@ -13,9 +13,10 @@ const GETTERS = [
   'localFamily',
   'bytesRead',
   'bytesWritten',
+  'timeout',
 ] as const;
 const TLS_GETTERS = ['encrypted', 'authorized', 'authorizationError', 'alpnProtocol', 'servername'] as const;
-const METHODS = ['setNoDelay', 'setKeepAlive', 'ref', 'unref', 'address'] as const;
+const METHODS = ['setTimeout', 'setNoDelay', 'setKeepAlive', 'ref', 'unref', 'address'] as const;
 const TLS_METHODS = [
   'getPeerCertificate',
   'getPeerX509Certificate',
@@ -89,18 +90,6 @@ export class VerbStream extends Duplex {
     if (this.writable) this.end();
     if (this.writableFinished) this.destroy();
     else this.once('finish', () => this.destroy());
-  }
-
-  /** setTimeout sets the idle limit of the socket below. */
-  setTimeout(ms: number, onTimeout?: () => void): this {
-    this.#socket.setTimeout(ms);
-    if (onTimeout) this.once('timeout', onTimeout);
-    return this;
-  }
-
-  /** timeout is the idle limit now in force. */
-  get timeout(): number | undefined {
-    return this.#socket.timeout;
   }
 
   /** below is the socket this stands on; only for the forwarding at the end of this file. */
