@@ -1,13 +1,18 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { PushpointError, raise } from '#base/errors';
-import { validDomain, validName } from '#records/resource';
+import { shownName, validDomain, validName, type Device } from '#records/resource';
 import { ALIAS } from '#wire/http';
-import { Rate } from './rate.ts';
+import { plainAddress, Rate } from './rate.ts';
+import { Refusals } from './refusals.ts';
 import type { ManagementParts } from './server.ts';
 
 /** A request may come from a logon script of every machine of a building behind one address, but not from a loop. */
-const BURST = 60;
+const BURST = 200;
 const PER_SECOND = 5;
+/** Nothing is read from the body; scripts send none. */
+const LARGEST_BODY = 4096;
+/** Tokens of these scopes may ask for a CCR. */
+const SCOPES = ['admin', 'push'];
 
 /** What VBScript writes for False in the languages it knows, and what people write by hand; every other word is true (D2's `fkey` is localised). */
 const FALSE_WORDS = new Set([
@@ -27,14 +32,13 @@ const FALSE_WORDS = new Set([
   'hamis',
   'yanlış',
   'ложь',
-  'false()',
 ]);
 
 function isTrue(word: string | undefined): boolean {
   return !FALSE_WORDS.has((word ?? '').trim().toLowerCase());
 }
 
-/** queryOf reads the query with keys in any case, the first of each; a wrong escape is a wrong request. */
+/** queryOf reads the query with keys in any case, the first of each. */
 function queryOf(request: FastifyRequest): Map<string, string> {
   const mark = request.url.indexOf('?');
   const found = new Map<string, string>();
@@ -42,11 +46,6 @@ function queryOf(request: FastifyRequest): Map<string, string> {
     if (!found.has(key.toLowerCase())) found.set(key.toLowerCase(), value);
   }
   return found;
-}
-
-/** bearerOf is the token of an Authorization header, if it has the form of one. */
-function bearerOf(request: FastifyRequest): string | undefined {
-  return /^Bearer ([A-Za-z0-9._~+/=-]{16,512})$/.exec(request.headers.authorization ?? '')?.[1];
 }
 
 /**
@@ -57,28 +56,25 @@ function bearerOf(request: FastifyRequest): string | undefined {
  */
 export function machineCcr(app: FastifyInstance, parts: ManagementParts): void {
   const rate = new Rate(parts.clock, BURST, PER_SECOND);
+  const refusals = new Refusals(parts, 'sms_post.refused');
+  app.addHook('onClose', () => refusals.close());
   app.addHttpMethod(ALIAS.SMS_POST, { hasBody: true });
   app.route({
     method: ALIAS.SMS_POST,
     url: '/sms_mp/machine.ccr',
+    bodyLimit: LARGEST_BODY,
     handler: async (request, reply) => {
-      rate.take(request.ip);
+      const address = plainAddress(request.ip);
       const query = queryOf(request);
-      const asked = { mn: query.get('mn') ?? '', dn: query.get('dn') ?? '', fkey: query.get('fkey') };
       try {
-        await make(parts, request, asked, query);
-        return await reply.type('text/plain').send('CCR made\r\n');
+        rate.take(address);
+        await make(parts, request, address, query);
       } catch (error) {
         const code = error instanceof PushpointError ? error.code : 'PP_DEFECT';
-        await parts.audit.write({
-          who: 'anonymous',
-          what: 'sms_post.refused',
-          object: asked.mn.slice(0, 300),
-          detail: { code },
-          address: request.ip,
-        });
+        await refusals.note({ object: shownName(query.get('mn') ?? ''), code, address });
         throw error;
       }
+      return reply.type('text/plain').send('CCR made\r\n');
     },
   });
 }
@@ -86,21 +82,19 @@ export function machineCcr(app: FastifyInstance, parts: ManagementParts): void {
 async function make(
   parts: ManagementParts,
   request: FastifyRequest,
-  asked: { mn: string; dn: string; fkey: string | undefined },
-  query: Map<string, string>,
+  address: string,
+  query: ReadonlyMap<string, string>,
 ): Promise<void> {
-  const { ccr: settings } = (await parts.site.here()).settings;
-  if (settings.smsPost === 'off') throw raise('PP_MP_NOT_HERE');
-  const caller = settings.smsPost === 'authenticated' ? await callerOf(parts, request) : undefined;
-  const { name, domain: rest } = validName(asked.mn);
-  const domain = validDomain(asked.dn) || rest;
-  const found = (await parts.resource.find(name, domain || undefined)).filter((device) => device.trusted || caller !== undefined);
-  if (found.length === 0 && caller === undefined) throw raise('PP_MP_NOT_HERE');
-  if (found.length > 1)
-    throw raise('PP_API_AMBIGUOUS', { name, count: found.length, choices: found.map((d) => `${d.name}.${d.domain}`).join(', ') });
-  const device = found[0];
-  const forced = isTrue(asked.fkey);
-  const who = caller ?? `SMS_POST from ${request.ip}`;
+  const { smsPost } = (await parts.site.here()).settings.ccr;
+  if (smsPost === 'off') throw raise('PP_MP_NOT_HERE');
+  const caller = smsPost === 'authenticated' ? await callerOf(parts, request) : undefined;
+  const { name, domain: rest } = validName(query.get('mn') ?? '');
+  const domain = validDomain(query.get('dn') ?? '') || rest;
+  const device = await deviceOf(parts, name, domain);
+  // A machine that nobody has named and one that only names itself are the same to a stranger.
+  if (!device && caller === undefined) throw raise('PP_MP_NOT_HERE');
+  const forced = isTrue(query.get('fkey'));
+  const who = caller ?? `SMS_POST from ${address}`;
   await parts.database.transaction(async (tx) => {
     const { made } = await parts.ccr.request(
       {
@@ -110,19 +104,26 @@ async function make(
         addresses: device?.addresses,
         smbPort: device?.smbPort,
         forced,
-        includeDcs: caller !== undefined && query.has('dc') && isTrue(query.get('dc')),
+        includeDcs: caller !== undefined && isTrue(query.get('dc')),
         source: 'sms_post',
         requestedBy: who,
       },
       tx,
     );
-    await parts.audit.write({ who, what: 'sms_post', object: name, detail: { domain, forced, made }, address: request.ip }, tx);
+    await parts.audit.write({ who, what: 'sms_post', object: name, detail: { domain, forced, made }, address }, tx);
   });
 }
 
+/** deviceOf is the machine of that name that a trusted source knows, if there is exactly one. */
+async function deviceOf(parts: ManagementParts, name: string, domain: string): Promise<Device | undefined> {
+  const found = (await parts.resource.find(name, domain || undefined)).filter((device) => device.trusted);
+  if (found.length > 1) throw raise('PP_MP_AMBIGUOUS', { name });
+  return found[0];
+}
+
 async function callerOf(parts: ManagementParts, request: FastifyRequest): Promise<string> {
-  const given = bearerOf(request);
+  const given = /^Bearer ([A-Za-z0-9._~+/=-]{16,512})$/.exec(request.headers.authorization ?? '')?.[1];
   const token = given === undefined ? undefined : await parts.site.checkToken(given);
-  if (!token) throw raise('PP_API_UNAUTHORIZED');
+  if (!token?.scopes.some((scope) => SCOPES.includes(scope))) throw raise('PP_API_UNAUTHORIZED');
   return token.label;
 }

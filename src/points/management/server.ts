@@ -1,8 +1,7 @@
-import { createServer as createHttp } from 'node:http';
+import { createServer as createHttp, type ServerOptions } from 'node:http';
 import { createServer as createHttps } from 'node:https';
-import fastify, { type FastifyError, type FastifyInstance } from 'fastify';
+import fastify, { type FastifyInstance } from 'fastify';
 import type { Clock } from '#base/clock';
-import { problemOf, raise } from '#base/errors';
 import type { Log } from '#base/log';
 import type { AuditRecord } from '#records/audit';
 import type { CcrRecord } from '#records/ccr';
@@ -17,6 +16,18 @@ import { ccmSystem } from './ccm-system.ts';
 import { clientFiles } from './client-files.ts';
 import { machineCcr } from './machine-ccr.ts';
 import { mpList } from './mp-list.ts';
+import { answerProblem, problems } from './problems.ts';
+import { plainAddress, Rate } from './rate.ts';
+
+/** Patience is how long a peer may take, in milliseconds; one that trickles octets holds a connection no longer than that. */
+export interface Patience {
+  /** From the first octet of a request to the end of its head. */
+  headMs: number;
+  /** To the end of its body. */
+  requestMs: number;
+  /** Without an octet in either direction, as when somebody stops reading an answer. */
+  idleMs: number;
+}
 
 /** ManagementParts is what the management point answers from. It cannot open a secret and never connects to anybody. */
 export interface ManagementParts {
@@ -33,10 +44,37 @@ export interface ManagementParts {
   /** Build number that MPLIST shows as the version of the site. */
   build: string;
   /** Certificate and key: then the point speaks HTTPS. */
-  tls?: { cert: Buffer; key: Buffer };
+  tls?: { cert: string | Buffer; key: string | Buffer };
+  patience?: Partial<Patience>;
 }
 
+const PATIENCE: Patience = { headMs: 20_000, requestMs: 60_000, idleMs: 120_000 };
 const LARGEST_MESSAGE = 256 * 1024;
+const CONNECTIONS = 10_000;
+/** What one sender may ask in all; a building behind one address stays far below it. */
+const BURST = 5000;
+const PER_SECOND = 1000;
+
+type Handler = Parameters<typeof createHttp>[1];
+
+function makeServer(parts: ManagementParts, handler: Handler) {
+  const { headMs, requestMs, idleMs } = { ...PATIENCE, ...parts.patience };
+  const options: ServerOptions = {
+    headersTimeout: headMs,
+    requestTimeout: requestMs,
+    connectionsCheckingInterval: Math.min(5000, headMs),
+    keepAliveTimeout: 65_000,
+  };
+  const server = parts.tls
+    ? createHttps(
+        { ...options, ...parts.tls, ALPNProtocols: ['http/1.1'], minVersion: 'TLSv1.2', handshakeTimeout: headMs },
+        handler,
+      )
+    : createHttp(options, handler);
+  server.timeout = idleMs;
+  server.maxConnections = CONNECTIONS;
+  return acceptPostVerbs(server, false);
+}
 
 /** createManagementPoint makes the point that clients talk to; the caller binds its `server` to a listener. */
 export async function createManagementPoint(parts: ManagementParts): Promise<FastifyInstance> {
@@ -46,43 +84,17 @@ export async function createManagementPoint(parts: ManagementParts): Promise<Fas
     forceCloseConnections: true,
     // IIS did not care about the case of a path, so no client and no script does.
     routerOptions: { caseSensitive: false, maxParamLength: 200 },
-    requestTimeout: 60_000,
-    serverFactory: (handler) =>
-      parts.tls
-        ? acceptPostVerbs(
-            createHttps(
-              {
-                ...parts.tls,
-                ALPNProtocols: ['http/1.1'],
-                minVersion: 'TLSv1.2',
-                keepAliveTimeout: 65_000,
-                headersTimeout: 20_000,
-              },
-              handler,
-            ),
-            false,
-          )
-        : acceptPostVerbs(createHttp({ keepAliveTimeout: 65_000, headersTimeout: 20_000 }, handler), false),
+    serverFactory: (handler) => makeServer(parts, handler),
+    frameworkErrors: (error, request, reply) => void answerProblem(parts, error, request, reply),
   });
   // The signature is over the octets of the body, so they are kept as they came, whatever they say they are.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
-  app.setErrorHandler(async (error: FastifyError, request, reply) => {
-    const known =
-      error.statusCode && error.statusCode < 500 && !('origin' in error)
-        ? raise('PP_API_INVALID', { why: error.message }, { cause: error })
-        : error;
-    const problem = problemOf(known);
-    if (error.statusCode === 413) problem.status = 413;
-    if (problem.status >= 500) parts.log.error('request failed', { route: request.routeOptions.url, error });
-    if (problem.status === 429 || problem.status === 503) reply.header('retry-after', '30');
-    await reply
-      .code(problem.status)
-      .type('application/problem+json')
-      .send({ ...problem, serverTime: parts.clock.now().toISOString() });
-  });
-  app.setNotFoundHandler(() => {
-    throw raise('PP_MP_NOT_HERE');
+  problems(app, parts);
+  const rate = new Rate(parts.clock, BURST, PER_SECOND);
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-content-type-options', 'nosniff');
+    rate.take(plainAddress(request.ip));
   });
   machineCcr(app, parts);
   mpList(app, parts);

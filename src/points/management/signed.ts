@@ -1,13 +1,12 @@
 import type { FastifyRequest } from 'fastify';
 import { raise } from '#base/errors';
 import { Nonces, readClaim, verifyRequest, type Claim, type VerificationKey } from '#messages';
+import type { Client } from '#records/client';
+import type { TokenKey } from '#records/client';
 import type { ManagementParts } from './server.ts';
 
-/** Verified is a request whose signature holds: who signed it, and its body. */
-export interface Verified<T> {
-  claim: Claim;
-  body: T;
-}
+/** Signer is who signed a request: a registered client that is not blocked, or a bootstrap with a token that has not expired. */
+export type Signer = { client: Client; token?: undefined } | { token: TokenKey; client?: undefined };
 
 /** SignedRequests verifies what clients send (messages/signing): form, signature, time, and that it comes once. */
 export class SignedRequests {
@@ -19,27 +18,56 @@ export class SignedRequests {
     this.#nonces = new Nonces(parts.clock);
   }
 
-  /** verify reads the body by its schema and checks the signature with the key that `keyOf` finds for the claim. */
-  async verify<T>(
-    request: FastifyRequest,
-    read: (value: unknown) => T,
-    keyOf: (claim: Claim, body: T) => Promise<VerificationKey | undefined>,
-  ): Promise<Verified<T>> {
-    const raw = request.body instanceof Uint8Array ? request.body : new Uint8Array();
+  /** byOwnKey reads a body that brings the key it is signed with. */
+  byOwnKey<T extends { publicKey: string }>(request: FastifyRequest, read: (value: unknown) => T): T {
     const claim = readClaim(request.headers);
-    const body = read(parse(raw));
-    const key = await keyOf(claim, body);
-    if (!key) throw raise('PP_MSG_SIGNATURE');
-    verifyRequest({ method: request.method, path: request.url, body: raw }, claim, key, this.#parts.clock.now());
+    if (claim.client !== undefined || claim.token !== undefined) throw raise('PP_MSG_SIGNATURE');
+    const body = read(bodyOf(request));
+    this.#verify(request, claim, { publicKey: body.publicKey });
+    return body;
+  }
+
+  /** bySigner reads a body and finds out who signed it. What is known of the signer is told only to the one who proved to be it. */
+  async bySigner<T>(request: FastifyRequest, read: (value: unknown) => T): Promise<{ signer: Signer; body: T }> {
+    const claim = readClaim(request.headers);
+    const body = read(bodyOf(request));
+    const signer = await this.#signerOf(claim);
+    this.#verify(request, claim, signer.client ? { publicKey: signer.client.publicKey } : { tokenKey: signer.token.key });
+    const { client, token } = signer;
+    if (client?.blocked) throw raise('PP_CLIENT_BLOCKED', { guid: client.guid, name: client.name });
+    if (token && token.expiresAt <= this.#parts.clock.now())
+      throw raise('PP_CLIENT_TOKEN_EXPIRED', { token: token.id, name: token.name });
+    return { signer, body };
+  }
+
+  async #signerOf(claim: Claim): Promise<Signer> {
+    if (claim.client !== undefined) {
+      const client = await this.#parts.client.byGuid(claim.client);
+      // A client must hear that the site forgot it, or it would never register again.
+      if (!client) throw raise('PP_CLIENT_UNKNOWN', { guid: claim.client });
+      return { client };
+    }
+    const token = claim.token === undefined ? undefined : await this.#parts.client.tokenKey(claim.token);
+    if (!token) throw raise('PP_MSG_SIGNATURE');
+    return { token };
+  }
+
+  #verify(request: FastifyRequest, claim: Claim, key: VerificationKey): void {
+    const { method, url: path } = request;
+    verifyRequest({ method, path, body: octetsOf(request) }, claim, key, this.#parts.clock.now());
     this.#nonces.use(claim);
-    return { claim, body };
   }
 }
 
-function parse(raw: Uint8Array): unknown {
+function octetsOf(request: FastifyRequest): Uint8Array {
+  return request.body instanceof Uint8Array ? request.body : new Uint8Array();
+}
+
+function bodyOf(request: FastifyRequest): unknown {
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(raw)) as unknown;
-  } catch (cause) {
-    throw raise('PP_MSG_MALFORMED', { message: 'body', why: 'is no JSON in UTF-8' }, { cause });
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(octetsOf(request))) as unknown;
+  } catch {
+    // What the parser says quotes the body, which is no business of the log.
+    throw raise('PP_MSG_MALFORMED', { message: 'body', why: 'is no JSON in UTF-8' });
   }
 }
