@@ -108,12 +108,27 @@ export class Download {
     this.#have = 0;
   }
 
-  /** from downloads from one point, taking a cut connection up again as long as each try brings something. */
+  /**
+   * from downloads from one point: by the hash, which names exactly this content, and where the point does not know that, by the plain name.
+   */
   async #from(point: string): Promise<void> {
+    const { file, sha256, size } = this.#payload;
+    if (this.#have >= size) return;
+    const folder = `${point.replace(/\/+$/, '')}/CCM_Client`;
+    try {
+      await this.#whole(point, `${folder}/${sha256}/${file}`);
+    } catch (error) {
+      if (!isCode(error, 'PP_CLIENT_MP_ANSWERED') || error.params['status'] !== 404) throw error;
+      await this.#whole(point, `${folder}/${file}`);
+    }
+  }
+
+  /** whole takes a cut connection up again as long as each try brings something. */
+  async #whole(point: string, url: string): Promise<void> {
     for (let resumes = 0; this.#have < this.#payload.size; resumes++) {
       const before = this.#have;
       try {
-        await this.#piece(point);
+        await this.#piece(point, url);
       } catch (error) {
         const cut = isCode(error, 'PP_CLIENT_MP_UNREACHABLE') && this.#have > before && resumes < MOST_RESUMES;
         if (!cut) throw error;
@@ -123,8 +138,7 @@ export class Download {
     }
   }
 
-  async #piece(point: string): Promise<void> {
-    const url = `${point.replace(/\/+$/, '')}/CCM_Client/${this.#payload.file}`;
+  async #piece(point: string, url: string): Promise<void> {
     const stall = new AbortController();
     const arm = () => this.#host.clock.after(STALL_MS, () => stall.abort(new Error(`nothing came for ${STALL_MS / 1000} s`)));
     let disarm = arm();
@@ -136,7 +150,7 @@ export class Download {
       if (this.#rules.pin !== undefined) init.pin = this.#rules.pin;
       this.#log.info(`Downloading ${url} from byte ${this.#have}`);
       const response = await this.#host.fetch(url, init);
-      await this.#accept(url, response);
+      await this.#accept(point, url, response);
       await this.#receive(response, () => {
         disarm();
         disarm = arm();
@@ -156,7 +170,7 @@ export class Download {
   }
 
   /** accept decides by the head of the answer whether its body belongs at the end of what is there. */
-  async #accept(url: string, response: Response): Promise<void> {
+  async #accept(point: string, url: string, response: Response): Promise<void> {
     const length = Number(response.headers.get('content-length') ?? Number.NaN);
     if (response.status === 206) {
       const range = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15}|\*)$/.exec(response.headers.get('content-range') ?? '');
@@ -173,13 +187,9 @@ export class Download {
     if (response.status === 416) await this.#again();
     const wait = retryAfterMs(response.headers.get('retry-after'), this.#host.clock.now());
     if (wait !== undefined && (response.status === 429 || response.status === 503)) {
-      this.#notBefore.set(this.#pointOf(url), this.#host.clock.monotonic() + wait);
+      this.#notBefore.set(point, this.#host.clock.monotonic() + wait);
     }
     throw raise('PP_CLIENT_MP_ANSWERED', { url, status: response.status, code: '' });
-  }
-
-  #pointOf(url: string): string {
-    return this.#rules.points.find((point) => url.startsWith(point)) ?? url;
   }
 
   async #receive(response: Response, alive: () => void): Promise<void> {

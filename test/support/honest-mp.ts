@@ -75,7 +75,9 @@ export class HonestMp {
     return mp;
   }
 
+  /** asks gives the requests for a path; of downloads only those by hash, which come first. */
   asks(path: string): Asked[] {
+    if (path === '/CCM_Client') return this.asked.filter((one) => /^\/CCM_Client\/[0-9a-f]{64}\//.test(one.path));
     return this.asked.filter((one) => one.path.startsWith(path));
   }
 
@@ -107,8 +109,10 @@ export class HonestMp {
   }
 
   #file(request: IncomingMessage, response: ServerResponse): void {
-    const bytes = this.files.get(request.url!.replace('/CCM_Client/', ''));
-    if (!bytes) {
+    const [, sha256, name] = /^\/CCM_Client\/(?:([0-9a-f]{64})\/)?([^/]+)$/.exec(request.url!) ?? [];
+    const bytes = this.files.get(name ?? '');
+    const isWanted = bytes && (sha256 === undefined || sha256 === createHash('sha256').update(bytes).digest('hex'));
+    if (!isWanted) {
       response.statusCode = 404;
       return void response.end();
     }
