@@ -1,2 +1,2 @@
 export { main } from './main.ts';
-export { status, type AgentStatus } from './status.ts';
+export { status } from './status.ts';
