@@ -67,7 +67,7 @@ export const smbErrors = {
       'The account is no administrator there; or it is a local one other than the built-in Administrator, whose remote rights UAC filters.',
     remedy:
       'Put the account into the local Administrators group; for a local account set LocalAccountTokenFilterPolicy = 1 or use the built-in Administrator or a domain account.',
-    again: 'wait',
+    again: 'retry',
   },
   PP_SMB_NO_SHARE: {
     origin: 'refused',

@@ -271,4 +271,22 @@ export const targetErrors = {
     remedy: 'Use an account that is in the local group Administrators, or look at the permissions of SecurePipeServers\\winreg.',
     again: 'retry',
   },
+  PP_TARGET_LOCKED: {
+    origin: 'refused',
+    message: '{machine} is being worked on by site {site} since {since}',
+    win32: 32,
+    http: 409,
+    cause: 'The lock file SMSClientInstall.{site} of another site stands on the machine, and it is fresh.',
+    remedy: 'Let the other site finish; a lock that is left behind is taken over after some minutes.',
+    again: 'wait',
+  },
+  PP_TARGET_DISK_SPACE: {
+    origin: 'refused',
+    message: '{machine} has {free} free on its system drive, the client needs {needed}',
+    win32: 112,
+    http: 409,
+    cause: 'The system drive of the machine is nearly full.',
+    remedy: 'Free space on the system drive of the machine.',
+    again: 'retry',
+  },
 } as const satisfies Record<string, Entry>;

@@ -102,6 +102,8 @@ async function onTarget(context: AttemptContext, reached: Reached, held: (lock: 
     return { kind: 'started', startedAt: clock.now(), facts };
   }
   await step(context, 'copy', target, (note) => copy(target, context, facts, note));
+  // The last look before something runs there: a process that lost its claim meanwhile must not install beside the one that has it.
+  if (!(await context.stillOurs())) throw new Interrupted('lease lost');
   // Taken before the start: a quick client reports in before its service was seen running.
   const startedAt = clock.now();
   await step(context, 'start', target, (note) => start(target, context, facts, note));

@@ -51,7 +51,7 @@ export function bounded<T>(work: Promise<T>, { clock, host, doing, ms, signal, c
     else signal.addEventListener('abort', onAbort, { once: true });
     work.then(
       (value) => end(() => resolve(value)),
-      (error: unknown) => end(() => reject(error as Error)),
+      (error: Error) => end(() => reject(error)),
     );
   });
 }

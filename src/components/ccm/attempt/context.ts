@@ -59,6 +59,9 @@ export interface AttemptContext {
   ccr: Ccr;
   fence: number;
   wanted: Wanted;
+  /** Addresses to try first, the ones discovery has now before those of the request, and the port. */
+  addresses: readonly string[];
+  port: number;
   site: string;
   settings: SiteSettings['ccr'];
   push: Push;
@@ -70,6 +73,8 @@ export interface AttemptContext {
   journal: Journal;
   timeline: Timeline;
   stop: Stop;
+  /** stillOurs tells whether nobody cancelled, paused or took over the CCR meanwhile. */
+  stillOurs(): Promise<boolean>;
   /** mobileClient makes this machine's own mobileclient.tcf, with a token that is good once. */
   mobileClient(): Promise<Uint8Array>;
   /** tokenCcr tells which CCR a registration token found on the machine was made for. */

@@ -64,7 +64,11 @@ export async function copy(target: Target, context: AttemptContext, facts: Facts
   const bootstrap = there ? Promise.resolve() : writeBootstrap(target, context, path, note);
   await Promise.all([settings, bootstrap]);
   const size = `${Math.ceil(push.bootstrap.bytes.length / 1024)} KB`;
-  note(there ? `${push.bootstrap.file} was there already; wrote mobileclient.tcf` : `copied ${push.bootstrap.file} (${size}) and mobileclient.tcf`);
+  note(
+    there
+      ? `${push.bootstrap.file} was there already; wrote mobileclient.tcf`
+      : `copied ${push.bootstrap.file} (${size}) and mobileclient.tcf`,
+  );
 }
 
 async function writeBootstrap(target: Target, context: AttemptContext, path: string, note: Note): Promise<void> {

@@ -38,7 +38,10 @@ function tooOld(os: OsFacts): boolean {
 
 /** compareVersions orders dotted version numbers; parts that are missing count as 0. */
 export function compareVersions(a: string, b: string): number {
-  const [left, right] = [a, b].map((text) => text.split(/[.+-]/).map((part) => Number.parseInt(part, 10) || 0)) as [number[], number[]];
+  const [left, right] = [a, b].map((text) => text.split(/[.+-]/).map((part) => Number.parseInt(part, 10) || 0)) as [
+    number[],
+    number[],
+  ];
   for (let i = 0; i < Math.max(left.length, right.length); i++) {
     const difference = (left[i] ?? 0) - (right[i] ?? 0);
     if (difference !== 0) return Math.sign(difference);
@@ -55,7 +58,10 @@ function osRefusal({ os }: Facts, wish: Wish): PushpointError | undefined {
   if (tooOld(os)) return raise('PP_PUSH_OS_UNSUPPORTED', { machine, os: os.name ?? `Windows ${osVersion(os)}` });
   const { minimumBuild, architectures, name } = wish.package;
   if (minimumBuild !== undefined && os.build !== undefined && os.build < minimumBuild)
-    return raise('PP_PUSH_OS_UNSUPPORTED', { machine, os: `${os.name ?? 'Windows'} build ${os.build}, ${name} needs ${minimumBuild},` });
+    return raise('PP_PUSH_OS_UNSUPPORTED', {
+      machine,
+      os: `${os.name ?? 'Windows'} build ${os.build}, ${name} needs ${minimumBuild},`,
+    });
   if (architectures && os.architecture && !architectures.includes(os.architecture))
     return raise('PP_PUSH_OS_UNSUPPORTED', { machine, os: `${os.name ?? 'Windows'} for ${os.architecture}` });
   return undefined;
@@ -65,8 +71,7 @@ function osRefusal({ os }: Facts, wish: Wish): PushpointError | undefined {
 function clientDecision({ client }: Facts, wish: Wish, ours: boolean): Decision | undefined {
   if (!client.installed || wish.forced || wish.reinstall) return undefined;
   const { machine } = wish;
-  if (ours)
-    return client.running ? { do: 'complete', why: 'the client that this CCR installed is running' } : undefined;
+  if (ours) return client.running ? { do: 'complete', why: 'the client that this CCR installed is running' } : undefined;
   if (client.site !== undefined && client.site !== wish.site)
     return { do: 'refuse', error: raise('PP_PUSH_CLIENT_OF_OTHER_SITE', { machine, site: client.site }) };
   if (client.version !== undefined && compareVersions(client.version, wish.package.version) < 0)
@@ -82,7 +87,8 @@ export function decide(facts: Facts, wish: Wish): Decision {
   const ours = facts.setup.ccrId === wish.ccrId;
   const byClient = clientDecision(facts, wish, ours);
   if (byClient?.do === 'refuse') return byClient;
-  if (wish.inspectOnly) return { do: 'report', why: `would ${byClient?.do === 'install' ? `upgrade: ${byClient.why}` : 'install'}` };
+  if (wish.inspectOnly)
+    return { do: 'report', why: `would ${byClient?.do === 'install' ? `upgrade: ${byClient.why}` : 'install'}` };
   if (byClient?.do === 'complete') return byClient;
   if (ours && facts.setup.service === 'running')
     return { do: 'await', why: 'the bootstrap that this CCR started is still at work' };
@@ -98,5 +104,8 @@ export function decide(facts: Facts, wish: Wish): Decision {
     };
   if (byClient) return byClient;
   if (!facts.client.installed) return { do: 'install', why: 'no client is there' };
-  return { do: 'install', why: wish.reinstall ? 'reinstall was asked for' : wish.forced ? 'forced' : 'the client there does not run' };
+  return {
+    do: 'install',
+    why: wish.reinstall ? 'reinstall was asked for' : wish.forced ? 'forced' : 'the client there does not run',
+  };
 }

@@ -2,10 +2,11 @@ import { PushpointError } from '#base/errors';
 import { readMobileClient } from '#messages';
 import type { SmbSession } from '#wire/smb';
 
+import { absent } from './absent.ts';
 import type { AttemptContext } from './context.ts';
 import type { ClientFacts, Facts, OsFacts, SetupFacts } from './facts.ts';
 import { osVersion } from './facts.ts';
-import { registryFacts, type RegistryFacts } from './inspect-registry.ts';
+import { clientInRegistry, clientNote, productNameIn, type ClientNote } from './inspect-client.ts';
 import type { ServerFacts, Target } from './target.ts';
 import type { Note } from './timeline.ts';
 
@@ -26,29 +27,35 @@ async function soft<T>(note: Note, what: string, look: Promise<T>): Promise<T | 
   }
 }
 
-function systemType(server: ServerFacts | undefined, registry: RegistryFacts | undefined): OsFacts['type'] {
-  const product = registry?.productType?.toLowerCase();
-  if (product === 'lanmannt') return 'dc';
-  if (server) {
-    if (server.type & (TYPE.domainController | TYPE.backupController)) return 'dc';
-    return server.type & TYPE.serverNt ? 'server' : 'workstation';
-  }
-  if (product === 'servernt') return 'server';
-  return product === 'winnt' ? 'workstation' : 'unknown';
+function systemType(server: ServerFacts | undefined): OsFacts['type'] {
+  if (!server) return 'unknown';
+  if (server.type & (TYPE.domainController | TYPE.backupController)) return 'dc';
+  return server.type & TYPE.serverNt ? 'server' : 'workstation';
 }
 
-function osFacts(session: SmbSession, server: ServerFacts | undefined, registry: RegistryFacts | undefined, folders: Set<string>): OsFacts {
+function osFacts(
+  session: SmbSession,
+  server: ServerFacts | undefined,
+  productName: string | undefined,
+  folders: Set<string>,
+): OsFacts {
   const challenge = session.peer.osVersion;
   // A Samba server says of itself that it is a Unix; a Windows behind one still has its system folder.
   const windows = server === undefined || (server.type & TYPE.unix) === 0 || folders.has('system32');
-  const architecture = folders.has('syswow64') ? (folders.has('sysarm32') ? 'arm64' : 'x64') : folders.has('system32') ? 'x86' : undefined;
+  const architecture = folders.has('syswow64')
+    ? folders.has('sysarm32')
+      ? 'arm64'
+      : 'x64'
+    : folders.has('system32')
+      ? 'x86'
+      : undefined;
   return {
     windows,
-    name: registry?.productName ?? (windows ? undefined : (server?.comment ?? 'Unix')),
+    name: productName ?? (windows ? undefined : server?.comment || 'another system'),
     major: server?.major ?? challenge?.major,
     minor: server?.minor ?? challenge?.minor,
-    build: registry?.build ?? (challenge?.build || undefined),
-    type: systemType(server, registry),
+    build: challenge?.build || undefined,
+    type: systemType(server),
     architecture,
   };
 }
@@ -80,16 +87,6 @@ async function setupFacts(target: Target, context: AttemptContext): Promise<Setu
   };
 }
 
-/** absent gives undefined where a file or folder is not there. */
-async function absent<T>(look: Promise<T>): Promise<T | undefined> {
-  try {
-    return await look;
-  } catch (error) {
-    if (error instanceof PushpointError && (error.code === 'PP_SMB_NO_FILE' || error.code === 'PP_SMB_NO_PATH')) return undefined;
-    throw error;
-  }
-}
-
 /** serviceState is the state of a service, or undefined when there is no such service. */
 export async function serviceState(target: Target, name: string): Promise<string | undefined> {
   const manager = await target.services();
@@ -102,13 +99,8 @@ export async function serviceState(target: Target, name: string): Promise<string
   }
 }
 
-function clientFacts(state: string | undefined, registry: RegistryFacts | undefined): ClientFacts {
-  return {
-    installed: state !== undefined,
-    running: state === 'running',
-    version: registry?.clientVersion,
-    site: registry?.clientSite,
-  };
+function clientFacts(state: string | undefined, note: ClientNote | undefined): ClientFacts {
+  return { installed: state !== undefined, running: state === 'running', version: note?.version, site: note?.site };
 }
 
 function told(facts: Facts): string {
@@ -117,7 +109,9 @@ function told(facts: Facts): string {
   const parts = [
     `${name}${osVersion(os) ? ` ${osVersion(os)}` : ''}${os.architecture ? ` ${os.architecture}` : ''}, ${os.type}`,
     freeBytes === undefined ? undefined : `${freeBytes / 1_048_576n} MB free`,
-    client.installed ? `client ${client.version ?? 'of unknown version'}${client.running ? ' running' : ' not running'}` : 'no client',
+    client.installed
+      ? `client ${client.version ?? 'of unknown version'}${client.running ? ' running' : ' not running'}`
+      : 'no client',
   ];
   return parts.filter((part) => part !== undefined).join('; ');
 }
@@ -128,21 +122,24 @@ function told(facts: Facts): string {
  */
 export async function inspect(target: Target, context: AttemptContext, note: Note): Promise<Facts> {
   const { admin } = target;
-  const { verifyService } = context.push;
-  const [server, registry, client, setup, freeBytes, top] = await Promise.all([
+  const registry = soft(note, 'the registry', target.registry());
+  const [server, productName, client, installed, setup, freeBytes, top] = await Promise.all([
     soft(note, 'the kind of system', target.server()),
-    soft(note, 'the registry', registryFacts(target)),
-    serviceState(target, verifyService),
+    registry.then((r) => r && soft(note, 'the name of the system', productNameIn(r))),
+    serviceState(target, context.push.verifyService),
+    soft(note, 'the version of the client', clientNote(admin)),
     setupFacts(target, context),
     soft(note, 'free space', admin.freeBytes()),
     soft(note, 'the system folder', admin.list('', 'Sys*')),
   ]);
-  if (registry === undefined) note('the remote registry is not running, so product name and client version are unknown');
+  const open = await registry;
+  if (open === undefined) note('the remote registry is not running, so the name of the system is unknown');
+  const version = installed ?? (client && open && (await soft(note, 'the version of the client', clientInRegistry(open))));
   const folders = new Set((top ?? []).filter((f) => f.isDirectory).map((f) => f.name.toLowerCase()));
   const facts: Facts = {
-    os: osFacts(target.session, server, registry, folders),
+    os: osFacts(target.session, server, productName, folders),
     freeBytes,
-    client: clientFacts(client, registry),
+    client: clientFacts(client, version || undefined),
     setup,
     windowsPath: server?.windowsPath,
   };

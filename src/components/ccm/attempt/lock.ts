@@ -50,7 +50,14 @@ export function sortLocks(locks: Lock[], own: Lock, now: Date, lockMs: number): 
 }
 
 function lockText({ site, ccr, fence, clock }: AttemptContext): Uint8Array {
-  const lines = ['[SMSClientInstall]', `Site=${site}`, `CCR=${ccr.id}`, `Attempt=${fence}`, `Taken=${clock.now().toISOString()}`, ''];
+  const lines = [
+    '[SMSClientInstall]',
+    `Site=${site}`,
+    `CCR=${ccr.id}`,
+    `Attempt=${fence}`,
+    `Taken=${clock.now().toISOString()}`,
+    '',
+  ];
   return new TextEncoder().encode(lines.join('\r\n'));
 }
 

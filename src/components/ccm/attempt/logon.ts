@@ -75,7 +75,9 @@ export async function logon(context: AttemptContext, found: Found, chosen: PushA
     }
     await accounts.worked(account, ccr);
     note(`logged on as ${account.username}`);
-    note(`SMB ${dialectName(session.dialect)}, signed ${session.signing}${session.cipher ? `, encrypted ${session.cipher}` : ''}`);
+    note(
+      `SMB ${dialectName(session.dialect)}, signed ${session.signing}${session.cipher ? `, encrypted ${session.cipher}` : ''}`,
+    );
     context.connected(session, account);
     return { session, account };
   }

@@ -38,8 +38,8 @@ export class AddressSearch {
 
   /** next is the next address that answers, or it throws why there is none (any more). */
   async next(note: Note): Promise<Found> {
-    const { ccr } = this.#context;
-    if (this.#tried.size === 0) await this.#probe(ccr.addresses);
+    const { ccr, addresses } = this.#context;
+    if (this.#tried.size === 0) await this.#probe(addresses);
     if (this.#open.length === 0 && !this.#resolved) {
       this.#resolved = true;
       await this.#probe(await this.#resolve());
@@ -52,10 +52,9 @@ export class AddressSearch {
     throw this.#worst ?? raise('PP_NET_NAME_UNKNOWN', { host: ccr.name });
   }
 
-  async #probe(addresses: string[]): Promise<void> {
-    const { network, clock, settings, ccr, stop } = this.#context;
+  async #probe(addresses: readonly string[]): Promise<void> {
+    const { network, clock, settings, port, stop } = this.#context;
     const fresh = [...new Set(addresses)].filter((address) => !this.#tried.has(address)).slice(0, MOST_ADDRESSES);
-    const port = ccr.smbPort ?? 445;
     const answers = fresh.map(async (address): Promise<Found | undefined> => {
       this.#tried.add(address);
       try {

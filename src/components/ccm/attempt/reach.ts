@@ -17,7 +17,14 @@ export function step<T>(
   stop.soft.throwIfAborted();
   const ms = STEP_LIMIT_MS[name];
   return timeline.run(name, (note) =>
-    bounded(work(note), { clock, host: wanted.name, doing: `step ${name}`, ms, signal: stop.hard, cut: () => target.session.close() }),
+    bounded(work(note), {
+      clock,
+      host: wanted.name,
+      doing: `step ${name}`,
+      ms,
+      signal: stop.hard,
+      cut: () => target.session.close(),
+    }),
   );
 }
 
@@ -26,7 +33,7 @@ export function step<T>(
  * the names are looked up: so a stale record costs a step and not the attempt. The credential is never used for the wrong one.
  */
 export async function reach(context: AttemptContext): Promise<Reached> {
-  const { timeline, accounts, ccr, stop, journal, clock, wanted } = context;
+  const { timeline, accounts, ccr, stop, journal, wanted } = context;
   const search = new AddressSearch(context);
   let wrong: unknown;
   for (;;) {
@@ -45,7 +52,7 @@ export async function reach(context: AttemptContext): Promise<Reached> {
       journal.choosing(ccr.account !== undefined);
       const { session, account }: LoggedOn = await timeline.run('logon', (note) => logon(context, found, chosen, note));
       journal.connected(account.username, 'NTLM');
-      return { target: new Target(session, wanted.name, clock), found, account };
+      return { target: new Target(session, wanted.name), found, account };
     } catch (error) {
       if (!wrongHost(error)) throw error;
       wrong = error;

@@ -58,7 +58,8 @@ async function seenRunning(service: Service, context: AttemptContext, note: Note
       throw error;
     });
     if (status === undefined) return note('the bootstrap has ended and removed its service already');
-    if (status.state === 'running') return note(`service ${push.setupService} is running${status.pid ? ` (pid ${status.pid})` : ''}`);
+    if (status.state === 'running')
+      return note(`service ${push.setupService} is running${status.pid ? ` (pid ${status.pid})` : ''}`);
     if (status.state === 'stopped') {
       const exit = status.win32ExitCode === 1066 ? status.serviceExitCode : status.win32ExitCode;
       if (exit === 0) return note(`service ${push.setupService} has ended already with code 0`);

@@ -1,5 +1,4 @@
 import { isCode } from '#base/errors';
-import type { Clock } from '#base/clock';
 import type { SmbPipe, SmbSession, SmbTree } from '#wire/smb';
 import {
   openRegistry,
@@ -16,9 +15,6 @@ import {
   type ServiceManager,
 } from '#wire/rpc';
 
-/** How long a pipe whose service starts on demand is waited for (smb-rpc facts: STATUS_PIPE_NOT_AVAILABLE, again after a second). */
-const PIPE_RETRY_MS = 1000;
-
 /** ServerFacts is what the Server service tells. */
 export interface ServerFacts extends ServerInfo {
   /** Where ADMIN$ is on the machine's own disk, if it told. */
@@ -29,15 +25,13 @@ export interface ServerFacts extends ServerInfo {
 export class Target {
   readonly session: SmbSession;
   readonly host: string;
-  readonly #clock: Clock;
   #admin: SmbTree | undefined;
   #ipc: SmbTree | undefined;
   #manager: Promise<ServiceManager> | undefined;
 
-  constructor(session: SmbSession, host: string, clock: Clock) {
+  constructor(session: SmbSession, host: string) {
     this.session = session;
     this.host = host;
-    this.#clock = clock;
   }
 
   get admin(): SmbTree {
@@ -83,19 +77,13 @@ export class Target {
     return openRpc(await this.#pipe(name), wanted);
   }
 
-  async #pipe(name: string): Promise<SmbPipe> {
+  #pipe(name: string): Promise<SmbPipe> {
     if (!this.#ipc) throw new Error('IPC$ is not open');
-    try {
-      return await this.#ipc.openPipe(name);
-    } catch (error) {
-      if (!isCode(error, 'PP_SMB_PIPE_BUSY')) throw error;
-      await this.#clock.sleep(PIPE_RETRY_MS);
-      return this.#ipc.openPipe(name);
-    }
+    return this.#ipc.openPipe(name);
   }
 
   /** leave ends the session in good order; it never throws. */
   async leave(): Promise<void> {
-    await this.session.logoff().catch(() => this.session.close());
+    await this.session.logoff();
   }
 }

@@ -36,7 +36,7 @@ export async function verify(context: AttemptContext): Promise<VerifyResult> {
 }
 
 async function connected(context: AttemptContext, note: Note): Promise<Target> {
-  const { accounts, ccr, wanted, clock } = context;
+  const { accounts, ccr, wanted } = context;
   const search = new AddressSearch(context);
   let wrong: unknown;
   for (;;) {
@@ -45,7 +45,7 @@ async function connected(context: AttemptContext, note: Note): Promise<Target> {
     });
     try {
       const { session } = await logon(context, found, await accounts.choose(ccr), note);
-      return new Target(session, wanted.name, clock);
+      return new Target(session, wanted.name);
     } catch (error) {
       if (!wrongHost(error)) throw error;
       wrong = error;
@@ -85,11 +85,15 @@ async function services(context: AttemptContext, target: Target, note: Note): Pr
     return { kind: 'working' };
   }
   // A client that runs beside a bootstrap that failed is the old one.
-  if (status && exit !== 0 && exit !== NEVER_STARTED) throw raise('PP_PUSH_SETUP_FAILED', { machine: ccr.name, exit: exit! }, { win32: exit! });
+  if (status && exit !== 0 && exit !== NEVER_STARTED)
+    throw raise('PP_PUSH_SETUP_FAILED', { machine: ccr.name, exit: exit! }, { win32: exit! });
   if (agentState === 'running') {
     note(`service ${push.verifyService} is running`);
     return { kind: 'complete', proof: `service ${push.verifyService} is running` };
   }
-  note(agentState ? `service ${push.verifyService} is ${agentState}` : `there is no service ${push.verifyService} yet`, 'unknown');
+  note(
+    agentState ? `service ${push.verifyService} is ${agentState}` : `there is no service ${push.verifyService} yet`,
+    'unknown',
+  );
   return { kind: 'nothing' };
 }

@@ -1,3 +1,2 @@
-export { readCcrFile, whyNoName, type CcrFile } from './read.ts';
+export { readCcrFile, type CcrFile } from './read.ts';
 export { writeCcrFile } from './write.ts';
-export { formatDate } from './dates.ts';

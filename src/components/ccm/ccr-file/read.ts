@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { whyNotName } from '#records/resource';
 
 import { parseDate } from './dates.ts';
 import { decodeText, malformed, parseLines, plain, type Entry } from './lines.ts';
@@ -45,19 +46,17 @@ export interface PushpointExtras {
 
 const MAX_ADDRESSES = 64;
 
-/** hostName says why a text may not be the name of a machine or domain, or nothing when it may (facts B4: `host@8080` once led to WebDAV). */
-export function whyNoName(name: string): string | undefined {
-  if (name.length > 255) return 'it is longer than 255 characters';
-  if (!/^[A-Za-z0-9._-]+$/.test(name)) return 'a name holds only letters, digits, hyphens, underscores and dots';
-  if (name.split('.').some((label) => label === '' || label.length > 63))
-    return 'a part between dots is empty or longer than 63 characters';
-  if (name.startsWith('-')) return 'a name does not begin with a hyphen';
-  return undefined;
+/** Names are let in by the same rule everywhere (facts B4: `host@8080` once led to WebDAV). */
+function nameOf(entry: Entry): string {
+  const why = whyNotName(entry.value);
+  if (why) throw malformed(entry.line, `"${entry.key}" is no name: ${why}`);
+  return entry.value;
 }
 
-function nameOf(entry: Entry): string {
-  const why = whyNoName(entry.value);
-  if (why) throw malformed(entry.line, `"${entry.key}" is no name: ${why}`);
+/** A domain is named like a host below it. */
+function domainOf(entry: Entry): string {
+  const why = whyNotName(`x.${entry.value}`);
+  if (why) throw malformed(entry.line, `"${entry.key}" is no name of a domain: ${why}`);
   return entry.value;
 }
 
@@ -87,7 +86,7 @@ type Setter = (file: CcrFile, entry: Entry) => void;
 
 const REQUEST: Record<string, Setter> = {
   'machine name': (f, e) => void (f.machineName = machineNameOf(e)),
-  domain: (f, e) => void (f.domain = nameOf(e)),
+  domain: (f, e) => void (f.domain = domainOf(e)),
   'forced ccr': (f, e) => void (f.forced = truth(e)),
   pushclientevenifdc: (f, e) => void (f.pushEvenIfDc = truth(e)),
   pushevenifdc: (f, e) => void (f.pushEvenIfDc = truth(e)),

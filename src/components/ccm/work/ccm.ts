@@ -38,6 +38,7 @@ export class Ccm {
   #stopping = false;
   #loop: Promise<void> = Promise.resolve();
   #cancelRenewal: () => void = () => {};
+  #cancelWatch: () => void = () => {};
   #renewing: Promise<void> = Promise.resolve();
 
   constructor(parts: CcmParts) {
@@ -55,8 +56,12 @@ export class Ccm {
     await this.#listen('ccr', () => this.#wake());
     await this.#listen('ccr_stop', (payload) => void this.#stopped(payload));
     await this.#listen('client', (payload) => void this.#heard(payload));
-    for (const channel of ['account', 'site_settings', 'package']) await this.#listen(channel, () => void this.#changed());
+    for (const channel of ['account', 'site_settings', 'package'])
+      await this.#listen(channel, () => void this.#changed(channel === 'account' ? 'account' : 'site'));
+    this.#watchLease();
     this.#renewal();
+    // What changed while nobody listened.
+    await this.#changed('site');
     this.#loop = this.#run();
     this.#presence.start();
     log.info('CCM started', { database: database.kind, worker: this.#worker.id });
@@ -67,6 +72,7 @@ export class Ccm {
     const { clock } = this.#parts;
     this.#stopping = true;
     this.#cancelRenewal();
+    this.#cancelWatch();
     this.#wake();
     await this.#presence.stop();
     for (const end of this.#ends.splice(0)) await end();
@@ -132,16 +138,20 @@ export class Ccm {
   }
 
   #begin(claimed: Claimed): void {
-    const { ccr, log, serverLog } = this.#parts;
+    const { ccr, clock, log, serverLog } = this.#parts;
     const { id, name } = claimed.ccr;
     const thread = this.#thread();
     const stop = new Stop();
     ccr.attempt(claimed).lost.addEventListener('abort', () => stop.ask('lease lost'), { once: true });
+    // A step that hangs on a dead machine does not hold up a cancellation for long.
+    let cut: () => void = () => {};
+    stop.soft.addEventListener('abort', () => (cut = clock.after(GRACE_MS, () => stop.force('lease lost'))), { once: true });
     const journal = new Journal(serverLog, thread, `${id}.CCR`, name);
     const done = this.#work
       .run(claimed, stop, journal)
       .catch((error: unknown) => log.error('working a CCR failed', { machine: name, error }))
       .finally(() => {
+        cut();
         this.#threads.delete(thread);
         if (this.#running.get(id)?.claimed === claimed) this.#running.delete(id);
         this.#wake();
@@ -175,21 +185,25 @@ export class Ccm {
     if (payload === '') return this.#wake();
     try {
       const { resourceId, name, domain } = JSON.parse(payload) as { resourceId?: number; name: string; domain?: string };
-      await this.#parts.ccr.wake(resourceId === undefined ? { name, domain } : { resourceId });
+      // Only what is being verified, or just started: a machine cannot call credentials to itself by talking much.
+      const live = (await this.#parts.ccr.find(name, domain || undefined)).filter(
+        (c) => (c.state === 'verifying' || c.state === 'processing') && (resourceId === undefined || c.resourceId === resourceId),
+      );
+      if (live.length > 0) await this.#parts.ccr.wake({ ids: live.map((c) => c.id) });
     } catch (error) {
       this.#parts.log.warn('an announcement of a client was not understood', { error });
     }
   }
 
   /** Accounts, settings, points or packages changed: CCRs that wait for exactly that go on. */
-  async #changed(): Promise<void> {
+  async #changed(what: 'account' | 'site'): Promise<void> {
     this.#surroundings.forget();
     const { ccr, log } = this.#parts;
     try {
       let cursor: string | undefined;
       do {
         const page = await ccr.list({ state: 'waiting', cursor, limit: 1000 });
-        const ids = page.items.filter((c) => isOfTheSite(c.lastError)).map((c) => c.id);
+        const ids = page.items.filter((c) => isOfTheSite(c.lastError, what)).map((c) => c.id);
         if (ids.length > 0) await ccr.wake({ ids });
         cursor = page.next;
       } while (cursor !== undefined);
@@ -209,6 +223,15 @@ export class Ccm {
     });
   }
 
+  /** Without a renewal in time others believe this process dead: then nothing of it may go on. */
+  #watchLease(): void {
+    this.#cancelWatch();
+    this.#cancelWatch = this.#parts.clock.after(LEASE_MS - RENEW_MS / 3, () => {
+      this.#parts.log.error('the lease could not be renewed in time, attempts are ended', { running: this.#running.size });
+      for (const running of this.#running.values()) running.stop.force('lease lost');
+    });
+  }
+
   async #renew(): Promise<void> {
     const { ccr, clock, log } = this.#parts;
     const held = await ccr.renew(this.#worker!, new Date(clock.now().getTime() + LEASE_MS));
@@ -218,6 +241,7 @@ export class Ccm {
       log.warn('this process was taken for dead and registers anew');
       this.#worker = await ccr.registerWorker('ccm', LEASE_MS);
     }
+    if (!this.#stopping) this.#watchLease();
     await ccr.reclaimDead();
   }
 }

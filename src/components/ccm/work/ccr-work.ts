@@ -12,7 +12,7 @@ import { PushAccounts } from './accounts.ts';
 import type { Outcomes } from './outcome.ts';
 import type { CcmParts } from './parts.ts';
 import type { Surroundings } from './surroundings.ts';
-import { nextSlot, Verification } from './verification.ts';
+import { nextSlot, reportedIn, Verification } from './verification.ts';
 
 const DIALECTS: Record<number, string> = { 0x202: '2.0.2', 0x210: '2.1', 0x300: '3.0', 0x302: '3.0.2', 0x311: '3.1.1' };
 
@@ -36,7 +36,9 @@ export class CcrWork {
     const { site, points } = await this.#surroundings.here();
     const settings = site.settings.ccr;
     if (claimed.purpose === 'verify') {
-      await this.#verification.run(claimed, settings, async () => this.#context(claimed, stop, journal, site, await this.#surroundings.pushFor(claimed.ccr)));
+      await this.#verification.run(claimed, settings, async () =>
+        this.#context(claimed, stop, journal, site, await this.#surroundings.pushFor(claimed.ccr)),
+      );
       return;
     }
     let push: Push;
@@ -49,8 +51,22 @@ export class CcrWork {
       await this.#notReady(claimed, error, site, journal);
       return;
     }
-    const result = await attempt(this.#context(claimed, stop, journal, site, push));
+    if (await this.#hadStarted(claimed)) return;
+    const result = await attempt(await this.#context(claimed, stop, journal, site, push));
     await this.#settle(claimed, result, site, journal);
+  }
+
+  /** A process that died after the start may have left a CCR whose client has long reported in: then there is nothing to do. */
+  async #hadStarted(claimed: Claimed): Promise<boolean> {
+    const { ccr, clock, client } = this.#parts;
+    const since = claimed.ccr.retryIntervalStart;
+    if (claimed.ccr.attempts < 2 || since === undefined || claimed.ccr.inspectOnly) return false;
+    const found = await client.since(claimed.ccr.resourceId ?? claimed.ccr, since);
+    if (found?.tokenId === undefined || (await client.tokenKey(found.tokenId))?.ccrId !== claimed.ccr.id) return false;
+    const proof = `client ${found.guid} reported in at ${found.lastSeenAt.toISOString()} with the token of this CCR`;
+    ccr.attempt(claimed).step({ name: 'verify', outcome: 'ok', startedAt: clock.now(), durationMs: 0, detail: proof });
+    await ccr.complete(claimed, proof);
+    return true;
   }
 
   async #notReady(claimed: Claimed, error: PushpointError, site: Site, journal: Journal): Promise<void> {
@@ -58,7 +74,17 @@ export class CcrWork {
     journal.begin();
     journal.said(error.message);
     journal.end();
-    ccr.attempt(claimed).step({ name: 'decide', outcome: 'failed', startedAt: clock.now(), durationMs: 0, detail: error.message, code: error.code, win32: error.win32 });
+    ccr
+      .attempt(claimed)
+      .step({
+        name: 'decide',
+        outcome: 'failed',
+        startedAt: clock.now(),
+        durationMs: 0,
+        detail: error.message,
+        code: error.code,
+        win32: error.win32,
+      });
     await this.#outcomes.ended(claimed, error, site.settings.ccr);
   }
 
@@ -71,8 +97,7 @@ export class CcrWork {
         journal.stored('Retry');
         if (!(await ccr.started(claimed, { startedAt: result.startedAt, verifyAt }))) return;
         // The client may have reported in while the start was still being watched: then nobody will announce it again.
-        const { resourceId, name, domain } = claimed.ccr;
-        if (await this.#parts.client.since(resourceId ?? { name, domain }, result.startedAt)) await ccr.wake({ ids: [claimed.ccr.id] });
+        if (await reportedIn(this.#parts.client, claimed.ccr, result.startedAt)) await ccr.wake({ ids: [claimed.ccr.id] });
         return;
       }
       case 'complete':
@@ -83,11 +108,17 @@ export class CcrWork {
         return;
       case 'ended':
         if (result.error.again !== 'never') journal.stored('Retry');
-        await this.#outcomes.ended(claimed, result.error, site.settings.ccr);
+        await this.#outcomes.ended(claimed, result.error, site.settings.ccr, this.#lockEnds(result.error, site));
         return;
       case 'interrupted':
         if (result.why === 'stopping') await ccr.release(claimed);
     }
+  }
+
+  /** Another site's lock is gone, or stale, when its time is over; no need to wait for the hour. */
+  #lockEnds(error: PushpointError, site: Site): Date | undefined {
+    if (error.code !== 'PP_TARGET_LOCKED') return undefined;
+    return new Date(this.#parts.clock.now().getTime() + site.settings.ccr.lockMinutes * 60_000 + 5_000);
   }
 
   /** What the machine said of itself is kept with its resource; a failure to keep it does not spoil the push. */
@@ -109,14 +140,18 @@ export class CcrWork {
     }
   }
 
-  #context(claimed: Claimed, stop: Stop, journal: Journal, site: Site, push: Push): AttemptContext {
+  async #context(claimed: Claimed, stop: Stop, journal: Journal, site: Site, push: Push): Promise<AttemptContext> {
     const { ccr: record, network, clock, random, log, client } = this.#parts;
     const { ccr } = claimed;
     const timeline = record.attempt(claimed);
+    // Discovery may know more by now than when the CCR was made.
+    const device = ccr.resourceId === undefined ? undefined : await this.#parts.resource.byId(ccr.resourceId);
     return {
       ccr,
       fence: claimed.fence,
-      wanted: wantedOf(ccr.name, ccr.domain, ccr.resourceNames),
+      wanted: wantedOf(ccr.name, ccr.domain, [...ccr.resourceNames, ...(device?.fqdn ? [device.fqdn] : [])]),
+      addresses: [...new Set([...(device?.addresses ?? []), ...ccr.addresses])],
+      port: device?.smbPort ?? ccr.smbPort ?? 445,
       site: site.code,
       settings: site.settings.ccr,
       push,
@@ -128,6 +163,10 @@ export class CcrWork {
       journal,
       timeline: new Timeline(clock, (step) => timeline.step(step)),
       stop,
+      stillOurs: async () => {
+        const now = await record.byId(ccr.id);
+        return now?.fence === claimed.fence && now.workerId !== undefined;
+      },
       mobileClient: () => this.#surroundings.mobileClientFor(ccr),
       tokenCcr: async (tokenId) => (await client.tokenKey(tokenId))?.ccrId,
       connected: (session, account) =>

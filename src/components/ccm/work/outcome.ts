@@ -23,20 +23,32 @@ const OF_THE_SITE: ReadonlySet<Code> = new Set<Code>([
   'PP_PUSH_NO_PACKAGE',
 ]);
 
-/** How often a CCR that waits for somebody is looked at all the same: rarely, because each look would show the account once more. */
+/** How often a CCR whose logon was refused is tried all the same: rarely, because each try counts against the account. */
 const WAIT_MS = 24 * HOUR_MS;
 
-/** isOfTheSite tells whether a waiting CCR goes on when accounts, points, settings or packages change. */
-export function isOfTheSite(code: string | undefined): boolean {
-  return code !== undefined && (OF_THE_SITE.has(code as Code) || code.startsWith('PP_LOGON_'));
+/** isOfTheSite tells whether a waiting CCR goes on when something at the site changes; one whose logon was refused only when accounts do. */
+export function isOfTheSite(code: string | undefined, what: 'account' | 'site'): boolean {
+  if (code === undefined) return false;
+  return OF_THE_SITE.has(code as Code) || (what === 'account' && code.startsWith('PP_LOGON_'));
 }
 
 type Settings = SiteSettings['ccr'];
 
-/** retryAt is when to try again: an interval from now, spread so that 10,000 do not wake in the same second. */
-export function retryAt(now: Date, settings: Settings, fraction: number): Date {
+/**
+ * retryAt is when to try again: on the hours counted from the first attempt, so that a week has its 168 attempts whatever each one took, and
+ * spread, so that 10,000 do not wake in the same second. An attempt out of turn moves none of the later ones.
+ */
+export function retryAt(
+  ccr: Pick<Ccr, 'retryIntervalStart' | 'intervalAttempts'>,
+  now: Date,
+  settings: Settings,
+  fraction: number,
+): Date {
   const interval = settings.retryMinutes * MINUTE_MS;
-  return new Date(now.getTime() + Math.round(interval * (1 + ((fraction * 2 - 1) * settings.jitterPercent) / 100)));
+  const start = (ccr.retryIntervalStart ?? now).getTime();
+  const onTime = start + ccr.intervalAttempts * interval;
+  const next = Math.min(Math.max(onTime, now.getTime() + interval / 2), now.getTime() + interval);
+  return new Date(next + Math.round((interval * fraction * settings.jitterPercent) / 100));
 }
 
 /** Outcomes turns the end of an attempt into the next state of its CCR, by the error's `again` and the week that it has. */
@@ -54,10 +66,10 @@ export class Outcomes {
     if (error.again === 'never') return record.fail(claimed, error);
     const now = clock.now();
     if (exhausted(claimed.ccr, now, settings)) return record.fail(claimed, givenUp(claimed.ccr, error, settings));
-    const hourly = nextAt ?? retryAt(now, settings, random.fraction());
+    const hourly = nextAt ?? retryAt(claimed.ccr, now, settings, random.fraction());
     const next = within(
       claimed.ccr,
-      error.again === 'wait' && isOfTheSite(error.code) ? new Date(now.getTime() + WAIT_MS) : hourly,
+      error.code.startsWith('PP_LOGON_') && error.again === 'wait' ? new Date(now.getTime() + WAIT_MS) : hourly,
       settings,
     );
     const held =

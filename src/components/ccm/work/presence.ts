@@ -9,7 +9,9 @@ const PER_ROUND = 500;
 const AT_ONCE = 32;
 
 /** Errors that say that nobody answered; only then can a machine "show up". */
-const ABSENT: ReadonlySet<string> = new Set<Code>(['PP_NET_REFUSED', 'PP_NET_SILENT', 'PP_NET_UNROUTABLE', 'PP_NET_CLOSED']);
+const ABSENT: ReadonlySet<string> = new Set<Code>(['PP_NET_REFUSED', 'PP_NET_SILENT', 'PP_NET_UNROUTABLE']);
+/** A machine that comes and goes is not tried more often than this, or its week would be over in an hour. */
+const REST_MS = 10 * 60_000;
 
 /**
  * Presence asks machines that did not answer whether they are back: a bare TCP connection, no credential, no slot of the queue. One that
@@ -46,10 +48,13 @@ export class Presence {
 
   /** One round goes on where the last one ended, through all CCRs in retry. */
   async #sweep(): Promise<void> {
-    const { ccr, log } = this.#parts;
+    const { ccr, clock, log } = this.#parts;
     const page = await ccr.list({ state: 'retry', cursor: this.#cursor, limit: PER_ROUND });
     this.#cursor = page.next;
-    const absent = page.items.filter((c) => c.lastError !== undefined && ABSENT.has(c.lastError) && c.addresses.length > 0);
+    const rested = clock.now().getTime() - REST_MS;
+    const absent = page.items.filter(
+      (c) => ABSENT.has(c.lastError ?? '') && c.addresses.length > 0 && (c.lastAttemptAt?.getTime() ?? 0) <= rested,
+    );
     const back: number[] = [];
     for (let from = 0; from < absent.length && !this.#stopped; from += AT_ONCE) {
       const answers = await Promise.all(absent.slice(from, from + AT_ONCE).map((c) => this.#answers(c)));

@@ -15,10 +15,14 @@ interface Read<T> {
   value: Promise<T>;
 }
 
-/** Here is the own site with the management points of it that are on. */
+/** Here is the own site, the site its clients belong to, and the points that a client can use. */
 export interface Here {
   site: Site;
+  /** clientSite is always a primary: the parent where this site is a secondary (design, sites). */
+  clientSite: string;
+  /** Management points that are on: the own (proxy) ones first, then the parent's. */
   points: Point[];
+  fallbackStatusPoint: Point | undefined;
 }
 
 /** Surroundings is what an attempt needs to know of the site: settings, points, packages; read rarely, forgotten when somebody changes them. */
@@ -54,8 +58,15 @@ export class Surroundings {
 
   async #readHere(): Promise<Here> {
     const site = await this.#parts.site.here();
-    const points = (await this.#parts.site.points(site.code)).filter((p) => p.kind === 'mp' && p.on);
-    return { site, points };
+    const parent = site.kind === 'secondary' ? site.parent : undefined;
+    const own = await this.#parts.site.points(site.code);
+    const all = [...own, ...(parent === undefined ? [] : await this.#parts.site.points(parent))].filter((p) => p.on);
+    return {
+      site,
+      clientSite: parent ?? site.code,
+      points: all.filter((p) => p.kind === 'mp'),
+      fallbackStatusPoint: all.find((p) => p.kind === 'fsp'),
+    };
   }
 
   /** packageFor gives the package that a CCR asks for, else the site's, else the default one; PP_PUSH_NO_PACKAGE where there is none. */
@@ -86,7 +97,7 @@ export class Surroundings {
       verifyService: definition.verify.service,
       minimumBuild: definition.requires?.minimumBuild,
       architectures: definition.requires?.architectures,
-      freeBytes: definition.requires?.freeBytes,
+      freeBytes: definition.requires?.freeBytes ?? roomFor(chosen),
     };
   }
 
@@ -102,17 +113,18 @@ export class Surroundings {
 
   /** settingsFile is the content of mobileclient.tcf for a package, without any token; PP_PUSH_NO_MANAGEMENT_POINT where no client could use it. */
   async settingsFile(chosen: Package): Promise<MobileClient> {
-    const { site, points } = await this.here();
+    const { site, clientSite, points, fallbackStatusPoint } = await this.here();
     if (points.length === 0) throw raise('PP_PUSH_NO_MANAGEMENT_POINT', { site: site.code });
     const { definition } = chosen;
     // A package whose bootstrap is all there is names it as the payload too, so that the file is whole for every reader.
     const file = fileOf(chosen, definition.payload?.file ?? definition.bootstrap.file);
     const first = new URL(points[0]!.address);
-    const own = `SMSSITECODE=${site.code} SMSMP=${first.hostname} CCMHTTP${first.protocol === 'https:' ? 'S' : ''}PORT=${portOf(first)}`;
+    const own = `SMSSITECODE=${clientSite} SMSMP=${first.hostname} CCMHTTP${first.protocol === 'https:' ? 'S' : ''}PORT=${portOf(first)}`;
     return {
       properties: `${own} ${site.settings.push.properties}`.trim(),
-      site: site.code,
+      site: clientSite,
       managementPoints: points.map((p) => p.address),
+      fallbackStatusPoint: fallbackStatusPoint?.address,
       payload: {
         file: file.name,
         sha256: file.sha256,
@@ -136,6 +148,11 @@ export class Surroundings {
       registration: { machine: name, tokenId: token.id, token: token.secret, expires: expires.toISOString() },
     });
   }
+}
+
+/** roomFor is what an installation takes on the disk: the files as they are fetched and once more in their place, and some air. */
+function roomFor(chosen: Package): number {
+  return chosen.files.reduce((sum, file) => sum + 2 * file.size, 16 * 1_048_576);
 }
 
 function portOf(url: URL): string {

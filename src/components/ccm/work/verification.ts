@@ -1,6 +1,7 @@
 import { raise } from '#base/errors';
 import { deploymentOutcome, deploymentStateText, TOPIC } from '#messages';
 import type { Ccr, Claimed } from '#records/ccr';
+import type { Client, ClientRecord } from '#records/client';
 import type { SiteSettings } from '#records/site';
 import type { AttemptContext } from '../attempt/context.ts';
 import { verify } from '../attempt/verify.ts';
@@ -24,6 +25,17 @@ export function nextSlot(startedAt: Date, now: Date, verifyMinutes: readonly num
   const early = verifyMinutes.filter((m) => m * MINUTE_MS > age).sort((a, b) => a - b)[0];
   const hourly = (Math.floor(age / HOUR_MS) + 1) * HOUR_MS;
   return new Date(startedAt.getTime() + Math.min(early === undefined ? Infinity : early * MINUTE_MS, hourly));
+}
+
+/**
+ * reportedIn gives the client that proves a push: it registered with the token of this CCR, or is new since the start. That an old
+ * client is heard proves nothing, least of all for a reinstallation.
+ */
+export async function reportedIn(client: ClientRecord, ccr: Ccr, since: Date): Promise<Client | undefined> {
+  const found = await client.since(ccr.resourceId ?? { name: ccr.name, domain: ccr.domain }, since);
+  if (!found) return undefined;
+  if (found.tokenId !== undefined && (await client.tokenKey(found.tokenId))?.ccrId === ccr.id) return found;
+  return found.registeredAt >= since ? found : undefined;
 }
 
 type Parts = Pick<CcmParts, 'ccr' | 'client' | 'clock' | 'log'>;
@@ -69,11 +81,13 @@ export class Verification {
         return;
       case 'unreached':
         // The machine may be restarting or have gone home; the start is not lost by that.
-        if (await this.#overdue(claimed, settings, startedAt)) await this.#outcomes.ended(claimed, result.error, settings);
+        if (this.#overdue(claimed, settings, startedAt)) await this.#outcomes.ended(claimed, result.error, settings);
         else await record.requeueVerify(claimed, next, result.error);
         return;
       case 'working':
-        await record.requeueVerify(claimed, next);
+        if (this.#overdue(claimed, settings, startedAt))
+          await this.#outcomes.ended(claimed, this.#notVerified(claimed.ccr, startedAt), settings);
+        else await record.requeueVerify(claimed, next);
         return;
       case 'nothing':
         if (clock.now().getTime() - startedAt.getTime() + SLACK_MS < HOUR_MS)
@@ -87,9 +101,8 @@ export class Verification {
   async heard(claimed: Claimed, startedAt: Date, settings: SiteSettings['ccr']): Promise<boolean> {
     const { client, ccr: record, clock } = this.#parts;
     const { ccr } = claimed;
-    const machine = ccr.resourceId ?? { name: ccr.name, domain: ccr.domain };
     const from = clock.monotonic();
-    const found = await client.since(machine, startedAt);
+    const found = await reportedIn(client, ccr, startedAt);
     const step = { name: 'verify', startedAt: clock.now(), durationMs: clock.monotonic() - from };
     if (found) {
       const proof = `client ${found.guid} reported in at ${found.lastSeenAt.toISOString()}`;
@@ -103,20 +116,18 @@ export class Verification {
     const exit = last.exitCode ?? last.stateId;
     const why = [deploymentStateText(last.stateId), last.detail].filter(Boolean).join(': ');
     const error = raise('PP_PUSH_SETUP_FAILED', { machine: ccr.name, exit }, { detail: why });
-    record
-      .attempt(claimed)
-      .step({
-        ...step,
-        outcome: 'failed',
-        detail: `state message ${last.stateId}: ${why}`,
-        code: error.code,
-        win32: error.win32,
-      });
+    record.attempt(claimed).step({
+      ...step,
+      outcome: 'failed',
+      detail: `state message ${last.stateId}: ${why}`,
+      code: error.code,
+      win32: error.win32,
+    });
     await this.#outcomes.ended(claimed, error, settings);
     return true;
   }
 
-  async #overdue({ ccr }: Claimed, settings: SiteSettings['ccr'], startedAt: Date): Promise<boolean> {
+  #overdue({ ccr }: Claimed, settings: SiteSettings['ccr'], startedAt: Date): boolean {
     const age = this.#parts.clock.now().getTime() - (ccr.retryIntervalStart ?? startedAt).getTime();
     return age >= settings.windowDays * 24 * HOUR_MS;
   }
