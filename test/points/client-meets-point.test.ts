@@ -62,8 +62,12 @@ test('ccmsetup and agent as they are, and the management point as it is, agree: 
   const file = 'client.mjs';
   const setup = await parts.content.put(await buildBundle('ccmsetup'));
   const definition = {
-    ...{ name: 'client', version: '1.2.3', platform: 'windows', verify: { service: 'CcmExec' } },
-    ...{ bootstrap: { file: 'ccmsetup.exe', service: 'ccmsetup' }, payload: { file, sha256 } },
+    name: 'client',
+    version: '1.2.3',
+    platform: 'windows',
+    verify: { service: 'CcmExec' },
+    bootstrap: { file: 'ccmsetup.exe', service: 'ccmsetup' },
+    payload: { file, sha256 },
   };
   await parts.package.add(
     definition,
