@@ -42,6 +42,8 @@ export interface PushpointExtras {
   lastError?: string;
   nextAttempt?: Date;
   account?: string;
+  /** When the week of attempts began. */
+  weekStart?: Date;
 }
 
 const MAX_ADDRESSES = 64;
@@ -114,6 +116,7 @@ const PUSHPOINT: Record<string, Setter> = {
   'last error': (f, e) => void (f.pushpoint.lastError = oneLine(e)),
   'next processing attempt': (f, e) => void (f.pushpoint.nextAttempt = parseDate(e)),
   account: (f, e) => void (f.pushpoint.account = oneLine(e)),
+  'week start': (f, e) => void (f.pushpoint.weekStart = parseDate(e)),
 };
 
 const SECTIONS: Record<string, Record<string, Setter>> = {

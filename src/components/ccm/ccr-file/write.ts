@@ -33,6 +33,7 @@ export function writeCcrFile(file: Omit<CcrFile, 'unknown'>): string {
     ['Last Error', pushpoint.lastError],
     ['Next Processing Attempt', pushpoint.nextAttempt],
     ['Account', pushpoint.account],
+    ['Week Start', pushpoint.weekStart],
   ];
   const sections = [
     section('NT Client Configuration Request', [

@@ -19,7 +19,7 @@ export class CcmInbox {
 
   async start(): Promise<void> {
     await this.#tcf.start();
-    await this.#retry.start();
+    this.#retry.start();
     this.#box.start();
   }
 

@@ -20,20 +20,18 @@ interface Shown {
 /** ccrText is a CCR as the file of 2003 tells it, with true values. */
 export function ccrText(ccr: Ccr): string {
   return writeCcrFile({
-    machineName: ccr.name.toUpperCase(),
+    machineName: ccr.name,
     domain: ccr.domain || undefined,
     ipAddresses: ccr.addresses,
-    resourceNames: [...new Set([ccr.name, ...ccr.resourceNames])],
+    resourceNames: ccr.resourceNames.length > 0 ? ccr.resourceNames : [ccr.name],
     forced: ccr.forced,
     pushEvenIfDc: ccr.includeDcs,
     initialRequestDate: ccr.firstRequestedAt,
     latestRequestDate: ccr.requestCount > 1 ? ccr.lastRequestedAt : undefined,
     clientRequestCount: ccr.requestCount > 1 ? ccr.requestCount : undefined,
     processing: {
-      initialAttempt: ccr.initialAttemptAt,
-      retryIntervalStart: ccr.retryIntervalStart,
       latestAttempt: ccr.lastAttemptAt,
-      lastErrorCode: ccr.lastErrorCode,
+      lastErrorCode: ccr.lastErrorCode ?? (ccr.lastAttemptAt && 0),
       attempts: ccr.attempts,
       errorEventCreated: ccr.errorEventAt,
     },
@@ -46,6 +44,7 @@ export function ccrText(ccr: Ccr): string {
       lastError: ccr.lastError,
       nextAttempt: ccr.nextAttemptAt,
       account: ccr.account,
+      weekStart: ccr.retryIntervalStart,
     },
   });
 }
@@ -71,14 +70,19 @@ export class RetryBox {
     this.#dir = join(parts.inboxes, 'ccrretry.box');
   }
 
-  async start(): Promise<void> {
-    this.#cursor = (await this.#parts.ccr.changedSince()).cursor;
+  start(): void {
+    this.#running = this.#run();
+  }
+
+  /** rewrite makes the folder what the database says; what was deleted while nobody looked comes back. */
+  async #rewrite(): Promise<void> {
+    const { cursor } = await this.#parts.ccr.changedSince();
     await mkdir(this.#dir, { recursive: true, mode: 0o700 });
     for await (const ccr of this.#parts.ccr.live()) await this.#show(ccr);
-    for (const name of await this.#listed())
-      if (!this.#files.has(name) && /\.ccr$/i.test(name)) await unlink(join(this.#dir, name)).catch(() => {});
+    for (const name of await readdir(this.#dir))
+      if (!this.#files.has(name) && /\.ccr$/i.test(name)) await unlink(join(this.#dir, name));
     this.#watch();
-    this.#running = this.#run();
+    this.#cursor = cursor;
   }
 
   async stop(): Promise<void> {
@@ -89,6 +93,7 @@ export class RetryBox {
   }
 
   #watch(): void {
+    this.#watcher?.close();
     try {
       this.#watcher = watch(this.#dir, () => this.#poke());
       this.#watcher.on('error', () => this.#watcher?.close());
@@ -100,6 +105,7 @@ export class RetryBox {
   async #run(): Promise<void> {
     while (!this.#stopped) {
       try {
+        if (this.#cursor === undefined) await this.#rewrite();
         await this.#deleted();
         await this.#changed();
         this.#complained = '';
@@ -126,7 +132,9 @@ export class RetryBox {
     const message = error instanceof Error ? error.message : String(error);
     if (message === this.#complained) return;
     this.#complained = message;
-    this.#parts.log.error('ccrretry.box cannot be kept in step', { error });
+    // The CCRs themselves are in the database and go on; only their files are behind until this is mended.
+    this.#parts.log.error('ccrretry.box cannot be kept in step', { folder: this.#dir, error });
+    this.#parts.serverLog.line(`---> ERROR: Unable to write to directory "${this.#dir}" for queue "Retry": ${message}`);
   }
 
   async #listed(): Promise<Set<string>> {
@@ -138,7 +146,7 @@ export class RetryBox {
       await mkdir(this.#dir, { recursive: true, mode: 0o700 });
       for (const [name, shown] of this.#files) await writeAtomic(join(this.#dir, name), shown.text, 0o640);
       this.#watch();
-      return new Set(this.#files.keys());
+      return new Set(await readdir(this.#dir));
     }
   }
 
@@ -188,8 +196,6 @@ export class RetryBox {
     if (!MIRRORED.has(ccr.state)) return;
     const name = this.#nameFor(ccr);
     const text = ccrText(ccr);
-    const before = this.#byCcr.get(ccr.id);
-    if (before !== undefined && before !== name) await this.#hide(ccr.id);
     if (this.#files.get(name)?.text === text) return;
     await writeAtomic(join(this.#dir, name), text, 0o640);
     this.#files.set(name, { id: ccr.id, text });
@@ -208,9 +214,10 @@ export class RetryBox {
 
   /** The NetBIOS name; with the domain too when another live CCR has that name already (facts A2: one file for one machine). */
   #nameFor(ccr: Ccr): string {
-    const short = `${nameKey(ccr.name)}.ccr`;
-    const holder = this.#files.get(short);
-    if (holder === undefined || holder.id === ccr.id) return this.#byCcr.get(ccr.id) ?? short;
-    return this.#byCcr.get(ccr.id) ?? `${nameKey(ccr.name)}.${ccr.domain ? nameKey(ccr.domain) : ccr.id}.ccr`;
+    const known = this.#byCcr.get(ccr.id);
+    if (known !== undefined) return known;
+    const name = nameKey(ccr.name);
+    const candidates = [`${name}.ccr`, ...(ccr.domain ? [`${name}.${nameKey(ccr.domain)}.ccr`] : [])];
+    return candidates.find((file) => !this.#files.has(file)) ?? `${name}.${ccr.id}.ccr`;
   }
 }

@@ -74,17 +74,15 @@ export class CcrWork {
     journal.begin();
     journal.said(error.message);
     journal.end();
-    ccr
-      .attempt(claimed)
-      .step({
-        name: 'decide',
-        outcome: 'failed',
-        startedAt: clock.now(),
-        durationMs: 0,
-        detail: error.message,
-        code: error.code,
-        win32: error.win32,
-      });
+    ccr.attempt(claimed).step({
+      name: 'decide',
+      outcome: 'failed',
+      startedAt: clock.now(),
+      durationMs: 0,
+      detail: error.message,
+      code: error.code,
+      win32: error.win32,
+    });
     await this.#outcomes.ended(claimed, error, site.settings.ccr);
   }
 
