@@ -2,10 +2,19 @@ import type { FastifyInstance } from 'fastify';
 import { raise } from '#base/errors';
 import type { ConsoleParts } from './server.ts';
 
+/** Scope is what a token is good for; each one includes those before it. */
+type Scope = 'read' | 'push' | 'admin';
+
+const INCLUDES: Record<Scope, readonly string[]> = { read: ['read', 'push', 'admin'], push: ['push', 'admin'], admin: ['admin'] };
+
 declare module 'fastify' {
   interface FastifyRequest {
     /** Who makes this call: the label of its token. */
     who: string;
+  }
+  interface FastifyContextConfig {
+    /** What a token must be good for; without it reading needs `read` and everything else `admin`. */
+    scope?: Scope;
   }
 }
 
@@ -19,9 +28,9 @@ export function guard(api: FastifyInstance, parts: ConsoleParts): void {
     const given = /^Bearer ([A-Za-z0-9._~+/=-]{16,512})$/.exec(request.headers.authorization ?? '')?.[1];
     const token = given === undefined ? undefined : await parts.site.checkToken(given);
     if (!token) throw raise('PP_API_UNAUTHORIZED');
+    const reading = request.method === 'GET' || request.method === 'HEAD';
+    const scope = request.routeOptions.config.scope ?? (reading ? 'read' : 'admin');
+    if (!token.scopes.some((s) => INCLUDES[scope].includes(s))) throw raise('PP_API_FORBIDDEN', { label: token.label, scope });
     request.who = token.label;
-  });
-  api.addHook('onSend', async (_request, reply) => {
-    reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff');
   });
 }

@@ -5,47 +5,58 @@ declare module 'fastify' {
     /** What the call does, for the OpenAPI document. */
     summary?: string;
     description?: string;
-    /** Media type of the body where it is not JSON. */
-    consumes?: string;
+    /** Media types of the body where it is not JSON, or not only. */
+    consumes?: readonly string[];
+    /** Answered without a token. */
+    open?: boolean;
   }
+}
+
+interface Fields {
+  properties?: Record<string, unknown>;
+  required?: string[];
 }
 
 interface Described {
   summary?: string;
   description?: string;
-  params?: { properties?: Record<string, unknown> };
-  querystring?: { properties?: Record<string, unknown>; required?: string[] };
+  params?: Fields;
+  querystring?: Fields;
   body?: unknown;
-  consumes?: string;
+  consumes?: readonly string[];
+  open?: boolean;
 }
 
-function parameters(
-  place: 'path' | 'query',
-  schema: { properties?: Record<string, unknown>; required?: string[] } | undefined,
-): unknown[] {
-  return Object.entries(schema?.properties ?? {}).map(([name, shape]) => ({
-    name,
-    in: place,
-    required: place === 'path' || (schema?.required ?? []).includes(name),
-    schema: shape,
-  }));
+function parameters(place: 'path' | 'query', { properties = {}, required = [] }: Fields = {}): unknown[] {
+  return Object.entries(properties).map(([name, schema]) => {
+    // What has a default may be left out, whatever the schema of the filled-in value says.
+    const needed = place === 'path' || (required.includes(name) && !Object.hasOwn(schema as object, 'default'));
+    return { name, in: place, required: needed, schema };
+  });
 }
 
 function operation(schema: Described): unknown {
-  const problem = {
-    description: 'what went wrong, with code, cause and remedy (RFC 9457)',
-    content: { 'application/problem+json': { schema: { type: 'object' } } },
-  };
+  const types = schema.consumes ?? (schema.body ? ['application/json'] : []);
+  const content = Object.fromEntries(types.map((type) => [type, { schema: schema.body ?? {} }]));
   return {
     summary: schema.summary,
     description: schema.description,
+    ...(schema.open ? { security: [] } : {}),
     parameters: [...parameters('path', schema.params), ...parameters('query', schema.querystring)],
-    ...(schema.body || schema.consumes
-      ? { requestBody: { required: true, content: { [schema.consumes ?? 'application/json']: { schema: schema.body ?? {} } } } }
-      : {}),
-    responses: { 200: { description: 'done', content: { 'application/json': { schema: {} } } }, default: problem },
+    ...(types.length > 0 ? { requestBody: { required: true, content } } : {}),
+    responses: {
+      200: { description: 'Done', content: { 'application/json': { schema: {} } } },
+      default: { $ref: '#/components/responses/problem' },
+    },
   };
 }
+
+const text = { type: 'string' };
+const problem = {
+  type: 'object',
+  required: ['type', 'title', 'status', 'detail', 'code'],
+  properties: { type: text, title: text, status: { type: 'integer' }, detail: text, code: text, cause: text, remedy: text },
+};
 
 /** describeRoutes collects every route as it is added; the function it gives makes the OpenAPI 3.1 document of them. */
 export function describeRoutes(app: FastifyInstance, version: string): () => unknown {
@@ -61,7 +72,15 @@ export function describeRoutes(app: FastifyInstance, version: string): () => unk
     openapi: '3.1.0',
     info: { title: 'Pushpoint', version },
     security: [{ token: [] }],
-    components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
+    components: {
+      securitySchemes: { token: { type: 'http', scheme: 'bearer' } },
+      responses: {
+        problem: {
+          description: 'What went wrong, with code, cause and remedy (RFC 9457)',
+          content: { 'application/problem+json': { schema: problem } },
+        },
+      },
+    },
     paths,
   });
 }

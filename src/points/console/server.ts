@@ -1,6 +1,5 @@
-import fastify, { type FastifyError, type FastifyInstance } from 'fastify';
+import fastify, { type FastifyInstance } from 'fastify';
 import type { Clock } from '#base/clock';
-import { problemOf, raise } from '#base/errors';
 import type { Log } from '#base/log';
 import type { AccountRecord } from '#records/account';
 import type { AuditRecord } from '#records/audit';
@@ -14,7 +13,10 @@ import type { Database } from '#store/database';
 import type { Sealer } from '#store/vault';
 import { guard } from './guard.ts';
 import { describeRoutes } from './openapi.ts';
+import { answerProblem, problems } from './problems.ts';
 import { accountRoutes } from './routes/accounts.ts';
+import { auditRoutes } from './routes/audit.ts';
+import { ccrActionRoutes } from './routes/ccr-actions.ts';
 import { ccrRoutes } from './routes/ccrs.ts';
 import { clientRoutes } from './routes/clients.ts';
 import { deviceRoutes } from './routes/devices.ts';
@@ -22,6 +24,7 @@ import { healthRoutes } from './routes/health.ts';
 import { packageRoutes } from './routes/packages.ts';
 import { pushRoutes } from './routes/push.ts';
 import { siteRoutes } from './routes/sites.ts';
+import { schemaCompiler } from './shapes.ts';
 
 /** ConsoleParts is what the console point answers from. It can seal secrets; it cannot open any. */
 export interface ConsoleParts {
@@ -41,6 +44,10 @@ export interface ConsoleParts {
 }
 
 const LARGEST_BODY = 32 * 1024 * 1024;
+/** A package of 2 GB over a slow line takes its time; a head does not, and neither does silence. */
+const REQUEST_MS = 60 * 60_000;
+const HEAD_MS = 20_000;
+const IDLE_MS = 120_000;
 
 /** createConsole makes the API; the caller binds its `server` to a listener. */
 export async function createConsole(parts: ConsoleParts): Promise<FastifyInstance> {
@@ -49,24 +56,15 @@ export async function createConsole(parts: ConsoleParts): Promise<FastifyInstanc
     bodyLimit: LARGEST_BODY,
     routerOptions: { maxParamLength: 300 },
     forceCloseConnections: true,
+    requestTimeout: REQUEST_MS,
+    connectionTimeout: IDLE_MS,
+    http: { headersTimeout: HEAD_MS, connectionsCheckingInterval: 5000 },
+    frameworkErrors: (error, request, reply) => void answerProblem(parts.log, error, request, reply),
   });
-  app.setErrorHandler(async (error: FastifyError, request, reply) => {
-    // What the framework itself refuses (schema, media type, size) is a wrong request, not a defect.
-    const known =
-      error.validation || (error.statusCode && error.statusCode < 500)
-        ? raise('PP_API_INVALID', { why: error.message }, { cause: error })
-        : error;
-    const problem = problemOf(known);
-    if (error.statusCode === 413 || error.statusCode === 415) problem.status = error.statusCode;
-    if (problem.status >= 500)
-      parts.log.error('request failed', { method: request.method, route: request.routeOptions.url, error });
-    await reply.code(problem.status).type('application/problem+json').send(problem);
-  });
-  app.setNotFoundHandler(async (request, reply) => {
-    const problem = problemOf(
-      raise('PP_API_NOT_FOUND', { kind: 'call', name: `${request.method} ${request.url.split('?')[0]}` }),
-    );
-    await reply.code(404).type('application/problem+json').send(problem);
+  app.setValidatorCompiler(schemaCompiler);
+  problems(app, parts.log);
+  app.addHook('onRequest', async (_request, reply) => {
+    reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff');
   });
   app.addContentTypeParser('application/octet-stream', (_request, payload, done) => done(null, payload));
   app.addContentTypeParser(['text/csv', 'text/plain'], { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
@@ -82,7 +80,9 @@ export async function createConsole(parts: ConsoleParts): Promise<FastifyInstanc
       packageRoutes(api, parts);
       pushRoutes(api, parts);
       ccrRoutes(api, parts);
+      ccrActionRoutes(api, parts);
       clientRoutes(api, parts);
+      auditRoutes(api, parts);
     },
     { prefix: '/api/v1' },
   );

@@ -54,6 +54,10 @@ export function previewPush(wish: PushWish, facts: PushFacts): Preview {
   if (facts.package === undefined) {
     return { decision: 'refuse', reason: 'there is no package for Windows to push: pushpoint package add FILE.json' };
   }
+  // No credential goes to a machine that only names itself (design section 5).
+  if (device && !device.trusted) {
+    return { decision: 'refuse', reason: 'it is known only from what it says of itself: pushpoint device import FILE' };
+  }
   if (device?.type === 'dc' && !wish.includeDcs) return { decision: 'skip', reason: 'it is a domain controller: --include-dcs' };
   if (device?.client.installed && isHeard(device, facts) && !wish.forced && !wish.reinstall && !wish.inspectOnly) {
     return {

@@ -2,27 +2,23 @@ import type { FastifyInstance } from 'fastify';
 import { Type, type Static } from 'typebox';
 import { raise } from '#base/errors';
 import { passwordPurpose, type AccountListed } from '#records/account';
+import { shownName } from '#records/resource';
 import type { ConsoleParts } from '../server.ts';
-import { Named } from '../shapes.ts';
+import { line, Named, strict } from '../shapes.ts';
 
-// One octet of a UTF-8 password is at most one UTF-16 unit, so 512 is far beyond what any directory takes.
+// Windows takes 256 characters at most (PWLEN), of any kind.
 const Password = Type.String({ minLength: 1, maxLength: 512 });
 const Scope = Type.Union([
-  Type.Object({ kind: Type.Literal('site') }),
-  Type.Object({ kind: Type.Literal('host'), pattern: Type.String({ minLength: 1, maxLength: 253 }) }),
-  Type.Object({ kind: Type.Literal('subnet'), cidr: Type.String({ minLength: 1, maxLength: 50 }) }),
+  Type.Object({ kind: Type.Literal('site') }, strict),
+  Type.Object({ kind: Type.Literal('host'), pattern: line(253, 1) }, strict),
+  Type.Object({ kind: Type.Literal('subnet'), cidr: line(50, 1) }, strict),
 ]);
-const NewAccount = Type.Object({
-  name: Type.String({ minLength: 1, maxLength: 64 }),
-  username: Type.String({ minLength: 1, maxLength: 300 }),
-  password: Password,
-  scope: Scope,
-});
-const Resume = Type.Object({ password: Type.Optional(Password) });
+const NewAccount = Type.Object({ name: line(64, 1), username: line(300, 1), password: Password, scope: Scope }, strict);
+const Resume = Type.Object({ password: Type.Optional(Password) }, strict);
 
 async function named(parts: ConsoleParts, name: string): Promise<AccountListed> {
   const found = (await parts.account.list()).find((a) => a.name.toLowerCase() === name.toLowerCase());
-  if (!found) throw raise('PP_API_NOT_FOUND', { kind: 'account', name });
+  if (!found) throw raise('PP_API_NOT_FOUND', { kind: 'account', name: shownName(name) });
   return found;
 }
 

@@ -1,14 +1,19 @@
 import type { FastifyInstance } from 'fastify';
 import { Type, type Static } from 'typebox';
 import { raise } from '#base/errors';
+import { CCR_STATES } from '#records/ccr';
 import { parseDevices, type Device } from '#records/resource';
 import type { ConsoleParts } from '../server.ts';
-import { Named, Page, splitName, theOne } from '../shapes.ts';
+import { line, Named, Page, splitName, strict, theOne } from '../shapes.ts';
 
-const ListQuery = Type.Interface([Page], {
-  filter: Type.Optional(Type.String({ maxLength: 300 })),
-  ccr: Type.Optional(Type.String({ maxLength: 20 })),
-});
+const ListQuery = Type.Interface(
+  [Page],
+  {
+    filter: Type.Optional(line(300)),
+    ccr: Type.Optional(Type.Union([...CCR_STATES, 'none' as const].map((state) => Type.Literal(state)))),
+  },
+  strict,
+);
 
 /** deviceJson is a machine in the fixed names of the API. */
 function deviceJson(device: Device): Record<string, unknown> {
@@ -41,6 +46,7 @@ export function deviceRoutes(api: FastifyInstance, parts: ConsoleParts): void {
       schema: {
         summary: 'Take in machines; an import is a trusted source',
         description: 'text/csv with a header line (name,domain,fqdn,ip,os,type), or a JSON array of such objects',
+        consumes: ['text/csv', 'application/json'],
       },
     },
     async (request) => {
@@ -52,6 +58,7 @@ export function deviceRoutes(api: FastifyInstance, parts: ConsoleParts): void {
         what: 'device.import',
         object: `${rows.length} machines`,
         detail: { added: result.added, changed: result.changed, rejected: rejected.length + result.rejected.length },
+        address: request.ip,
       });
       return { ...result, rejected: [...rejected, ...result.rejected].sort((a, b) => a.line - b.line) };
     },

@@ -3,14 +3,18 @@ import type { FastifyInstance } from 'fastify';
 import { Type, type Static } from 'typebox';
 import { raise } from '#base/errors';
 import type { ConsoleParts } from '../server.ts';
+import { strict } from '../shapes.ts';
 
 const LARGEST_FILE = 2 * 1024 * 1024 * 1024;
-const File = Type.Object({
-  name: Type.String({ minLength: 1, maxLength: 128 }),
-  sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }),
-  size: Type.Integer({ minimum: 0 }),
-});
-const NewPackage = Type.Object({ definition: Type.Unknown(), files: Type.Array(File, { minItems: 1, maxItems: 64 }) });
+const File = Type.Object(
+  {
+    name: Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$' }),
+    sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }),
+    size: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
+  },
+  strict,
+);
+const NewPackage = Type.Object({ definition: Type.Unknown(), files: Type.Array(File, { minItems: 1, maxItems: 64 }) }, strict);
 
 /** packageRoutes: what is pushed. Files go first, into the content folder; then the definition that names them. */
 export function packageRoutes(api: FastifyInstance, parts: ConsoleParts): void {
@@ -19,13 +23,21 @@ export function packageRoutes(api: FastifyInstance, parts: ConsoleParts): void {
     '/content',
     {
       bodyLimit: LARGEST_FILE,
-      schema: { summary: 'Store a file; the answer names it by its SHA-256', consumes: 'application/octet-stream' },
+      schema: { summary: 'Store a file; the answer names it by its SHA-256', consumes: ['application/octet-stream'] },
     },
     async (request) => {
       const body = request.body as Readable | null;
       if (!body || typeof body !== 'object' || !(Symbol.asyncIterator in body))
         throw raise('PP_API_INVALID', { why: 'the file is sent as application/octet-stream' });
-      return parts.content.put(bounded(body));
+      const stored = await parts.content.put(bounded(body));
+      await parts.audit.write({
+        who: request.who,
+        what: 'content.add',
+        object: stored.sha256,
+        detail: { size: stored.size },
+        address: request.ip,
+      });
+      return stored;
     },
   );
   api.post<{ Body: Static<typeof NewPackage> }>(

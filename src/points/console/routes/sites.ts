@@ -1,13 +1,10 @@
 import type { FastifyInstance } from 'fastify';
 import { Type, type Static } from 'typebox';
-import type { SettingsPatch } from '#records/site';
 import type { ConsoleParts } from '../server.ts';
+import { line, strict } from '../shapes.ts';
 
 const Kind = Type.Object({ kind: Type.Union([Type.Literal('mp'), Type.Literal('slp'), Type.Literal('fsp')]) });
-const PointBody = Type.Object(
-  { address: Type.Optional(Type.String({ minLength: 1, maxLength: 300 })), on: Type.Optional(Type.Boolean()) },
-  { additionalProperties: false },
-);
+const PointBody = Type.Object({ address: Type.Optional(line(300, 1)), on: Type.Optional(Type.Boolean()) }, strict);
 const Patch = Type.Record(Type.String({ maxLength: 40 }), Type.Record(Type.String({ maxLength: 40 }), Type.Unknown()));
 
 /** siteRoutes: sites, settings, points. */
@@ -26,7 +23,7 @@ export function siteRoutes(api: FastifyInstance, parts: ConsoleParts): void {
     '/settings',
     { schema: { summary: 'Change settings; what is not named stays', body: Patch } },
     async (request) => {
-      const settings = await parts.site.updateSettings(request.body as SettingsPatch, request.who);
+      const settings = await parts.site.updateSettings(request.body, request.who);
       await parts.audit.write({
         who: request.who,
         what: 'site.settings',

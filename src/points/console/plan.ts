@@ -1,0 +1,93 @@
+import { PushpointError } from '#base/errors';
+import { previewPush, type Preview, type PushWish } from '#records/ccr';
+import { nameKey, validName, type Device } from '#records/resource';
+import type { ConsoleParts } from './server.ts';
+import { choicesOf } from './shapes.ts';
+
+/** Planned is what a push would do with one name. */
+export interface Planned {
+  name: string;
+  decision: Preview['decision'];
+  reason: string;
+  site: string;
+  managementPoint?: string | undefined;
+  account?: string | undefined;
+  /** The machine that is meant, where the decision is to push. */
+  machine?: Machine;
+}
+
+/** Machine is a name taken apart, with what discovery knows of it. */
+interface Machine {
+  name: string;
+  domain: string;
+  device: Device | undefined;
+}
+
+/** planPush decides for every name what a push would do, with one look-up of each kind however many names there are. It connects to nobody. */
+export async function planPush(parts: ConsoleParts, names: readonly string[], wish: PushWish): Promise<Planned[]> {
+  const site = await parts.site.here();
+  const points = await parts.site.points();
+  const at = (code: string | undefined) => points.filter((p) => p.site === code && p.kind === 'mp' && p.on).map((p) => p.address);
+  const own = at(site.code);
+  // The clients of a secondary site belong to its parent, and may talk to that one's management point.
+  const managementPoints = own.length > 0 || site.kind === 'primary' ? own : at(site.parent);
+  const wanted = site.settings.push.package;
+  const pack = wanted === undefined ? await parts.package.defaultFor('windows') : await parts.package.get(wanted);
+  const refuse = (name: string, reason: string): Planned => ({ name, decision: 'refuse', reason, site: site.code });
+
+  const { machines, refused } = await machinesOf(parts, names);
+  const accounts = await parts.account.chooseForMany(machines.map(({ machine }) => accountMachine(machine)));
+  const live = await parts.ccr.findLive(machines.map(({ machine }) => accountMachine(machine)));
+  const common = {
+    site: site.code,
+    managementPoints,
+    package: pack?.name,
+    heartbeatMinutes: site.settings.client.heartbeatMinutes,
+    now: parts.clock.now(),
+  };
+  const planned = new Map(refused.map(({ text, reason }) => [text, refuse(text, reason)]));
+  machines.forEach(({ text, machine }, i) => {
+    const account = accounts[i]![0]?.name;
+    const preview = previewPush(wish, { ...common, device: machine.device, account, live: live[i]![0]?.state });
+    planned.set(text, { name: text, ...preview, site: site.code, managementPoint: managementPoints[0], account, machine });
+  });
+  return names.map((name) => planned.get(name)!);
+}
+
+function accountMachine({ name, domain, device }: Machine) {
+  return { name, domain: device?.domain || domain || undefined, addresses: device?.addresses, resourceId: device?.id };
+}
+
+interface Sorted {
+  machines: { text: string; machine: Machine }[];
+  refused: { text: string; reason: string }[];
+}
+
+/** machinesOf finds out which machine each name means; names that mean none, several, or the same as another are refused. */
+async function machinesOf(parts: ConsoleParts, names: readonly string[]): Promise<Sorted> {
+  const sorted: Sorted = { machines: [], refused: [] };
+  const right: { text: string; name: string; domain: string }[] = [];
+  for (const text of names) {
+    try {
+      right.push({ text, ...validName(text) });
+    } catch (error) {
+      if (!(error instanceof PushpointError)) throw error;
+      sorted.refused.push({ text, reason: error.message });
+    }
+  }
+  const found = await parts.resource.findMany(right.map(({ name, domain }) => ({ name, domain: domain || undefined })));
+  const first = new Map<string, string>();
+  right.forEach(({ text, name, domain }, i) => {
+    const [device, ...more] = found[i]!;
+    const key = device ? `R${device.id}` : nameKey(domain === '' ? name : `${name}.${domain}`);
+    const same = first.get(key);
+    if (device && more.length > 0)
+      sorted.refused.push({ text, reason: `${more.length + 1} machines have this name: ${choicesOf(found[i]!)}` });
+    else if (same !== undefined) sorted.refused.push({ text, reason: `it is the same machine as ${same}` });
+    else {
+      first.set(key, text);
+      sorted.machines.push({ text, machine: { name, domain, device } });
+    }
+  });
+  return sorted;
+}
