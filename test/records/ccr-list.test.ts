@@ -14,7 +14,7 @@ before(async () => {
 });
 after(() => base.close());
 beforeEach(async () => {
-  await base.db.query('truncate ccr, ccr_attempt, ccr_step, ccr_worker');
+  await base.db.query('truncate ccr, ccr_name, ccr_tally, ccr_attempt, ccr_step, ccr_worker');
   clock = new ManualClock();
   ccrs = new CcrRecord(base.db, clock);
 });
@@ -113,7 +113,9 @@ test('prune removes old attempts with their steps, then old finished CCRs, and l
   const now = clock.now();
   assert.deepEqual(await ccrs.prune({ attempts: now, ccrs: now }), { attempts: 0, ccrs: 0 });
   await clock.advance(1000);
+  assert.equal((await ccrs.countByState()).complete, 1);
   assert.deepEqual(await ccrs.prune({ attempts: clock.now(), ccrs: clock.now() }), { attempts: 2, ccrs: 1 });
+  assert.equal((await ccrs.countByState()).complete, 0);
   const [left] = await base.db.query<{ ccrs: number; attempts: number; steps: number }>(
     'select (select count(*) from ccr) as ccrs, (select count(*) from ccr_attempt) as attempts, (select count(*) from ccr_step) as steps',
   );

@@ -19,7 +19,7 @@ before(async () => {
 });
 after(() => base.close());
 beforeEach(async () => {
-  await base.db.query('truncate ccr, ccr_attempt, ccr_step, ccr_worker');
+  await base.db.query('truncate ccr, ccr_name, ccr_tally, ccr_attempt, ccr_step, ccr_worker');
   clock = new ManualClock();
   ccrs = new CcrRecord(base.db, clock);
 });
@@ -99,27 +99,38 @@ test('no more than the cap of a subnet is out at a time, however many claim', as
   for (const worker of workers) await worker.leave(clock.now());
 });
 
-test('a full subnet at the head of a long queue does not keep the others waiting', async () => {
-  // 2,000 of one subnet before 5 of another: far more than one look at the head of the queue shows.
-  await ccrs.requestMany(
-    Array.from({ length: 2000 }, (_, i) => ({
-      name: `A${i}`,
-      addresses: ['10.0.0.1'],
-      source: 'push' as const,
-      requestedBy: 't',
-    })),
-  );
-  await clock.advance(1000);
-  await ccrs.requestMany(
-    Array.from({ length: 5 }, (_, i) => ({ name: `B${i}`, addresses: ['10.9.0.1'], source: 'push' as const, requestedBy: 't' })),
-  );
-  const worker = await ccrs.registerWorker('w');
-  const caps = { perSubnet: 3, perAccount: 1000 };
-  const names = async () => (await ccrs.claim({ worker, limit: 10, caps })).map((c) => c.ccr.name);
-  assert.deepEqual(await names(), ['A0', 'A1', 'A2', 'B0', 'B1', 'B2']);
-  assert.deepEqual(await names(), []);
-  await worker.leave(clock.now());
-});
+for (const further of [0, 11_000])
+  test(`a full subnet with ${300 + further} at the head of the queue does not keep the others waiting`, async () => {
+    await ccrs.requestMany(
+      Array.from({ length: 300 }, (_, i) => ({
+        name: `A${i}`,
+        addresses: ['10.0.0.1'],
+        source: 'push' as const,
+        requestedBy: 't',
+      })),
+    );
+    // With 11,000 there are more of that subnet than a claim walks past.
+    await base.db.query(
+      `insert into ccr (machine_key, name, name_key, state, source, requested_by, first_requested_at, last_requested_at, due_at, cap_key)
+       select 'X' || i, 'X' || i, 'X' || i, 'queued', 'push', 't', $1, $1, $1, '10.0.0.0/24' from generate_series(1, $2) i`,
+      [clock.now(), further],
+    );
+    await clock.advance(1000);
+    await ccrs.requestMany(
+      Array.from({ length: 5 }, (_, i) => ({
+        name: `B${i}`,
+        addresses: ['10.9.0.1'],
+        source: 'push' as const,
+        requestedBy: 't',
+      })),
+    );
+    const worker = await ccrs.registerWorker('w');
+    const caps = { perSubnet: 3, perAccount: 1000 };
+    const names = async () => (await ccrs.claim({ worker, limit: 10, caps })).map((c) => c.ccr.name);
+    assert.deepEqual(await names(), ['A0', 'A1', 'A2', 'B0', 'B1', 'B2']);
+    assert.deepEqual(await names(), []);
+    await worker.leave(clock.now());
+  });
 
 test('no more than the cap of an account is out at a time', async () => {
   await queue(20);

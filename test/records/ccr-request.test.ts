@@ -16,7 +16,7 @@ before(async () => {
 });
 after(() => base.close());
 beforeEach(async () => {
-  await base.db.query('truncate ccr, ccr_attempt, ccr_step, ccr_worker, resource, resource_source');
+  await base.db.query('truncate ccr, ccr_name, ccr_tally, ccr_attempt, ccr_step, ccr_worker, resource, resource_source');
   clock = new ManualClock();
   ccrs = new CcrRecord(base.db, clock);
   resources = new ResourceRecord(base.db, clock);

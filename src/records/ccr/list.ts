@@ -2,7 +2,7 @@ import { raise } from '#base/errors';
 import { nameKey } from '#records/resource';
 import type { Sql } from '#store/database';
 import type { Step, StepOutcome } from './attempt.ts';
-import { CCR_STATES, ccrOf, type Ccr, type CcrRow, type CcrState } from './ccr.ts';
+import { CCR_STATES, ccrOf, isLive, type Ccr, type CcrRow, type CcrState } from './ccr.ts';
 
 /** The most that one page holds. */
 const PAGE = 1000;
@@ -48,36 +48,55 @@ function limitOf(limit: number | undefined): number {
   return Math.min(Math.max(Math.trunc(limit ?? 100), 1), PAGE);
 }
 
-/** list gives one page, from the newest CCR to the oldest. */
+/** A part of a name that so many names have is found sooner by looking through the CCRs themselves. */
+const FEW_NAMES = 2000;
+
+/** named gives the names that have this part, or undefined when there are too many to go by. */
+async function named(sql: Sql, part: string): Promise<string[] | undefined> {
+  const rows = await sql.query<{ name_key: string }>('select name_key from ccr_name where name_key like $1 limit $2', [
+    `%${part.replace(/[\\%_]/g, '\\$&')}%`,
+    FEW_NAMES + 1,
+  ]);
+  return rows.length > FEW_NAMES ? undefined : rows.map((r) => r.name_key);
+}
+
+/** list gives one page, from the newest CCR to the oldest. Each state is read by itself, because only that lets an index give the order. */
 export async function list(sql: Sql, query: CcrQuery): Promise<CcrPage> {
   const limit = limitOf(query.limit);
-  const values: unknown[] = [];
-  const where: string[] = [];
+  const values: unknown[] = [limit + 1];
+  const where: string[] = ['true'];
   const add = (text: (place: string) => string, value: unknown) => where.push(text(`$${values.push(value)}`));
-  if (query.state !== undefined) {
-    const states = typeof query.state === 'string' ? [query.state] : [...query.state];
-    // One state is compared as such, because only that lets the index give the order too.
-    if (states.length === 1) add((p) => `state = ${p}`, states[0]);
-    else add((p) => `state = any(${p})`, states);
-  }
   if (query.site !== undefined) add((p) => `site = ${p}`, query.site);
-  if (query.filter) add((p) => `strpos(name_key, ${p}) > 0`, nameKey(query.filter));
+  if (query.filter) {
+    const part = nameKey(query.filter);
+    const names = await named(sql, part);
+    if (names) add((p) => `name_key = any(${p})`, names);
+    else add((p) => `strpos(name_key, ${p}) > 0`, part);
+  }
   if (query.cursor !== undefined) {
-    if (!/^\d{1,9}$/.test(query.cursor)) throw raise('PP_REQUEST_CURSOR');
+    if (!/^\d{1,10}$/.test(query.cursor)) throw raise('PP_REQUEST_CURSOR');
     add((p) => `id < ${p}`, Number(query.cursor));
   }
-  const rows = await sql.query<CcrRow>(
-    `select * from ccr ${where.length > 0 ? `where ${where.join(' and ')}` : ''} order by id desc limit ${limit + 1}`,
-    values,
+  const select = (more: string) => `(select * from ccr where ${where.join(' and ')} ${more} order by id desc limit $1)`;
+  const states = query.state === undefined ? [] : typeof query.state === 'string' ? [query.state] : [...new Set(query.state)];
+  const parts = states.map((state) =>
+    select(`and state = $${values.push(state)} and finished_at is ${isLive(state) ? 'null' : 'not null'}`),
   );
+  if (query.state === undefined) parts.push(select(''));
+  else if (parts.length === 0) return { items: [] };
+  const rows = await sql.query<CcrRow>(`select * from (${parts.join(' union all ')}) page order by id desc limit $1`, values);
   const items = rows.slice(0, limit).map(ccrOf);
   return rows.length > limit ? { items, next: String(items.at(-1)!.id) } : { items };
 }
 
-/** countByState gives the number of CCRs in each state, zeros included. */
+/** countByState gives the number of CCRs in each state, zeros included: the live ones counted, the finished ones from their tally. */
 export async function countByState(sql: Sql): Promise<Record<CcrState, number>> {
   const rows = await sql.exec<{ state: CcrState; n: number }>(
-    { name: 'ccr_count', text: 'select state, count(*) as n from ccr group by state' },
+    {
+      name: 'ccr_count',
+      text: `select state, count(*) as n from ccr where finished_at is null group by state
+        union all select state, sum(n)::bigint from ccr_tally group by state`,
+    },
     [],
   );
   const counts = Object.fromEntries(CCR_STATES.map((state) => [state, 0])) as Record<CcrState, number>;
@@ -213,7 +232,10 @@ export async function prune(sql: Sql, before: { attempts: Date; ccrs?: Date | un
   await sql.query('delete from ccr_worker where ended_at < $1', [before.ccrs]);
   const ccrs = await sql.count(
     `with gone as (
-       delete from ccr where id in (select id from ccr where finished_at < $1 order by finished_at limit $2) returning id
+       delete from ccr where id in (select id from ccr where finished_at < $1 order by finished_at limit $2) returning id, state
+     ), tally as (
+       insert into ccr_tally (state, shard, n) select state, pg_backend_pid() % 16, -count(*) from gone group by state order by state
+       on conflict (state, shard) do update set n = ccr_tally.n + excluded.n
      ), tried as (delete from ccr_attempt a using gone g where a.ccr_id = g.id
      ), steps as (delete from ccr_step s using gone g where s.ccr_id = g.id)
      select from gone`,

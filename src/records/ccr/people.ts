@@ -40,6 +40,9 @@ export async function cancel(sql: Sql, ids: readonly number[], by: string, now: 
        update ccr set state = 'cancelled', finished_at = $2, finished_by = $3, due_at = null, worker_id = null, fence = fence + 1,
          paused_from = null, rerun = 0, woken = false, changed = pg_current_xact_id()
        where id = any($1) and ${LIVE} returning *
+     ), tally as (
+       insert into ccr_tally (state, shard, n) select state, pg_backend_pid() % 16, count(*) from done group by state
+       on conflict (state, shard) do update set n = ccr_tally.n + excluded.n
      ), cut as (
        update ccr_attempt a set ended_at = $2, outcome = 'cancelled' from done d
        where a.ccr_id = d.id and a.n = d.attempts and a.ended_at is null

@@ -50,7 +50,10 @@ with o as (
     proof = coalesce(o.proof, c.proof),
     changed = pg_current_xact_id()
   from o where c.id = o.id and c.fence = o.fence and c.worker_id is not null
-  returning c.id, c.fence
+  returning c.id, c.fence, c.state, c.finished_at
+), tally as (
+  insert into ccr_tally (state, shard, n) select state, pg_backend_pid() % 16, count(*) from mine where finished_at is not null group by state order by state
+  on conflict (state, shard) do update set n = ccr_tally.n + excluded.n
 ), attempts as (
   update ccr_attempt a set
     ended_at = case when o.verify and o.state = 'verifying' then a.ended_at else o.at end,

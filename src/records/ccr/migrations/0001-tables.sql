@@ -57,10 +57,30 @@ create unique index ccr_live on ccr (machine_key) where finished_at is null;
 create index ccr_due on ccr (due_at, id) where due_at is not null;
 create index ccr_lane on ccr (cap_key, account, due_at, id) where due_at is not null;
 create index ccr_busy on ccr (worker_id) where worker_id is not null;
-create index ccr_name on ccr (name_key, id);
+create index ccr_named on ccr (name_key, id);
 create index ccr_resource on ccr (resource_id) where finished_at is null;
-create index ccr_state on ccr (state, id);
+create index ccr_state_live on ccr (state, id) where finished_at is null;
+create index ccr_state_done on ccr (state, id) where finished_at is not null;
 create index ccr_changed on ccr (changed, id);
+
+-- The names there are CCRs of, so that a part of a name is found without looking through all history.
+create table ccr_name (
+  name_key text primary key
+);
+do $$ begin
+  create extension if not exists pg_trgm;
+  create index ccr_name_part on ccr_name using gin (name_key gin_trgm_ops);
+exception when others then
+  raise notice 'pg_trgm cannot be used: %', sqlerrm;
+end $$;
+
+-- How many CCRs are finished, by state; in shards, so that processes that finish some do not wait for each other.
+create table ccr_tally (
+  state text not null,
+  shard integer not null,
+  n bigint not null,
+  primary key (state, shard)
+) with (fillfactor = 50);
 
 create table ccr_attempt (
   ccr_id integer not null,

@@ -50,7 +50,10 @@ begin
       on conflict (machine_key) where finished_at is null do nothing
       returning * into c;
       made := found;
-      if made then return; end if;
+      if made then
+        insert into ccr_name values (k_name) on conflict do nothing;
+        return;
+      end if;
       continue;
     end if;
     select * into v_old from ccr where id = v_id and finished_at is null for update;
@@ -106,35 +109,47 @@ begin
 end $$;
 
 -- ccr_claim hands due CCRs to a worker, oldest first, and counts the attempt as begun. Claims wait for each other, which makes the caps
--- exact; a row that somebody else has locked is left for the next claim. It looks at a window at the head of the queue; only when most of
--- that belongs to subnets or accounts that are full does it look at the head of each lane instead, so that its cost never depends on
--- how many CCRs are queued.
+-- exact; a row that somebody else has locked is left for the next claim. It walks the queue from its head past what belongs to full
+-- subnets and accounts, but no further than v_far rows: when that was not enough it looks at the head of each lane instead, so that its
+-- cost does not depend on how many CCRs are queued.
 create function ccr_claim(p_worker integer, p_limit integer, p_now timestamptz, p_per_subnet integer, p_per_account integer)
 returns setof ccr language plpgsql as $$
 declare
   v_window constant integer := p_limit * 2 + 64;
+  v_far constant integer := 10000;
+  -- Objects, because looking a key up in one takes the same time however many subnets are full.
+  v_subnets jsonb;
+  v_accounts jsonb;
   v_ids integer[];
   v_seen integer;
 begin
   perform pg_advisory_xact_lock(1128481388);
   if not exists (select from ccr_worker where id = p_worker and ended_at is null) then return; end if;
-  with full_subnet as (
+  select coalesce(jsonb_object_agg(cap_key, true), '{}') into v_subnets
+    from (select cap_key from ccr where worker_id is not null and cap_key <> '' group by cap_key having count(*) >= p_per_subnet) s;
+  select coalesce(jsonb_object_agg(account, true), '{}') into v_accounts
+    from (select account from ccr where worker_id is not null and account is not null group by account having count(*) >= p_per_account) a;
+  with busy_subnet as (
     select cap_key, count(*) as n from ccr where worker_id is not null and cap_key <> '' group by cap_key
-  ), full_account as (
+  ), busy_account as (
     select account, count(*) as n from ccr where worker_id is not null and account is not null group by account
   ), head as (
-    select id, cap_key, account, due_at from ccr where due_at <= p_now order by due_at, id limit v_window
+    select id, cap_key, account, due_at
+    from (select id, cap_key, account, due_at from ccr where due_at <= p_now order by due_at, id limit v_far) far
+    where not v_subnets ? cap_key and (account is null or not v_accounts ? account) limit v_window
   ), ranked as (
     select h.id, h.due_at,
       case when h.cap_key = '' then true
         else row_number() over (partition by h.cap_key order by h.due_at, h.id) + coalesce(s.n, 0) <= p_per_subnet end as subnet_ok,
       case when h.account is null then true
         else row_number() over (partition by h.account order by h.due_at, h.id) + coalesce(a.n, 0) <= p_per_account end as account_ok
-    from head h left join full_subnet s using (cap_key) left join full_account a using (account)
+    from head h left join busy_subnet s using (cap_key) left join busy_account a using (account)
   )
   select array(select id from ranked where subnet_ok and account_ok order by due_at, id limit p_limit), (select count(*) from ranked)
     into v_ids, v_seen;
-  if v_seen = v_window and cardinality(v_ids) * 2 < p_limit then
+  -- Too little, though the window was full or the walk ended early: there may be lanes with room further behind.
+  if cardinality(v_ids) * 2 < p_limit and (v_seen = v_window
+      or exists (select from (select from ccr where due_at <= p_now order by due_at, id offset v_far limit 1) further)) then
     v_ids := ccr_claim_lanes(p_limit, p_now, p_per_subnet, p_per_account);
   end if;
   if cardinality(v_ids) = 0 then return; end if;
