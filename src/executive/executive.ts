@@ -1,10 +1,17 @@
+import { lookup } from 'node:dns/promises';
 import { systemClock } from '#base/clock';
+import { raise } from '#base/errors';
+import { ServerLog } from '#base/log';
+import { Ccm, CcmInbox, Surroundings, type Network } from '#components/ccm';
 import { createConsole } from '#points/console';
 import { createManagementPoint } from '#points/management';
+import { openVault } from '#store/vault';
+import { connectSmb } from '#wire/smb';
+import { probeTcp } from '#wire/tcp';
 import type { Listen } from './data-folder.ts';
 import { listen } from './listeners.ts';
 import type { Role } from './roles.ts';
-import { version, type OpenSite } from './site-folder.ts';
+import { ccmLogLines, version, type OpenSite } from './site-folder.ts';
 
 /** What is to run beside the roles' own wiring. */
 export interface ExecutiveOptions {
@@ -23,6 +30,19 @@ export interface Served {
 
 type Stop = () => Promise<void>;
 
+/** network is the real one: TCP, SMB, and the names as the system resolves them. */
+const network: Network = {
+  probe: probeTcp,
+  connect: connectSmb,
+  async resolve(name) {
+    try {
+      return (await lookup(name, { all: true })).map((found) => found.address);
+    } catch (cause) {
+      throw raise('PP_NET_NAME_UNKNOWN', { host: name }, { cause });
+    }
+  },
+};
+
 /** MPLIST shows a build number; ours is the version without dots, as 2003's was. */
 const BUILD = version.replace(/\D/g, '').padStart(4, '0');
 
@@ -33,6 +53,7 @@ const BUILD = version.replace(/\D/g, '').padStart(4, '0');
 export class Executive {
   readonly #site: OpenSite;
   readonly #options: ExecutiveOptions;
+  #serverLog: ServerLog | undefined;
   readonly #stops: { what: string; stop: Stop }[] = [];
   readonly served: Served = {};
 
@@ -46,6 +67,8 @@ export class Executive {
     try {
       if (roles.has('mp')) await this.#startManagementPoint();
       if (roles.has('console')) await this.#startConsole();
+      if (roles.has('inbox')) await this.#startInbox();
+      if (roles.has('ccm')) await this.#startCcm();
     } catch (error) {
       await this.stop();
       throw error;
@@ -66,6 +89,45 @@ export class Executive {
     }
   }
 
+  async #startInbox(): Promise<void> {
+    const { folder, records, database, clock, log } = this.#site;
+    const inbox = new CcmInbox({
+      database,
+      ...records,
+      surroundings: new Surroundings({ ...records, content: this.#site.content, clock }),
+      clock,
+      log: log.with({ component: 'inbox' }),
+      serverLog: this.#ccmLog(),
+      inboxes: folder.inboxes,
+      bin: folder.bin,
+    });
+    this.#stops.push({ what: 'inbox', stop: () => inbox.stop() });
+    await inbox.start();
+  }
+
+  async #startCcm(): Promise<void> {
+    const { folder, records, database, content, clock, random, log } = this.#site;
+    const vault = await openVault({ dir: folder.vault });
+    const ccm = new Ccm({
+      database,
+      ...records,
+      content,
+      vault,
+      network,
+      clock,
+      random,
+      log: log.with({ component: 'ccm' }),
+      serverLog: this.#ccmLog(),
+    });
+    this.#stops.push({ what: 'ccm', stop: () => ccm.stop() });
+    await ccm.start();
+  }
+
+  #ccmLog(): ServerLog {
+    this.#serverLog ??= new ServerLog(this.#site.clock, 'SMS_CLIENT_CONFIG_MANAGER', ccmLogLines(this.#site.folder));
+    return this.#serverLog;
+  }
+
   async #startManagementPoint(): Promise<void> {
     const { points, https } = this.#options;
     const { records, database, content, clock, log } = this.#site;
@@ -81,7 +143,15 @@ export class Executive {
 
   async #startConsole(): Promise<void> {
     const { records, database, content, clock, log, sealer } = this.#site;
-    const app = await createConsole({ ...records, database, content, clock, log: log.with({ point: 'console' }), sealer, version });
+    const app = await createConsole({
+      ...records,
+      database,
+      content,
+      clock,
+      log: log.with({ point: 'console' }),
+      sealer,
+      version,
+    });
     this.#stops.push({ what: 'console', stop: () => app.close() });
     this.served.console = await listen(app.server, this.#options.console, 'http');
   }

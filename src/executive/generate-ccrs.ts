@@ -13,7 +13,12 @@ export interface Generated {
 }
 
 /** generateCcrFiles writes one CCR file for each name into a folder, as CCRMan did; the folder may be the ccr.box of any site. */
-export async function generateCcrFiles(wish: { names: readonly string[]; folder: string; domain?: string | undefined; forced: boolean }): Promise<Generated> {
+export async function generateCcrFiles(wish: {
+  names: readonly string[];
+  folder: string;
+  domain?: string | undefined;
+  forced: boolean;
+}): Promise<Generated> {
   const domain = validDomain(wish.domain ?? '');
   try {
     await mkdir(wish.folder, { recursive: true });
@@ -39,7 +44,12 @@ export async function generateCcrFiles(wish: { names: readonly string[]; folder:
       await writeAtomic(file, text, 0o640);
       generated.written.push(file);
     } catch (error) {
-      if (!(error instanceof PushpointError)) throw raise('PP_CLI_FILE', { file: wish.folder, why: error instanceof Error ? error.message : String(error) }, { cause: error });
+      if (!(error instanceof PushpointError))
+        throw raise(
+          'PP_CLI_FILE',
+          { file: wish.folder, why: error instanceof Error ? error.message : String(error) },
+          { cause: error },
+        );
       generated.rejected.push({ name: given, reason: error.message });
     }
   }

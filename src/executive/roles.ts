@@ -8,6 +8,7 @@ export type Role = (typeof ROLES)[number];
 export function readRoles(given: readonly string[] | undefined): Set<Role> {
   if (given === undefined) return new Set(ROLES);
   const unknown = given.filter((role) => !(ROLES as readonly string[]).includes(role));
-  if (unknown.length > 0 || given.length === 0) throw raise('PP_CLI_USAGE', { why: `roles are ${ROLES.join(', ')}; not ${unknown.join(', ') || 'none'}` });
+  if (unknown.length > 0 || given.length === 0)
+    throw raise('PP_CLI_USAGE', { why: `roles are ${ROLES.join(', ')}; not ${unknown.join(', ') || 'none'}` });
   return new Set(given as Role[]);
 }

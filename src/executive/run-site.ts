@@ -44,9 +44,13 @@ export async function runSite(wish: RunWish): Promise<RunningSite> {
   const folder = new DataFolder(wish.data);
   const file = folder.readSite();
   const roles = readRoles(wish.roles);
-  const https = wish.https && { listen: parseListen(wish.https.listen, '--listen-https'), ...readCertificate(wish.https.certificateFile, wish.https.keyFile) };
+  const https = wish.https && {
+    listen: parseListen(wish.https.listen, '--listen-https'),
+    ...readCertificate(wish.https.certificateFile, wish.https.keyFile),
+  };
   const other = readRunning(wish.data);
-  if (other && roles.has('console') && other.pid !== process.pid) throw raise('PP_SITE_RUNNING', { data: folder.path, pid: other.pid });
+  if (other && roles.has('console') && other.pid !== process.pid)
+    throw raise('PP_SITE_RUNNING', { data: folder.path, pid: other.pid });
   const site = await openSite(folder, { database: wish.database, verbose: wish.verbose, connections: 16 });
   const executive = new Executive(site, { roles, points: file.points, console: file.console, https });
   let served: Served;
@@ -56,7 +60,13 @@ export async function runSite(wish: RunWish): Promise<RunningSite> {
     await site.close();
     throw error;
   }
-  if (served.console) folder.writeRunning({ pid: process.pid, console: served.console, points: served.points, startedAt: site.clock.now().toISOString() });
+  if (served.console)
+    folder.writeRunning({
+      pid: process.pid,
+      console: served.console,
+      points: served.points,
+      startedAt: site.clock.now().toISOString(),
+    });
   let end: (signal: string | undefined) => void = () => {};
   const stopped = new Promise<string | undefined>((resolve) => (end = resolve));
   let stopping: Promise<void> | undefined;
@@ -82,7 +92,11 @@ export async function runSite(wish: RunWish): Promise<RunningSite> {
 export async function startConsoleOnly(data: string): Promise<{ url: string; token: string; stop(): Promise<void> }> {
   const folder = new DataFolder(data);
   const site = await openSite(folder, { connections: 4 });
-  const executive = new Executive(site, { roles: new Set(['console']), points: { host: '127.0.0.1', port: 0 }, console: { host: '127.0.0.1', port: 0 } });
+  const executive = new Executive(site, {
+    roles: new Set(['console']),
+    points: { host: '127.0.0.1', port: 0 },
+    console: { host: '127.0.0.1', port: 0 },
+  });
   try {
     const { console } = await executive.start();
     return {
@@ -99,4 +113,3 @@ export async function startConsoleOnly(data: string): Promise<{ url: string; tok
     throw error;
   }
 }
-

@@ -10,7 +10,8 @@ import { LogFile } from './log-files.ts';
 import { allMigrations, openRecords, type Records } from './records.ts';
 
 /** The version of this program, from package.json. */
-export const version = (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version;
+export const version = (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string })
+  .version;
 
 /** OpenSite is a site's data folder, opened: database migrated, records and stores ready. Roles are started over it. */
 export interface OpenSite {
@@ -40,13 +41,22 @@ export function siteLog(folder: DataFolder, clock: Clock, verbose: boolean): Log
 }
 
 /** openSite opens what is in a data folder; the caller closes it. */
-export async function openSite(folder: DataFolder, o: { database?: string | undefined; connections?: number; verbose?: boolean } = {}): Promise<OpenSite> {
+export async function openSite(
+  folder: DataFolder,
+  o: { database?: string | undefined; connections?: number; verbose?: boolean } = {},
+): Promise<OpenSite> {
   const file = folder.readSite();
   folder.make();
   const clock = systemClock;
   const random = systemRandom;
   const log = siteLog(folder, clock, o.verbose === true);
-  const database = await openDatabase({ dataDir: folder.path, url: o.database ?? file.database, clock, log, connections: o.connections });
+  const database = await openDatabase({
+    dataDir: folder.path,
+    url: o.database ?? file.database,
+    clock,
+    log,
+    connections: o.connections,
+  });
   try {
     const applied = await migrate(database, allMigrations, clock);
     if (applied.length > 0) log.info('database migrated', { applied });
@@ -73,4 +83,3 @@ export function ccmLogLines(folder: DataFolder): (line: string) => void {
   const file = new LogFile(folder.logs, 'ccm.log');
   return (line) => file.write(line);
 }
-

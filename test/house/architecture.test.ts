@@ -38,7 +38,11 @@ function arrows(): Arrow[] {
     assert.ok(wing, `${file} stands in no wing of the house`);
     const room = `${wing}/${file.slice(wing.length + 1).split('/')[0]}`;
     const text = readFileSync(join(top, file), 'utf8');
-    const imports = [...text.matchAll(/(?:^|\n)\s*(?:import|export)[^'"`;]*?from\s+'([^']+)'|import\(\s*'([^']+)'\s*\)|(?:^|\n)import\s+'([^']+)'/g)];
+    const imports = [
+      ...text.matchAll(
+        /(?:^|\n)\s*(?:import|export)[^'"`;]*?from\s+'([^']+)'|import\(\s*'([^']+)'\s*\)|(?:^|\n)import\s+'([^']+)'/g,
+      ),
+    ];
     return imports.map((match) => ({ file, wing, room, target: (match[1] ?? match[2] ?? match[3])! }));
   });
 }
@@ -59,7 +63,10 @@ test('imports only go down', () => {
     if (!rule.wings.includes(to)) return true;
     return rule.only !== undefined && to === 'wire' && !rule.only.test(target);
   });
-  assert.deepEqual(wrong.map((a) => `${a.file} imports ${a.target}`), []);
+  assert.deepEqual(
+    wrong.map((a) => `${a.file} imports ${a.target}`),
+    [],
+  );
 });
 
 test('components and points do not import each other', () => {
@@ -67,18 +74,27 @@ test('components and points do not import each other', () => {
     if (law[wing]!.own || !target.startsWith('#')) return false;
     return wing.split('/').at(-1) === targetWing(target) && `src/${target.slice(1).split('/').slice(0, 2).join('/')}` !== room;
   });
-  assert.deepEqual(wrong.map((a) => `${a.file} imports ${a.target}`), []);
+  assert.deepEqual(
+    wrong.map((a) => `${a.file} imports ${a.target}`),
+    [],
+  );
 });
 
 test('a room is entered by its door', () => {
   const wrong = all.filter(({ file, room, target }) => {
-    if (target.startsWith('#')) return target !== '#messages' && target !== '#executive' && target !== '#cli' && target.split('/').length !== 2;
+    if (target.startsWith('#'))
+      return target !== '#messages' && target !== '#executive' && target !== '#cli' && target.split('/').length !== 2;
     if (!target.startsWith('.')) return false;
-    const reached = relative(top, join(top, dirname(file), target)).split(sep).join('/');
+    const reached = relative(top, join(top, dirname(file), target))
+      .split(sep)
+      .join('/');
     const flat = room.endsWith('.ts');
     return flat ? dirname(reached) !== dirname(file) : !reached.startsWith(`${room}/`);
   });
-  assert.deepEqual(wrong.map((a) => `${a.file} imports ${a.target}`), []);
+  assert.deepEqual(
+    wrong.map((a) => `${a.file} imports ${a.target}`),
+    [],
+  );
 });
 
 test('between rooms of one wing there is no circle', () => {
@@ -106,13 +122,15 @@ test('the picture in docs/architecture.md names every room and no other', () => 
   const page = readFileSync(join(top, 'docs/architecture.md'), 'utf8');
   const named = new Set([...page.matchAll(/^\| `([a-z0-9/-]+)` \|/gm)].map((m) => m[1]!));
   const flat = new Set(['src/messages', 'src/executive', 'src/cli']);
-  const standing = new Set(all.map((a) => ([...flat].find((f) => a.file.startsWith(`${f}/`)) ?? a.room)));
+  const standing = new Set(all.map((a) => [...flat].find((f) => a.file.startsWith(`${f}/`)) ?? a.room));
   for (const room of standing) assert.ok(named.has(room), `docs/architecture.md has no row for ${room}`);
   for (const room of named) assert.ok(standing.has(room), `docs/architecture.md names ${room}, which does not stand`);
 });
 
 test('time and randomness are handed in', () => {
-  const files = globSync(['src/**/*.ts', 'client/**/*.ts', 'lab/**/*.ts'], { cwd: top }).filter((f) => !/^src\/base\/(clock|random)\//.test(f.split(sep).join('/')));
+  const files = globSync(['src/**/*.ts', 'client/**/*.ts', 'lab/**/*.ts'], { cwd: top }).filter(
+    (f) => !/^src\/base\/(clock|random)\//.test(f.split(sep).join('/')),
+  );
   const wrong = files.filter((file) => {
     const code = readFileSync(join(top, file), 'utf8').replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '');
     return /\bDate\.now\(|\bnew Date\(\)|\bMath\.random\(|\bsetTimeout\(|\bsetInterval\(|\bperformance\.now\(/.test(code);
@@ -121,6 +139,8 @@ test('time and randomness are handed in', () => {
 });
 
 test('no room is called types, utils, common or helpers', () => {
-  const wrong = globSync(['src/**', 'client/**', 'lab/**'], { cwd: top }).filter((f) => /(^|\/)(types|utils?|common|helpers?)(\.ts)?$/.test(f.split(sep).join('/')));
+  const wrong = globSync(['src/**', 'client/**', 'lab/**'], { cwd: top }).filter((f) =>
+    /(^|\/)(types|utils?|common|helpers?)(\.ts)?$/.test(f.split(sep).join('/')),
+  );
   assert.deepEqual(wrong, []);
 });

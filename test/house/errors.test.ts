@@ -13,7 +13,12 @@ test('every error of the catalogue stands in docs/errors.md with its cause, reme
     const start = page.indexOf(`### ${code}\n`);
     assert.notEqual(start, -1, `docs/errors.md has no section ${code}; run npm run docs:errors`);
     const section = page.slice(start, page.indexOf('\n### ', start + 1) === -1 ? undefined : page.indexOf('\n### ', start + 1));
-    for (const text of [catalogue[code].cause, catalogue[code].remedy, `again: ${catalogue[code].again}`, catalogue[code].message]) {
+    for (const text of [
+      catalogue[code].cause,
+      catalogue[code].remedy,
+      `again: ${catalogue[code].again}`,
+      catalogue[code].message,
+    ]) {
       assert.ok(section.includes(text), `docs/errors.md, ${code}: «${text}» is missing; run npm run docs:errors`);
     }
   }
@@ -29,7 +34,10 @@ test('every error of the catalogue is raised somewhere', () => {
     .filter((f) => !f.includes('base/errors/catalogue'))
     .map((f) => readFileSync(join(top, f), 'utf8'))
     .join('\n');
-  assert.deepEqual(codes.filter((c) => !code.includes(`'${c}'`)), []);
+  assert.deepEqual(
+    codes.filter((c) => !code.includes(`'${c}'`)),
+    [],
+  );
 });
 
 test('an error fills its places and never shows a place that was not filled', () => {

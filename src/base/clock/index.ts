@@ -86,7 +86,8 @@ export class ManualClock implements Clock {
   /** nextAt is when the earliest waiting timer is due, if there is one. */
   nextAt(): Date | undefined {
     const at = this.#waiting.reduce((least, w) => Math.min(least, w.at), Infinity);
-    return at === Infinity ? undefined : new Date(at);
+    // Rounded up: a Date drops fractions, and advancing to just before a timer would fire nothing.
+    return at === Infinity ? undefined : new Date(Math.ceil(at));
   }
 
   /** advance moves the time by `ms`, firing what becomes due in order, and lets promise chains run between two timers. */

@@ -1,7 +1,7 @@
-import { EXIT, note, print } from '../output.ts';
+import { EXIT, note, print, printJson } from '../output.ts';
 import { numberOption, type Verbs } from '../program.ts';
 import { runDemo } from '../demo.ts';
-import { runLab } from '../lab.ts';
+import { askRepair, runLab } from '../lab.ts';
 
 /** labVerbs: lab up, demo. */
 export function labVerbs(verbs: Verbs): void {
@@ -33,6 +33,20 @@ export function labVerbs(verbs: Verbs): void {
     .addOption(numberOption('--port <n>', 'SMB port of all hosts (default 4450)', 1, 65535))
     .option('--healthy', 'no faulty ones among them')
     .option('--folder <dir>', 'where the hosts keep their disks and the lists stand (default ./lab)');
+  verbs
+    .add<{ folder?: string }>(
+      lab,
+      'repair <names...>',
+      'take away what is wrong with hosts of a running lab',
+      ['pushpoint lab repair WS-0003 --folder ./lab'],
+      async (context, options, ...names) => {
+        await askRepair(options.folder ?? './lab', names);
+        if (context.json) printJson({ repaired: names });
+        else print(`repaired: ${names.join(', ')}`);
+        return EXIT.ok;
+      },
+    )
+    .option('--folder <dir>', 'folder of the lab (default ./lab)');
   verbs
     .add<{ windows?: number; exit?: boolean; folder?: string }>(
       undefined,
