@@ -17,7 +17,7 @@ import { operation, type Operation, type RpcInterface } from '../operation.ts';
 /** WINREG is the Windows Remote Registry Protocol ([MS-RRP] 1.9). */
 export const WINREG: RpcInterface = {
   name: 'winreg',
-  uuid: '338cd001-2244-31f1-aaaa-900038003301',
+  uuid: '338cd001-2244-31f1-aaaa-900038001003',
   version: 1,
   minorVersion: 0,
   pipe: 'winreg',
