@@ -40,6 +40,7 @@ export class Faults {
     const changed = (key: keyof Switches) => this.#done[key] !== now[key];
     if (changed('diskFull')) this.#fill(now.diskFull);
     if (changed('foreignLock')) await this.#lock(this.#done.foreignLock, now.foreignLock);
+    if (changed('remoteRegistry')) this.#host.machine.setRemoteRegistry();
     if (changed('oldSetupRunning')) await this.#oldSetup(now.oldSetupRunning);
     if (changed('clientInstalled')) await this.#client(now.clientInstalled);
     this.#done = { ...now };
@@ -63,7 +64,7 @@ export class Faults {
     const { machine } = this.#host;
     await this.#image?.close();
     this.#image = undefined;
-    machine.endBuiltin('ccmsetup');
+    machine.dropStandIn('ccmsetup');
     if (how === false) return void (this.#done.oldSetupRunning && (await removeWhole(machine.disk, SETUP)));
     await writeWhole(machine.disk, SETUP, OLD_PROGRAM);
     this.#image = await machine.disk.open(SETUP, {
@@ -72,7 +73,7 @@ export class Faults {
       disposition: DISPOSITION.OPEN,
       image: true,
     });
-    machine.runBuiltin({
+    machine.standIn({
       name: 'ccmsetup',
       displayName: 'ccmsetup',
       binaryPath: 'C:\\Windows\\ccmsetup\\ccmsetup.exe',
@@ -85,7 +86,7 @@ export class Faults {
     const { machine } = this.#host;
     const { disk } = machine;
     if (this.#done.clientInstalled) {
-      machine.endBuiltin('CcmExec');
+      machine.dropStandIn('CcmExec');
       await removeWhole(disk, ['Windows', 'CCM']);
       machine.removeRegistry(CLIENT_KEY);
     }
@@ -96,6 +97,6 @@ export class Faults {
     await writeWhole(disk, INSTALLED, text(`${JSON.stringify(note)}\n`));
     machine.setRegistry(CLIENT_KEY, { ProductVersion: wanted.version, AssignedSiteCode: wanted.site });
     const binaryPath = 'C:\\Windows\\CCM\\CcmExec.exe';
-    machine.runBuiltin({ name: 'CcmExec', displayName: 'SMS Agent Host', binaryPath, stoppable: true, stopped: () => {} });
+    machine.standIn({ name: 'CcmExec', displayName: 'SMS Agent Host', binaryPath, stoppable: true });
   }
 }

@@ -2,6 +2,7 @@ import type { Clock } from '#base/clock';
 import { silentLog, type Log } from '#base/log';
 import type { Random } from '#base/random';
 import { Disk } from '#lab/disk';
+import type { LabShare } from '#lab/rpc';
 import { modernSpeech, SmbServer, type Identity, type PipeEnd, type Point, type Share } from '#lab/smb';
 import type { PeerNames } from '#wire/auth';
 import { STATUS } from '#wire/status';
@@ -11,7 +12,7 @@ import { furnish } from './furnish.ts';
 import { Listener } from './listener.ts';
 import { LogonDesk } from './logons.ts';
 import { Machine } from './machine.ts';
-import { profiles, typeOf, type Profile, type ProfileName } from './profiles.ts';
+import { profiles, typeOf, type Profile, type ProfileName, type RemoteRegistryState } from './profiles.ts';
 import { healthy, type Switches } from './switches.ts';
 
 /** LabHostOptions say what a machine is, and what is wrong with it from the start. */
@@ -36,6 +37,9 @@ export interface LabHostOptions {
 }
 
 const NETBIOS_NAME = /^[A-Za-z0-9-]{1,15}$/;
+/** STYPE_SPECIAL with a disk and with IPC, [MS-SRVS] 2.2.2.4. */
+const HIDDEN_DISK = 0x8000_0000;
+const IPC_SHARE = 0x8000_0003;
 const WORKGROUP = 'WORKGROUP';
 
 /** LabHost is one machine to push to: what a Windows shows of itself over the network, with the things that go wrong in the field. */
@@ -103,6 +107,21 @@ export class LabHost {
 
   get type(): 'workstation' | 'server' | 'dc' | 'unknown' {
     return typeOf(this.profile);
+  }
+
+  /** remoteRegistry is how that service stands, or stood before somebody changed it. */
+  get remoteRegistry(): RemoteRegistryState {
+    return this.#switches.remoteRegistry ?? this.profile.remoteRegistry;
+  }
+
+  /** shares are what the Server service lists. */
+  shares(): LabShare[] {
+    const share = (name: string, type: number, remark: string, path: string): LabShare => ({ name, type, remark, path });
+    const ipc = share('IPC$', IPC_SHARE, 'Remote IPC', '');
+    if (!this.profile.isWindows) return [share('public', 0, '', 'C:\\srv\\public'), ipc];
+    if (!this.#switches.adminShare) return [ipc];
+    const admin = share('ADMIN$', HIDDEN_DISK, 'Remote Admin', 'C:\\Windows');
+    return [admin, share('C$', HIDDEN_DISK, 'Default share', 'C:\\'), ipc];
   }
 
   /** logons counts who tried to log on here. */

@@ -13,14 +13,18 @@ interface Found {
   isLocal: boolean;
 }
 
+const MOST_NAMES = 1000;
+
 /** LogonLog counts who tried to log on to one host, by `DOMAIN\name` as the client said it. */
 export class LogonLog {
   readonly #counts = new Map<string, { succeeded: number; failed: number }>();
 
   note(label: string, succeeded: boolean): void {
-    const counts = this.#counts.get(label) ?? { succeeded: 0, failed: 0 };
+    // Names come from whoever knocks; only so many are kept apart.
+    const key = this.#counts.size < MOST_NAMES || this.#counts.has(label) ? label : 'others';
+    const counts = this.#counts.get(key) ?? { succeeded: 0, failed: 0 };
     counts[succeeded ? 'succeeded' : 'failed']++;
-    this.#counts.set(label, counts);
+    this.#counts.set(key, counts);
   }
 
   /** of gives the counts of one account; names are compared as the client said them. */

@@ -4,7 +4,7 @@ import { readWhole } from '#lab/disk';
 import { ACCESS, DISPOSITION, SHARE_ACCESS } from '#wire/smb';
 import { WIN32 } from '#wire/status';
 import type { TargetHost } from '#client/host';
-import { diskPath, loadProgram, splitCommandLine, Win32Error } from './programs.ts';
+import { diskPath, loadProgram, splitCommandLine, Win32Error, type Main } from './programs.ts';
 import type { Run } from './target.ts';
 
 /** Running is a program that runs: `stop` asks it to end, `exited` gives its code when it has. */
@@ -33,13 +33,18 @@ export class Runner {
     this.#options = options;
   }
 
-  /** run starts the program of a command line; it throws a Win32Error when there is none, or none that the lab can run. */
-  async run(binaryPath: string, args: string[]): Promise<Running> {
+  /** look finds the program of a command line; it throws a Win32Error when there is none (2), or none that the lab can run (193). */
+  async look(binaryPath: string): Promise<{ names: string[]; main: Main; own: string[] }> {
     const [path, ...own] = splitCommandLine(binaryPath);
     const names = path === undefined ? undefined : diskPath(path);
     const octets = names && (await readWhole(this.#options.disk, names).catch(() => undefined));
     if (!names || !octets) throw new Win32Error(WIN32.FILE_NOT_FOUND, `there is no ${path}`);
-    const main = await loadProgram(octets);
+    return { names, main: await loadProgram(octets), own };
+  }
+
+  /** run starts the program of a command line. */
+  async run(binaryPath: string, args: string[]): Promise<Running> {
+    const { names, main, own } = await this.look(binaryPath);
     const image = await this.#options.disk.open(names, {
       access: ACCESS.EXECUTE,
       share: SHARE,
