@@ -1,16 +1,19 @@
-import { PushpointError } from '#base/errors';
+import { isCode } from '#base/errors';
 import type { Identity } from '#lab/smb';
 import { concat } from '#wire/bytes';
 import { pdu } from '#wire/rpc';
 import { FAULT } from '#wire/status';
 import { Faulted, Dropped, type Interference } from './interference.ts';
-import { Handles } from './handles.ts';
+import type { Handles } from './handles.ts';
 import type { Offer } from './offer.ts';
 
 /** What Windows announces on named pipes. */
 const MAX_FRAGMENT = 4280;
 /** RPC_X_BAD_STUB_DATA, which Windows sends as the status of a fault. */
 const BAD_STUB_DATA = 1783;
+/** Bind-time feature negotiation ([MS-RPCE] 3.3.1.5.3): the first half of the UUID is fixed, the second holds the wanted bits. */
+const FEATURE_NEGOTIATION = /^6cb71c2c-9812-4540-/;
+/** The most octets of one request put together. */
 const MOST_REQUEST = 8 * 1024 * 1024;
 
 /** EndpointOptions say who talks to which interfaces. */
@@ -22,6 +25,8 @@ export interface EndpointOptions {
   secondaryAddress: string;
   maxFragment?: number;
   associationGroup: number;
+  /** broke is told of a defect of the lab itself. */
+  broke: (operation: string, error: unknown) => void;
 }
 
 /** RpcEndpoint is the server's end of one pipe: it takes PDUs in pieces of any size and gives the PDUs that answer. */
@@ -80,6 +85,9 @@ export class RpcEndpoint {
     if (type === pdu.PduType.BIND) this.#clientMax = Math.max(bind.maxReceive, 64);
     const none = { uuid: '00000000-0000-0000-0000-000000000000', version: 0, minorVersion: 0 };
     const results = bind.contexts.map((context) => {
+      // No feature is taken up: the bits that go back are zero.
+      if (context.transfers.some((t) => FEATURE_NEGOTIATION.test(t.uuid)))
+        return { result: pdu.BindResult.NEGOTIATE_ACK, reason: 0, transfer: none };
       const found = this.#options.offers.find(
         (o) => o.interface.uuid === context.abstract.uuid && o.interface.version === context.abstract.version,
       );
@@ -90,7 +98,7 @@ export class RpcEndpoint {
       return { result: pdu.BindResult.ACCEPTANCE, reason: 0, transfer: pdu.NDR };
     });
     const body = {
-      maxTransmit: this.#maxFragment,
+      maxTransmit: Math.min(this.#clientMax, this.#maxFragment),
       maxReceive: this.#maxFragment,
       associationGroup: bind.associationGroup || this.#options.associationGroup,
       secondaryAddress: type === pdu.PduType.BIND ? this.#options.secondaryAddress : '',
@@ -103,8 +111,7 @@ export class RpcEndpoint {
   async #gather(one: pdu.Pdu): Promise<Uint8Array[]> {
     const { callId, flags, authLength } = one.header;
     if (authLength > 0) return [this.#fault(callId, 0, FAULT.proto_error)];
-    const from = pdu.HEADER_SIZE;
-    const request = pdu.bodyOf(one, pdu.Request, from);
+    const request = pdu.bodyOf(one, pdu.Request);
     const stub = flags & pdu.PduFlag.OBJECT_UUID ? request.stub.subarray(16) : request.stub;
     if (flags & pdu.PduFlag.FIRST)
       this.#request = { callId, contextId: request.contextId, opnum: request.opnum, parts: [], size: 0 };
@@ -125,8 +132,8 @@ export class RpcEndpoint {
     if (!handler) return [this.#fault(callId, contextId, FAULT.op_rng_error)];
     const { identity, handles, interference } = this.#options;
     try {
-      const answer =
-        (await interference.before(offered.interface.name, handler)) ?? (await handler.handle(stub, { identity, handles }));
+      const work = () => handler.handle(stub, { identity, handles });
+      const answer = await interference.around(offered.interface.name, handler, work);
       return pdu.fragments(pdu.PduType.RESPONSE, callId, answer, Math.min(this.#clientMax, this.#maxFragment), (hint) =>
         pdu.Response.encode({ allocationHint: hint, contextId, cancelCount: 0, stub: new Uint8Array(0) }),
       );
@@ -134,13 +141,14 @@ export class RpcEndpoint {
       if (error instanceof Dropped) throw error;
       if (error instanceof Faulted) return [this.#fault(callId, contextId, error.status)];
       // What does not decode is answered as Windows' marshalling does.
-      if (error instanceof PushpointError) return [this.#fault(callId, contextId, BAD_STUB_DATA)];
-      throw error;
+      if (isCode(error, 'PP_WIRE_MALFORMED')) return [this.#fault(callId, contextId, BAD_STUB_DATA)];
+      this.#options.broke(handler.name, error);
+      return [this.#fault(callId, contextId, FAULT.fault_unspec)];
     }
   }
 
   #fault(callId: number, contextId: number, status: number): Uint8Array {
-    const body = pdu.Fault.encode({ allocationHint: 0, contextId, cancelCount: 0, status, tail: new Uint8Array(4) });
+    const body = pdu.Fault.encode({ allocationHint: 32, contextId, cancelCount: 0, status, tail: new Uint8Array(4) });
     return pdu.encodePdu(pdu.PduType.FAULT, callId, body, pdu.PduFlag.FIRST | pdu.PduFlag.LAST | pdu.PduFlag.DID_NOT_EXECUTE);
   }
 }

@@ -1,6 +1,7 @@
 import type { Random } from '#base/random';
 import { toHex } from '#wire/bytes';
-import { WIN32 } from '#wire/status';
+import { FAULT, WIN32 } from '#wire/status';
+import { Faulted } from './interference.ts';
 import { Win32Refusal } from './refusal.ts';
 
 /** Opened is what a context handle stands for; `close` is called when the client lets go of it, or when its pipe closes. */
@@ -19,17 +20,18 @@ export class Handles {
   }
 
   /** open gives a handle for a value. */
-  open<T>(value: T, close: () => void = () => {}): Uint8Array {
+  open(value: object, close: () => void = () => {}): Uint8Array {
     const handle = new Uint8Array(20);
     handle.set(this.#random.bytes(16), 4);
     this.#open.set(toHex(handle), { value, close });
     return handle;
   }
 
-  /** get is the value of a handle of this kind, or 6 (invalid handle). */
+  /** get is the value of a handle of this kind; one of another kind is 6, one of another pipe a fault. */
   get<T>(handle: Uint8Array, kind: new (...args: never[]) => T): T {
     const opened = this.#open.get(toHex(handle));
-    if (!(opened?.value instanceof kind)) throw new Win32Refusal(WIN32.INVALID_HANDLE, 'no such context handle');
+    if (!opened) throw new Faulted(FAULT.fault_context_mismatch);
+    if (!(opened.value instanceof kind)) throw new Win32Refusal(WIN32.INVALID_HANDLE, 'a handle of another kind');
     return opened.value;
   }
 
@@ -37,7 +39,7 @@ export class Handles {
   close(handle: Uint8Array): void {
     const key = toHex(handle);
     const opened = this.#open.get(key);
-    if (!opened) throw new Win32Refusal(WIN32.INVALID_HANDLE, 'no such context handle');
+    if (!opened) throw new Faulted(FAULT.fault_context_mismatch);
     this.#open.delete(key);
     opened.close();
   }

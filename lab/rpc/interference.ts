@@ -1,7 +1,7 @@
 import type { Clock } from '#base/clock';
 import type { Handler } from './offer.ts';
 
-/** Fault ends a call with an RPC fault instead of an answer. */
+/** Faulted ends a call with an RPC fault instead of an answer. */
 export class Faulted extends Error {
   readonly status: number;
   constructor(status: number) {
@@ -21,9 +21,10 @@ export interface Injected {
   times?: number;
   delayMs?: number;
   fault?: number;
-  drop?: boolean;
-  /** A whole answer, as when the operation returns a Win32 error. */
-  answer?: Uint8Array;
+  /** Breaks the pipe instead of the call, or when the work is done and the client only lacks the answer. */
+  drop?: 'before' | 'after';
+  /** The operation returns this Win32 error and does nothing. */
+  win32?: number;
 }
 
 /** Interference disturbs calls on order, so that a test can have each kind of failure at each operation. */
@@ -45,14 +46,17 @@ export class Interference {
     this.#orders = [];
   }
 
-  /** before is asked before each call; it gives an answer, throws, delays, or does nothing. */
-  async before(name: string, handler: Handler): Promise<Uint8Array | undefined> {
+  /** around works a call as ordered: it delays, refuses or drops it, or lets it be. */
+  async around(name: string, handler: Handler, work: () => Promise<Uint8Array>): Promise<Uint8Array> {
     const order = this.#orders.find((o) => o.interface === name && o.opnum === handler.opnum);
-    if (!order) return undefined;
+    if (!order) return work();
     if (order.times !== undefined && --order.times <= 0) this.#orders = this.#orders.filter((o) => o !== order);
     if (order.delayMs) await this.#clock.sleep(order.delayMs);
-    if (order.drop) throw new Dropped('the pipe was broken on order');
+    if (order.drop === 'before') throw new Dropped('the pipe was broken on order');
     if (order.fault !== undefined) throw new Faulted(order.fault);
-    return order.answer;
+    if (order.win32 !== undefined) return handler.refuse(order.win32);
+    const answer = await work();
+    if (order.drop === 'after') throw new Dropped('the pipe was broken on order');
+    return answer;
   }
 }

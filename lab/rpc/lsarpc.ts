@@ -1,7 +1,5 @@
 import { lsarpc } from '#wire/rpc';
-import { STATUS } from '#wire/status';
 import { offer, serve, type Offer } from './offer.ts';
-import { win32Of } from './refusal.ts';
 
 /** DomainFacts is what the Local Security Authority tells of a machine. */
 export interface DomainFacts {
@@ -19,11 +17,6 @@ function sidOf(name: string): string {
   return `S-1-5-21-${hash}-${(hash * 31) >>> 0}-${(hash * 131) >>> 0}`;
 }
 
-function refuse<A extends { status: number }>(error: unknown, empty: A): A {
-  if (win32Of(error) === undefined) throw error;
-  return { ...empty, status: STATUS.INVALID_HANDLE };
-}
-
 /** lsarpcOffer is as much of the Local Security Authority as stock clients ask before they do anything else. */
 export function lsarpcOffer(facts: () => DomainFacts): Offer {
   const information = (level: number) => {
@@ -38,31 +31,19 @@ export function lsarpcOffer(facts: () => DomainFacts): Offer {
     return { level: 3 as const, info: { name: domain, sid: dnsDomain ? sidOf(domain) : null } };
   };
   return offer(lsarpc.LSARPC, [
-    serve(lsarpc.lsarOpenPolicy, (_request, call) => ({ policy: call.handles.open(new PolicyHandle()), status: 0 }), refuse),
-    serve(lsarpc.lsarOpenPolicy2, (_request, call) => ({ policy: call.handles.open(new PolicyHandle()), status: 0 }), refuse),
-    serve(
-      lsarpc.lsarQueryInformationPolicy,
-      (request, call) => {
-        call.handles.get(request.policy, PolicyHandle);
-        return { information: information(request.level), status: 0 };
-      },
-      refuse,
-    ),
-    serve(
-      lsarpc.lsarQueryInformationPolicy2,
-      (request, call) => {
-        call.handles.get(request.policy, PolicyHandle);
-        return { information: information(request.level), status: 0 };
-      },
-      refuse,
-    ),
-    serve(
-      lsarpc.lsarClose,
-      (request, call) => {
-        call.handles.close(request.handle);
-        return { handle: new Uint8Array(20), status: 0 };
-      },
-      refuse,
-    ),
+    serve(lsarpc.lsarOpenPolicy, (_request, call) => ({ policy: call.handles.open(new PolicyHandle()), status: 0 })),
+    serve(lsarpc.lsarOpenPolicy2, (_request, call) => ({ policy: call.handles.open(new PolicyHandle()), status: 0 })),
+    serve(lsarpc.lsarQueryInformationPolicy, (request, call) => {
+      call.handles.get(request.policy, PolicyHandle);
+      return { information: information(request.level), status: 0 };
+    }),
+    serve(lsarpc.lsarQueryInformationPolicy2, (request, call) => {
+      call.handles.get(request.policy, PolicyHandle);
+      return { information: information(request.level), status: 0 };
+    }),
+    serve(lsarpc.lsarClose, (request, call) => {
+      call.handles.close(request.handle);
+      return { handle: new Uint8Array(20), status: 0 };
+    }),
   ]);
 }

@@ -1,4 +1,5 @@
 import type { Clock } from '#base/clock';
+import { silentLog, type Log } from '#base/log';
 import type { Random } from '#base/random';
 import type { Identity } from '#lab/smb';
 import { RpcEndpoint } from './endpoint.ts';
@@ -16,6 +17,7 @@ import { winregOffer } from './winreg.ts';
 export interface LabRpcHost {
   clock: Clock;
   random: Random;
+  log?: Log;
   services: Services;
   registry: Registry;
   server(): ServerFacts;
@@ -37,11 +39,13 @@ export class RpcServer {
   readonly #host: LabRpcHost;
   readonly #offers: Map<string, Offer>;
   readonly interference: Interference;
+  readonly #log: Log;
   #association = 0x5000;
 
   constructor(o: { host: LabRpcHost }) {
     const { host } = o;
     this.#host = host;
+    this.#log = host.log ?? silentLog;
     this.interference = new Interference(host.clock);
     this.#offers = new Map([
       ['svcctl', svcctlOffer(host.services)],
@@ -69,6 +73,7 @@ export class RpcServer {
       secondaryAddress: SECONDARY[wanted]!,
       maxFragment,
       associationGroup: this.#association++,
+      broke: (operation, error) => this.#log.error('lab RPC call broke', { operation, error }),
     });
   }
 }

@@ -3,19 +3,29 @@ import { svcctl } from '#wire/rpc';
 import { WIN32 } from '#wire/status';
 import { win32Of, Win32Refusal } from './refusal.ts';
 
-/** Running is a program that runs: `stop` asks it to end, `exited` gives its exit code. */
+/** ExitCodes are both codes as a program reports them; 1066 in the first says that the second counts. */
+export interface ExitCodes {
+  win32: number;
+  specific: number;
+}
+
+/** RunningProgram is a program that runs: `stop` asks it to end, `exited` gives its exit code. */
 export interface RunningProgram {
   stop(): void;
-  readonly exited: Promise<number>;
+  readonly exited: Promise<number | ExitCodes>;
+  /** connected is when it has called in at the service manager; at once where it is left out, 1053 where that takes too long. */
+  readonly connected?: Promise<void>;
 }
 
 /** ServicesOptions say how programs are run. */
 export interface ServicesOptions {
   clock: Clock;
   /** run starts the program of a service; it throws an error with `win32` when there is none or none that can run. */
-  run(service: LabService, args: string[]): Promise<RunningProgram>;
+  run: (service: LabService, args: string[]) => Promise<RunningProgram>;
   /** refuseStart gives a Win32 code with which every start fails now, as 1053; undefined lets it happen. */
   refuseStart?: () => number | undefined;
+  /** timeoutMs is how long a program may take to call in; 30 s on a real machine. */
+  timeoutMs?: number;
 }
 
 /** NewLabService is what a service is made with. */
@@ -27,11 +37,20 @@ export interface NewLabService {
   startType?: svcctl.StartType;
   errorControl?: number;
   account?: string;
+  dependencies?: string[];
 }
+
+/** ServiceChange are the settings that can be changed later. */
+export type ServiceChange = Partial<
+  Pick<
+    LabService,
+    'displayName' | 'description' | 'binaryPath' | 'serviceType' | 'startType' | 'errorControl' | 'account' | 'dependencies'
+  >
+>;
 
 /** How long a service stays START_PENDING, so that clients see that state as on a real machine. */
 const PENDING_MS = 15;
-/** How long the service manager waits in vain for a program that does not answer; 30 s on a real one. */
+/** How long the service manager waits for a program that does not answer, where nothing else is said. */
 const TIMEOUT_MS = 200;
 /** ERROR_SERVICE_NEVER_STARTED */
 const NEVER_STARTED = 1077;
@@ -46,6 +65,7 @@ export class LabService {
   startType: svcctl.StartType;
   errorControl: number;
   account: string;
+  dependencies: string[];
   state: svcctl.ServiceState = 'stopped';
   exitCode = NEVER_STARTED;
   specificCode = 0;
@@ -67,6 +87,7 @@ export class LabService {
     this.startType = wish.startType ?? 'demand';
     this.errorControl = wish.errorControl ?? svcctl.ErrorControl.NORMAL;
     this.account = wish.account ?? 'LocalSystem';
+    this.dependencies = wish.dependencies ?? [];
   }
 
   /** status is the SERVICE_STATUS of this moment. */
@@ -119,11 +140,23 @@ export class Services {
     if (old?.marked) throw new Win32Refusal(WIN32.SERVICE_MARKED_FOR_DELETE);
     if (old) throw new Win32Refusal(WIN32.SERVICE_EXISTS);
     if (wish.binaryPath.trim() === '') throw new Win32Refusal(WIN32.INVALID_PARAMETER);
-    const taken = this.list().some((s) => key(s.name) === key(wish.displayName) || key(s.displayName) === key(wish.displayName));
-    if (taken) throw new Win32Refusal(WIN32.DUPLICATE_SERVICE_NAME);
+    this.#displayNameFree(wish.displayName);
     const service = new LabService(wish);
     this.#all.set(key(wish.name), service);
     return service;
+  }
+
+  #displayNameFree(displayName: string, owner?: LabService): void {
+    const wanted = key(displayName);
+    const taken = this.list().some((s) => s !== owner && (key(s.name) === wanted || key(s.displayName) === wanted));
+    if (taken) throw new Win32Refusal(WIN32.DUPLICATE_SERVICE_NAME);
+  }
+
+  /** change alters settings; 1072 where the service is about to go, 1078 where another shows the same name. */
+  change(service: LabService, wish: ServiceChange): void {
+    if (service.marked) throw new Win32Refusal(WIN32.SERVICE_MARKED_FOR_DELETE);
+    if (wish.displayName !== undefined) this.#displayNameFree(wish.displayName, service);
+    Object.assign(service, wish);
   }
 
   /** adopt adds a service that runs from the start, as those of the system do. */
@@ -150,25 +183,47 @@ export class Services {
     service.state = 'start-pending';
     service.waitHintMs = 2000;
     service.checkPoint = 1;
-    const refused = this.#options.refuseStart?.();
+    let program: RunningProgram;
     try {
-      if (refused !== undefined) {
-        await this.#options.clock.sleep(TIMEOUT_MS);
-        throw new Win32Refusal(refused);
-      }
-      service.program = await this.#options.run(service, args);
+      program = await this.#launched(service, args);
     } catch (error) {
       this.#ended(service, win32Of(error) ?? WIN32.GEN_FAILURE);
       throw error;
     }
-    const { program } = service;
+    service.program = program;
     service.pid = this.#nextPid++;
     this.#options.clock.after(PENDING_MS, () => {
       if (service.program === program && service.state === 'start-pending') this.#running(service);
     });
-    void program.exited.then((code) => {
-      if (service.program === program) this.#ended(service, code);
+    const ended = (exit: number | ExitCodes) => {
+      if (service.program === program) this.#ended(service, exit);
+    };
+    program.exited.then(ended, () => ended(WIN32.PROCESS_ABORTED));
+  }
+
+  /** launched runs the program and waits until it has called in; one that does not, or ends before it does, is 1053. */
+  async #launched(service: LabService, args: string[]): Promise<RunningProgram> {
+    const { clock, run, refuseStart, timeoutMs = TIMEOUT_MS } = this.#options;
+    const refused = refuseStart?.();
+    if (refused !== undefined) {
+      await clock.sleep(timeoutMs);
+      throw new Win32Refusal(refused);
+    }
+    const program = await run(service, args);
+    if (!program.connected) return program;
+    let cancel = () => {};
+    const late = new Promise<false>((resolve) => {
+      cancel = clock.after(timeoutMs, () => resolve(false));
     });
+    const early = program.exited.then(
+      () => false,
+      () => false,
+    );
+    const isThere = await Promise.race([program.connected.then(() => true), early, late]);
+    cancel();
+    if (isThere) return program;
+    program.stop();
+    throw new Win32Refusal(WIN32.SERVICE_REQUEST_TIMEOUT);
   }
 
   #running(service: LabService): void {
@@ -180,9 +235,11 @@ export class Services {
     if (service.pid === 0) service.pid = this.#nextPid++;
   }
 
-  #ended(service: LabService, code: number): void {
+  #ended(service: LabService, exit: number | ExitCodes): void {
+    const { win32, specific } = typeof exit === 'number' ? { win32: exit, specific: 0 } : exit;
     service.state = 'stopped';
-    service.exitCode = code;
+    service.exitCode = win32;
+    service.specificCode = specific;
     service.checkPoint = 0;
     service.waitHintMs = 0;
     service.pid = 0;

@@ -2,7 +2,7 @@ import type { Clock } from '#base/clock';
 import { srvsvc } from '#wire/rpc';
 import { WIN32 } from '#wire/status';
 import { offer, serve, type Offer } from './offer.ts';
-import { win32Of, Win32Refusal } from './refusal.ts';
+import { Win32Refusal } from './refusal.ts';
 
 /** LabShare is a share as the Server service tells of it. */
 export interface LabShare {
@@ -25,43 +25,29 @@ export interface ServerFacts {
   shares: readonly LabShare[];
 }
 
-function refuse<A extends { status: number }>(error: unknown, empty: A): A {
-  const code = win32Of(error);
-  if (code === undefined) throw error;
-  return { ...empty, status: code };
-}
-
 const full = (share: LabShare) => ({ ...share, permissions: 0, maxUses: 0xffffffff, currentUses: 1, password: null });
 
 /** srvsvcOffer is the Server service of a machine over RPC. */
 export function srvsvcOffer(facts: () => ServerFacts, clock: Clock): Offer {
   return offer(srvsvc.SRVSVC, [
-    serve(srvsvc.serverGetInfo, (request) => ({ info: serverInfo(facts(), request.level), status: 0 }), refuse),
-    serve(
-      srvsvc.shareGetInfo,
-      (request, call) => {
-        const share = facts().shares.find((s) => s.name.toLowerCase() === request.shareName.toLowerCase());
-        if (!share) throw new Win32Refusal(2310, `no share ${request.shareName}`);
-        // Level 2 shows the path, and that is for administrators ([MS-SRVS] 3.1.4.10).
-        if (request.level === 2 && !call.identity.administrator) throw new Win32Refusal(WIN32.ACCESS_DENIED);
-        return { info: shareInfo(share, request.level), status: 0 };
-      },
-      refuse,
-    ),
-    serve(
-      srvsvc.shareEnumAll,
-      (request, call) => {
-        const { shares } = facts();
-        const { level } = request.info;
-        if (level === 2 && !call.identity.administrator) throw new Win32Refusal(WIN32.ACCESS_DENIED);
-        if (level !== 0 && level !== 1 && level !== 2) throw new Win32Refusal(WIN32.INVALID_LEVEL);
-        const entries = shares.map(full);
-        const info = { level, shares: { level, info: { count: entries.length, entries } } } as srvsvc.ShareEnum;
-        return { info, total: shares.length, resumeHandle: request.resumeHandle === null ? null : 0, status: 0 };
-      },
-      refuse,
-    ),
-    serve(srvsvc.remoteTimeOfDay, () => ({ time: timeOfDay(clock.now()), status: 0 }), refuse),
+    serve(srvsvc.serverGetInfo, (request) => ({ info: serverInfo(facts(), request.level), status: 0 })),
+    serve(srvsvc.shareGetInfo, (request, call) => {
+      const share = facts().shares.find((s) => s.name.toLowerCase() === request.shareName.toLowerCase());
+      if (!share) throw new Win32Refusal(2310, `no share ${request.shareName}`);
+      // Level 2 shows the path, and that is for administrators ([MS-SRVS] 3.1.4.10).
+      if (request.level === 2 && !call.identity.administrator) throw new Win32Refusal(WIN32.ACCESS_DENIED);
+      return { info: shareInfo(share, request.level), status: 0 };
+    }),
+    serve(srvsvc.shareEnumAll, (request, call) => {
+      const { shares } = facts();
+      const { level } = request.info;
+      if (level === 2 && !call.identity.administrator) throw new Win32Refusal(WIN32.ACCESS_DENIED);
+      if (level !== 0 && level !== 1 && level !== 2) throw new Win32Refusal(WIN32.INVALID_LEVEL);
+      const entries = shares.map(full);
+      const info = { level, shares: { level, info: { count: entries.length, entries } } } as srvsvc.ShareEnum;
+      return { info, total: shares.length, resumeHandle: request.resumeHandle === null ? null : 0, status: 0 };
+    }),
+    serve(srvsvc.remoteTimeOfDay, () => ({ time: timeOfDay(clock.now()), status: 0 })),
   ]);
 }
 

@@ -1,7 +1,7 @@
 import { winreg } from '#wire/rpc';
 import { WIN32 } from '#wire/status';
 import { offer, serve, type Call, type Handler, type Offer } from './offer.ts';
-import { win32Of, Win32Refusal } from './refusal.ts';
+import { Win32Refusal } from './refusal.ts';
 import { RegistryNode, type Hive, type Registry, type RegistryItem } from './registry.ts';
 
 class KeyHandle {
@@ -13,12 +13,6 @@ class KeyHandle {
 
 /** KEY_WRITE and its parts, and the generic right to write; only an administrator has them over the network. */
 const WRITE = 0x2 | 0x4 | 0x10000 | 0x40000000 | 0x10000000;
-
-function refuse<A extends { status: number }>(error: unknown, empty: A): A {
-  const code = win32Of(error);
-  if (code === undefined) throw error;
-  return { ...empty, status: code };
-}
 
 const nodeOf = (call: Call, handle: Uint8Array): RegistryNode => call.handles.get(handle, KeyHandle).node;
 const openKeyHandle = (call: Call, node: RegistryNode): Uint8Array => call.handles.open(new KeyHandle(node));
@@ -45,62 +39,38 @@ function rootHandlers(registry: Registry): Handler[] {
     [winreg.openUsers, 'HKU'],
   ];
   return roots.map(([operation, hive]) =>
-    serve(
-      operation,
-      (_request, call) => {
-        mayWrite(call);
-        return { key: openKeyHandle(call, registry.hive(hive)), status: 0 };
-      },
-      refuse,
-    ),
+    serve(operation, (_request, call) => {
+      mayWrite(call);
+      return { key: openKeyHandle(call, registry.hive(hive)), status: 0 };
+    }),
   );
 }
 
 function keyHandlers(registry: Registry): Handler[] {
   return [
-    serve(
-      winreg.closeKey,
-      (request, call) => {
-        call.handles.close(request.key);
-        return { key: new Uint8Array(20), status: 0 };
-      },
-      refuse,
-    ),
-    serve(
-      winreg.openKey,
-      (request, call) => {
-        if (request.desiredAccess & WRITE) mayWrite(call);
-        return { result: openKeyHandle(call, registry.open(nodeOf(call, request.key), request.subKey ?? '')), status: 0 };
-      },
-      refuse,
-    ),
-    serve(
-      winreg.createKey,
-      (request, call) => {
-        mayWrite(call);
-        const { node, created } = registry.create(nodeOf(call, request.key), request.subKey ?? '');
-        return { result: openKeyHandle(call, node), disposition: created ? 1 : 2, status: 0 };
-      },
-      refuse,
-    ),
-    serve(
-      winreg.deleteKey,
-      (request, call) => {
-        mayWrite(call);
-        registry.removeKey(nodeOf(call, request.key), request.subKey ?? '');
-        return { status: 0 };
-      },
-      refuse,
-    ),
+    serve(winreg.closeKey, (request, call) => {
+      call.handles.close(request.key);
+      return { key: new Uint8Array(20), status: 0 };
+    }),
+    serve(winreg.openKey, (request, call) => {
+      if (request.desiredAccess & WRITE) mayWrite(call);
+      return { result: openKeyHandle(call, registry.open(nodeOf(call, request.key), request.subKey ?? '')), status: 0 };
+    }),
+    serve(winreg.createKey, (request, call) => {
+      mayWrite(call);
+      const { node, created } = registry.create(nodeOf(call, request.key), request.subKey ?? '');
+      return { result: openKeyHandle(call, node), disposition: created ? 1 : 2, status: 0 };
+    }),
+    serve(winreg.deleteKey, (request, call) => {
+      mayWrite(call);
+      registry.removeKey(nodeOf(call, request.key), request.subKey ?? '');
+      return { status: 0 };
+    }),
     // What Windows 10 and its contemporaries answer ([MS-RRP] 3.1.5.24): the version of the registry, not of the system.
-    serve(
-      winreg.getVersion,
-      (request, call) => {
-        nodeOf(call, request.key);
-        return { version: 6, status: 0 };
-      },
-      refuse,
-    ),
+    serve(winreg.getVersion, (request, call) => {
+      nodeOf(call, request.key);
+      return { version: 6, status: 0 };
+    }),
   ];
 }
 
@@ -112,49 +82,37 @@ function byIndex<T>(items: Iterable<T>, index: number): T {
 
 function listHandlers(): Handler[] {
   return [
-    serve(
-      winreg.enumKey,
-      (request, call) => {
-        const child = byIndex(nodeOf(call, request.key).children.values(), request.index);
-        if (child.name.length + 1 > request.name.capacity) throw new Win32Refusal(WIN32.MORE_DATA);
-        return {
-          name: { capacity: request.name.capacity, text: child.name },
-          className: request.className && { capacity: request.className.capacity, text: '' },
-          lastWriteTime: 0n,
-          status: 0,
-        };
-      },
-      refuse,
-    ),
-    serve(
-      winreg.enumValue,
-      (request, call) => {
-        const item = byIndex(nodeOf(call, request.key).values.values(), request.index);
-        if (item.name.length + 1 > request.valueName.capacity) throw new Win32Refusal(WIN32.MORE_DATA);
-        return { valueName: { capacity: request.valueName.capacity, text: item.name }, ...sized(request, item) };
-      },
-      refuse,
-    ),
-    serve(
-      winreg.queryInfoKey,
-      (request, call) => {
-        const { children, values } = nodeOf(call, request.key);
-        const longest = (lengths: number[]) => Math.max(0, ...lengths);
-        return {
-          className: { capacity: request.className.capacity, text: '' },
-          subKeys: children.size,
-          maxSubKeyLength: longest([...children.values()].map((c) => c.name.length * 2)),
-          maxClassLength: 0,
-          values: values.size,
-          maxValueNameLength: longest([...values.values()].map((v) => v.name.length * 2)),
-          maxValueLength: longest([...values.values()].map((v) => v.data.length)),
-          securityDescriptorLength: 0,
-          lastWriteTime: 0n,
-          status: 0,
-        };
-      },
-      refuse,
-    ),
+    serve(winreg.enumKey, (request, call) => {
+      const child = byIndex(nodeOf(call, request.key).children.values(), request.index);
+      if (child.name.length + 1 > request.name.capacity) throw new Win32Refusal(WIN32.MORE_DATA);
+      return {
+        name: { capacity: request.name.capacity, text: child.name },
+        className: request.className && { capacity: request.className.capacity, text: '' },
+        lastWriteTime: 0n,
+        status: 0,
+      };
+    }),
+    serve(winreg.enumValue, (request, call) => {
+      const item = byIndex(nodeOf(call, request.key).values.values(), request.index);
+      if (item.name.length + 1 > request.valueName.capacity) throw new Win32Refusal(WIN32.MORE_DATA);
+      return { valueName: { capacity: request.valueName.capacity, text: item.name }, ...sized(request, item) };
+    }),
+    serve(winreg.queryInfoKey, (request, call) => {
+      const { children, values } = nodeOf(call, request.key);
+      const longest = (lengths: number[]) => Math.max(0, ...lengths);
+      return {
+        className: { capacity: request.className.capacity, text: '' },
+        subKeys: children.size,
+        maxSubKeyLength: longest([...children.values()].map((c) => c.name.length * 2)),
+        maxClassLength: 0,
+        values: values.size,
+        maxValueNameLength: longest([...values.values()].map((v) => v.name.length * 2)),
+        maxValueLength: longest([...values.values()].map((v) => v.data.length)),
+        securityDescriptorLength: 0,
+        lastWriteTime: 0n,
+        status: 0,
+      };
+    }),
   ];
 }
 
@@ -176,32 +134,20 @@ function sized(request: SizedRequest, item: RegistryItem) {
 
 function valueHandlers(registry: Registry): Handler[] {
   return [
-    serve(
-      winreg.queryValue,
-      (request, call) => sized(request, registry.get(nodeOf(call, request.key), request.valueName ?? '')),
-      refuse,
-    ),
-    serve(
-      winreg.setValue,
-      (request, call) => {
-        mayWrite(call);
-        registry.set(nodeOf(call, request.key), {
-          name: request.valueName ?? '',
-          type: request.type,
-          data: request.data.slice(0, request.dataSize),
-        });
-        return { status: 0 };
-      },
-      refuse,
-    ),
-    serve(
-      winreg.deleteValue,
-      (request, call) => {
-        mayWrite(call);
-        registry.unset(nodeOf(call, request.key), request.valueName ?? '');
-        return { status: 0 };
-      },
-      refuse,
-    ),
+    serve(winreg.queryValue, (request, call) => sized(request, registry.get(nodeOf(call, request.key), request.valueName ?? ''))),
+    serve(winreg.setValue, (request, call) => {
+      mayWrite(call);
+      registry.set(nodeOf(call, request.key), {
+        name: request.valueName ?? '',
+        type: request.type,
+        data: request.data.slice(0, request.dataSize),
+      });
+      return { status: 0 };
+    }),
+    serve(winreg.deleteValue, (request, call) => {
+      mayWrite(call);
+      registry.unset(nodeOf(call, request.key), request.valueName ?? '');
+      return { status: 0 };
+    }),
   ];
 }
