@@ -2,6 +2,7 @@ import type { Clock } from '#base/clock';
 import type { Random } from '#base/random';
 import type { ServiceState, ServiceWish, TargetHost } from '#client/host';
 import { DiskError, listWhole, makeFolders, readWhole, removeWhole, writeWhole, type Disk } from '#lab/disk';
+import { win32Of } from '#lab/rpc';
 import { STATUS } from '#wire/status';
 import { loopbackFetch } from './loopback-fetch.ts';
 import { diskPath } from './programs.ts';
@@ -58,6 +59,16 @@ async function coded<T>(path: string, work: (names: string[]) => Promise<T>): Pr
   }
 }
 
+/** What the service manager refuses reaches a program as an error whose code is the Win32 number. */
+async function numbered(work: Promise<void>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    const code = win32Of(error);
+    throw code === undefined ? error : Object.assign(new Error(`error ${code}`, { cause: error }), { code });
+  }
+}
+
 function mutexOf(machine: Machine, run: AbortSignal): TargetHost['mutex'] {
   return (name) => {
     const key = name.toLowerCase();
@@ -104,10 +115,10 @@ export function targetHost(machine: Machine, run: Run): TargetHost {
     freeBytes: async () => Math.max(0, disk.freeBytes),
     mutex: mutexOf(machine, run.over),
     services: {
-      create: (wish) => machine.createService(wish),
-      start: (name) => machine.startService(name),
-      stop: (name) => machine.stopService(name),
-      remove: (name) => machine.removeService(name),
+      create: (wish) => numbered(machine.createService(wish)),
+      start: (name) => numbered(machine.startService(name)),
+      stop: (name) => numbered(machine.stopService(name)),
+      remove: (name) => numbered(machine.removeService(name)),
       status: async (name) => machine.serviceState(name),
     },
     registry: {
