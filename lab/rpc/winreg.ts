@@ -124,12 +124,16 @@ interface SizedRequest {
 /** The size dance of [MS-RRP] 3.1.5.17: without room the size only, with too little of it 234 and the size. */
 function sized(request: SizedRequest, item: RegistryItem) {
   const size = item.data.length;
-  const base = { type: item.type, dataSize: size };
-  if (request.data === null) return { ...base, data: null, dataLength: 0, status: 0 };
-  const room = Math.min(request.data.capacity, request.dataSize ?? 0);
-  if (room < size)
-    return { ...base, data: { capacity: room, octets: new Uint8Array(0) }, dataLength: 0, status: WIN32.MORE_DATA };
-  return { ...base, data: { capacity: room, octets: item.data }, dataLength: size, status: 0 };
+  const fits = request.data !== null && size <= Math.min(request.data.capacity, request.dataSize ?? 0);
+  const octets = fits ? item.data : new Uint8Array(0);
+  return {
+    type: item.type,
+    // The room of the array is by definition what dataSize says (size_is), whatever the caller had.
+    data: request.data && { capacity: size, octets },
+    dataSize: size,
+    dataLength: octets.length,
+    status: fits || request.data === null ? WIN32.SUCCESS : WIN32.MORE_DATA,
+  };
 }
 
 function valueHandlers(registry: Registry): Handler[] {
