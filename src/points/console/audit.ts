@@ -2,8 +2,24 @@ import type { FastifyRequest } from 'fastify';
 import type { AuditRecord } from '#records/audit';
 import type { Sql } from '#store/database';
 
-/** The detail of one entry holds 65,536 characters; names have at most 300, quotes and all that JSON makes of them far less. */
-const NAMES = 150;
+/** The detail of one entry holds 65,536 characters; so much of it is for names. */
+const LONGEST = 60_000;
+
+/** parts cuts a list of names where the JSON of a part would grow too long. */
+function parts(names: readonly string[]): string[][] {
+  const cut: string[][] = [];
+  let room = 0;
+  for (const name of names) {
+    const length = JSON.stringify(name).length + 1;
+    if (length > room) {
+      cut.push([]);
+      room = LONGEST;
+    }
+    cut.at(-1)!.push(name);
+    room -= length;
+  }
+  return cut;
+}
 
 /** auditNames writes what was done to many machines, with every name, in as many entries as that takes. */
 export async function auditNames(
@@ -13,17 +29,8 @@ export async function auditNames(
   via: Sql,
 ): Promise<void> {
   const { what, names, detail } = entry;
-  for (let from = 0; from < names.length; from += NAMES) {
-    const part = names.slice(from, from + NAMES);
-    await audit.write(
-      {
-        who: request.who,
-        what,
-        object: part.length === 1 ? part[0]! : `${part.length} machines`,
-        detail: { ...detail, names: part },
-        address: request.ip,
-      },
-      via,
-    );
+  for (const part of parts(names)) {
+    const object = part.length === 1 ? part[0]! : `${part.length} machines`;
+    await audit.write({ who: request.who, what, object, detail: { ...detail, names: part }, address: request.ip }, via);
   }
 }

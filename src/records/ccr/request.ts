@@ -31,7 +31,7 @@ export interface Requested {
 
 const requestStatement: Statement = {
   name: 'ccr_request',
-  text: 'select r.made, (r.c).* from ccr_request_all($1, $2) r',
+  text: 'select r.made, (r.c).* from ccr_request_all($1, $2) r order by r.at',
 };
 
 function parameters(request: CcrRequest): Record<string, unknown> {

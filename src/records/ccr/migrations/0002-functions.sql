@@ -28,15 +28,16 @@ begin
   perform pg_advisory_xact_lock(1128481326, hashtext(k_name));
   if v_resource is null then
     select case when count(*) = 1 then min(r.id) end into v_resource from resource r
-      where r.name_key = k_name and (k_domain = '' or ccr_same_domain(r.domain_key, k_domain) or r.fqdn_key = k_name || '.' || k_domain);
+      where not r.obsolete and r.name_key = k_name and (k_domain = '' or ccr_same_domain(r.domain_key, k_domain) or r.fqdn_key = k_name || '.' || k_domain);
   end if;
   loop
     v_key := case when v_resource is not null then 'R' || v_resource when k_domain <> '' then k_name || '.' || k_domain else k_name end;
     select id into v_id from ccr where machine_key = v_key and finished_at is null;
     if v_id is null then
       -- The same machine, asked for before it was known as a resource, or with less of its name; only where that is unambiguous.
+      -- That it is live is said in a way that only the index by name fits: before the table is analysed, all others look as cheap.
       select case when count(*) = 1 then min(id) end into v_id from ccr
-        where name_key = k_name and finished_at is null and (v_resource is null or resource_id is null)
+        where name_key = k_name and coalesce(finished_at, 'infinity') = 'infinity' and (v_resource is null or resource_id is null)
           and (k_domain = '' or domain_key = '' or ccr_same_domain(domain_key, k_domain));
     end if;
     if v_id is null then
@@ -98,14 +99,54 @@ begin
   end loop;
 end $$;
 
--- ccr_request_all does that for many, in their order; it takes the locks of all names first, in one order, so that two of these never wait
--- for each other crosswise.
-create function ccr_request_all(p jsonb, p_now timestamptz) returns table (made boolean, c ccr) language plpgsql as $$
+-- ccr_request_all does that for many and says which is which by its place; it takes the locks of all names first, in one order, so that two
+-- of these never wait for each other crosswise. Of a large number those that are new for sure, because their name comes once and no live
+-- CCR has it, are made in one statement. That one is planned anew each time: a plan from the time when the table was small would walk
+-- through all of it for each row.
+create function ccr_request_all(p jsonb, p_now timestamptz) returns table (at bigint, made boolean, c ccr) language plpgsql as $$
+declare
+  v_at bigint[];
+  v_made ccr[];
+  v_names text[];
 begin
   perform pg_advisory_xact_lock(1128481326, h)
     from (select distinct hashtext(r ->> 'nameKey') as h from jsonb_array_elements(p) r order by 1) locks;
-  return query select r.made, r.c from jsonb_array_elements(p) with ordinality as q(request, at), lateral ccr_request(q.request, p_now) r
-    order by q.at;
+  if jsonb_array_length(p) >= 20 then
+    execute $q$
+      with q as (
+        select e.at, r.*, count(*) over (partition by r."nameKey") as n,
+          coalesce(r."resourceId", (
+            select case when count(*) = 1 then min(o.id) end from resource o
+            where r."resourceId" is null and not o.obsolete and o.name_key = r."nameKey" and (coalesce(r."domainKey", '') = ''
+              or ccr_same_domain(o.domain_key, r."domainKey") or o.fqdn_key = r."nameKey" || '.' || r."domainKey"))) as resource
+        from jsonb_array_elements($1) with ordinality e(request, at), jsonb_to_record(e.request) as r("nameKey" text, "domainKey" text,
+          name text, domain text, addresses text[], "capKey" text, "resourceNames" text[], "resourceId" integer, "smbPort" integer,
+          forced boolean, reinstall boolean, "includeDcs" boolean, "inspectOnly" boolean, source text, "requestedBy" text,
+          "initialRequestDate" timestamptz, package text)
+      ), made as (
+        insert into ccr as c (machine_key, resource_id, name, name_key, domain, domain_key, addresses, resource_names, smb_port, state,
+          forced, reinstall, include_dcs, inspect_only, source, site, requested_by, package, first_requested_at, last_requested_at, due_at,
+          cap_key)
+        select case when resource is not null then 'R' || resource when "domainKey" <> '' then "nameKey" || '.' || "domainKey"
+            else "nameKey" end,
+          resource, name, "nameKey", coalesce(domain, ''), coalesce("domainKey", ''), coalesce(addresses, '{}'),
+          coalesce("resourceNames", '{}'), "smbPort", 'queued', coalesce(forced, false), coalesce(reinstall, false),
+          coalesce("includeDcs", false), coalesce("inspectOnly", false), source, coalesce((select code from site where own), ''),
+          "requestedBy", package, coalesce("initialRequestDate", $2), $2, $2, coalesce("capKey", '')
+        from q where n = 1 and not exists (
+          select from ccr o where o.name_key = q."nameKey" and coalesce(o.finished_at, 'infinity') = 'infinity')
+        order by q.at
+        on conflict (machine_key) where finished_at is null do nothing
+        returning c as row
+      ), named as (
+        insert into ccr_name select (row).name_key from made on conflict do nothing
+      )
+      select array_agg(q.at), array_agg(made.row), array_agg(q."nameKey") from made join q on q."nameKey" = (made.row).name_key
+    $q$ into v_at, v_made, v_names using p, p_now;
+    return query select v_at[i], true, v_made[i] from generate_subscripts(v_at, 1) i;
+  end if;
+  return query select q.at, r.made, r.c from jsonb_array_elements(p) with ordinality as q(request, at), lateral ccr_request(q.request, p_now) r
+    where q.request ->> 'nameKey' <> all (coalesce(v_names, '{}')) order by q.at;
 end $$;
 
 -- ccr_claim hands due CCRs to a worker, oldest first, and counts the attempt as begun. Claims wait for each other, which makes the caps
