@@ -172,8 +172,7 @@ export class RpcClient {
     if (header.callId !== this.#callId)
       throw this.#wrong(pdu, 'callId', `call ${header.callId} answered, ${this.#callId} asked`, 12);
     if (header.authLength !== 0) throw this.#wrong(pdu, 'authLength', 'an authentication trailer nobody asked for', 10);
-    if (header.fragmentLength > this.#maxReceive)
-      throw this.#wrong(pdu, 'fragmentLength', `a fragment of ${header.fragmentLength} octets, ${this.#maxReceive} agreed`, 8);
+    // A fragment longer than agreed is let be: Samba goes 28 octets beyond what a client announces, and 65535 is a bound as well.
     return pdu;
   }
 

@@ -47,7 +47,8 @@ export async function serverInfo(rpc: RpcClient, host: string): Promise<ServerIn
 /** shareInfo asks where a share lies, or gives undefined when there is none of that name; only administrators may ask. */
 export async function shareInfo(rpc: RpcClient, host: string, share: string): Promise<ShareInfo | undefined> {
   const { info, status } = await rpc.call(shareGetInfo, { serverName: `\\\\${host}`, shareName: share, level: 2 });
-  if (status === NET_NAME_NOT_FOUND) return undefined;
+  // Samba calls a name that is no share an invalid one.
+  if (status === NET_NAME_NOT_FOUND || status === WIN32.INVALID_NAME) return undefined;
   if (status !== WIN32.SUCCESS) throw refusal('server', status, 'NetrShareGetInfo', share);
   if (info.level !== 2 || !info.info || !('path' in info.info))
     throw refusal('server', WIN32.INVALID_LEVEL, 'NetrShareGetInfo', share);

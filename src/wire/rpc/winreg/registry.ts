@@ -29,6 +29,11 @@ const roots = { HKLM: openLocalMachine, HKU: openUsers, HKCR: openClassesRoot };
 /** Hive is the short name of a predefined key that can be opened from afar. */
 export type Hive = keyof typeof roots;
 
+/** largerRoom is what to ask for next: what the machine said it needs, or four times as much where it did not say (Samba). */
+function largerRoom(room: number, needed: number | null): number {
+  return Math.min(needed !== null && needed > room ? needed : room * 4, MOST_VALUE);
+}
+
 /** RegKey is an open key, for reading. */
 export class RegKey {
   readonly path: string;
@@ -48,9 +53,8 @@ export class RegKey {
       const request = { key: this.#handle, valueName: name, type: 0, data: buffer, dataSize: room, dataLength: 0 };
       const answer = await this.#rpc.call(queryValue, request);
       if (answer.status === WIN32.FILE_NOT_FOUND) return undefined;
-      const needed = answer.dataSize ?? 0;
-      if (answer.status === WIN32.MORE_DATA && needed > room && needed <= MOST_VALUE) {
-        room = needed;
+      if (answer.status === WIN32.MORE_DATA && room < MOST_VALUE) {
+        room = largerRoom(room, answer.dataSize);
         continue;
       }
       this.#check(answer.status, 'QueryValue', name);
@@ -94,9 +98,8 @@ export class RegKey {
       const request = { key: this.#handle, index, valueName, type: 0, data: buffer, dataSize: room, dataLength: 0 };
       const answer = await this.#rpc.call(enumValue, request);
       if (answer.status === WIN32.NO_MORE_ITEMS) return values;
-      const needed = answer.dataSize ?? 0;
-      if (answer.status === WIN32.MORE_DATA && needed > room && needed <= MOST_VALUE) {
-        room = needed;
+      if (answer.status === WIN32.MORE_DATA && room < MOST_VALUE) {
+        room = largerRoom(room, answer.dataSize);
         continue;
       }
       this.#check(answer.status, 'EnumValue');
