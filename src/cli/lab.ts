@@ -77,7 +77,7 @@ export async function startLab(wish: LabWish): Promise<{ fleet: Fleet; ready: La
   const ready: LabReady = {
     hosts: fleet.hosts.length,
     csv: join(folder, 'devices.csv'),
-    username: `${fleet.domain.netbios}\\${fleet.account.username}`,
+    username: fleet.account.username,
     passwordFile: join(folder, 'password'),
     package: join(folder, 'package', 'package.json'),
   };
