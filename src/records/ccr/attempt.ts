@@ -1,6 +1,6 @@
 import type { Clock } from '#base/clock';
 import type { PushpointError } from '#base/errors';
-import type { Sql, Statement } from '#store/database';
+import type { Sql } from '#store/database';
 import type { Ccr } from './ccr.ts';
 import { plain } from './plain.ts';
 
@@ -43,9 +43,7 @@ const FLUSH_MS = 250;
 /** Steps of a verification are numbered behind those of the attempt and of earlier verifications. */
 const VERIFY_SEQ = 100;
 
-const flushSteps: Statement = {
-  name: 'ccr_flush_steps',
-  text: `
+const FLUSH_STEPS = `
 with o as (
   select * from jsonb_to_recordset($1) as o(id integer, fence integer, attempt integer, account text, dialect text, signing text,
     encryption text, steps jsonb)
@@ -65,8 +63,7 @@ with o as (
     detail text, code text, win32 integer)
   on conflict do nothing
 )
-select id, fence from mine`,
-};
+select id, fence from mine`;
 
 /** NumberedStep is a step as it goes to the database. */
 export type NumberedStep = Step & { seq: number };
@@ -184,7 +181,7 @@ export class StepFlusher {
       steps,
     }));
     try {
-      const mine = await this.#db.exec<{ id: number; fence: number }>(flushSteps, [JSON.stringify(rows)]);
+      const mine = await this.#db.query<{ id: number; fence: number }>(FLUSH_STEPS, [JSON.stringify(rows)]);
       const held = new Set(mine.map((m) => `${m.id}/${m.fence}`));
       for (const { attempt } of taken) if (!held.has(`${attempt.claimed.ccr.id}/${attempt.claimed.fence}`)) attempt.lose();
     } catch (error) {

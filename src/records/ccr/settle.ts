@@ -1,5 +1,5 @@
 import { PushpointError } from '#base/errors';
-import type { Sql, Statement } from '#store/database';
+import type { Sql } from '#store/database';
 import type { Connection, NumberedStep } from './attempt.ts';
 import type { CcrState } from './ccr.ts';
 
@@ -25,9 +25,8 @@ export interface Outcome {
   steps: NumberedStep[];
 }
 
-const settleStatement: Statement = {
-  name: 'ccr_settle',
-  text: `
+/** It is planned anew each time: a plan that was kept from when the table was small would read all of a large one. */
+const SETTLE = `
 with o as (
   select * from jsonb_to_recordset($1) as o(id integer, fence integer, attempt integer, verify boolean, state text, released boolean, at timestamptz,
     due timestamptz, keep boolean, code text, win32 integer, "text" text, started timestamptz, proof text, account text, dialect text,
@@ -71,8 +70,7 @@ with o as (
     "startedAt" timestamptz, "durationMs" integer, detail text, code text, win32 integer)
   on conflict do nothing
 )
-select id, fence from mine`,
-};
+select id, fence from mine`;
 
 interface Waiting {
   outcome: Outcome;
@@ -135,7 +133,7 @@ export class Settler {
 
   async #write(batch: Waiting[]): Promise<void> {
     const rows = batch.map(({ outcome }) => rowOf(outcome));
-    const mine = await this.#db.exec<{ id: number; fence: number }>(settleStatement, [JSON.stringify(rows)]);
+    const mine = await this.#db.query<{ id: number; fence: number }>(SETTLE, [JSON.stringify(rows)]);
     const held = new Set(mine.map((m) => `${m.id}/${m.fence}`));
     for (const { outcome, resolve } of batch) resolve(held.has(`${outcome.id}/${outcome.fence}`));
   }

@@ -213,11 +213,9 @@ async function write(tx: Sql, pool: Pool, o: ImportOptions, now: Date): Promise<
 /** mergeBatch merges checked rows in one transaction. */
 async function mergeBatch(tx: Sql, batch: KnownDevice[], o: ImportOptions, now: Date): Promise<Omit<Imported, 'rejected'>> {
   await tx.query('select pg_advisory_xact_lock($1)', [LOCK]);
-  const stored = await tx.exec<Stored>(
-    {
-      name: 'resource_candidates',
-      text: `select ${FIELDS} from resource where guid = any($1) or (name_key = any($2) and not obsolete) order by id`,
-    },
+  // Not a named statement: its plan would be kept from when the table was small.
+  const stored = await tx.query<Stored>(
+    `select ${FIELDS} from resource where guid = any($1) or (name_key = any($2) and not obsolete) order by id`,
     [batch.flatMap((d) => d.guid ?? []), batch.map((d) => d.nameKey)],
   );
   const pool = new Pool();

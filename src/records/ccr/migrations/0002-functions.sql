@@ -102,8 +102,9 @@ end $$;
 -- ccr_request_all does that for many and says which is which by its place; it takes the locks of all names first, in one order, so that two
 -- of these never wait for each other crosswise. Of a large number those that are new for sure, because their name comes once and no live
 -- CCR has it, are made in one statement. That one is planned anew each time: a plan from the time when the table was small would walk
--- through all of it for each row.
-create function ccr_request_all(p jsonb, p_now timestamptz) returns table (at bigint, made boolean, c ccr) language plpgsql as $$
+-- through all of it for each row. For the same reason no other plan made here may be a scan of all rows.
+create function ccr_request_all(p jsonb, p_now timestamptz) returns table (at bigint, made boolean, c ccr)
+language plpgsql set enable_seqscan = off as $$
 declare
   v_at bigint[];
   v_made ccr[];
@@ -154,7 +155,7 @@ end $$;
 -- subnets and accounts, but no further than v_far rows: when that was not enough it looks at the head of each lane instead, so that its
 -- cost does not depend on how many CCRs are queued.
 create function ccr_claim(p_worker integer, p_limit integer, p_now timestamptz, p_per_subnet integer, p_per_account integer)
-returns setof ccr language plpgsql as $$
+returns setof ccr language plpgsql set enable_seqscan = off as $$
 declare
   v_window constant integer := p_limit * 2 + 64;
   v_far constant integer := 10000;
@@ -194,6 +195,9 @@ begin
     v_ids := ccr_claim_lanes(p_limit, p_now, p_per_subnet, p_per_account);
   end if;
   if cardinality(v_ids) = 0 then return; end if;
+  -- By id and nothing that an index of due rows could be taken for.
+  v_ids := array(select id from ccr where id = any (v_ids) and coalesce(due_at, 'infinity') <= p_now
+    order by array_position(v_ids, id) for update skip locked);
   return query
     with taken as (
       update ccr set
@@ -210,7 +214,7 @@ begin
         started_at = case when state = 'verifying' then started_at end,
         verify_count = case when state = 'verifying' then verify_count else 0 end,
         changed = pg_current_xact_id()
-      where id in (select id from ccr where id = any (v_ids) and due_at <= p_now for update skip locked)
+      where id = any (v_ids)
       returning *
     ), begun as (
       insert into ccr_attempt (ccr_id, n, worker_id, started_at) select id, attempts, p_worker, p_now from taken where state = 'processing'
