@@ -239,7 +239,10 @@ export class Ccm {
       // Declared dead, as after a long hang: what was ours is somebody else's now.
       for (const running of this.#running.values()) running.stop.force('lease lost');
       log.warn('this process was taken for dead and registers anew');
+      const old = this.#worker;
       this.#worker = await ccr.registerWorker('ccm', LEASE_MS);
+      await old?.leave(clock.now());
+      this.#wake();
     }
     if (!this.#stopping) this.#watchLease();
     await ccr.reclaimDead();
