@@ -1,0 +1,235 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { chmod, mkdir, readdir, readFile, rename, rm, unlink, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+
+import { ManualClock } from '#base/clock';
+import { readCcrFile } from '#components/ccm';
+import { readMobileClient } from '#messages';
+import { PushSite, VERSION, waitFor } from '#test/push-site';
+
+async function siteWithInbox(t: TestContext): Promise<{ site: PushSite; box: string; retry: string }> {
+  const site = await PushSite.create();
+  t.after(() => site.close());
+  await site.startInbox();
+  const box = join(site.folder, 'inboxes', 'ccr.box');
+  const retry = join(site.folder, 'inboxes', 'ccrretry.box');
+  await waitFor('the folders', () => existsSync(box) && existsSync(retry));
+  return { site, box, retry };
+}
+
+/** drop writes a file beside the box and moves it in, as careful programs do. */
+async function drop(site: PushSite, box: string, name: string, text: string): Promise<void> {
+  const draft = join(site.folder, name);
+  await writeFile(draft, text);
+  await rename(draft, join(box, name));
+}
+
+/** closedPort is a port of loopback where nothing listens. */
+async function closedPort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise<void>((resolve) => server.close(() => resolve()));
+  return port;
+}
+
+test('a dropped CCR becomes a request, with the port that only the import knows, and the file is gone', async (t) => {
+  const { site, box } = await siteWithInbox(t);
+  await site.importCsv('name,domain,ip,smbPort\r\nPC042,CORP,127.0.0.9,4455\r\n');
+  await drop(
+    site,
+    box,
+    'pc042.ccr',
+    '[NT Client Configuration Request]\r\nMachine Name=pc042\r\nForced CCR=TRUE\r\nPushClientEvenIfDC=TRUE\r\nInitial Request Date=01/02/2026 03:04:05\r\n[Pushpoint]\r\nReinstall=yes\r\n',
+  );
+  await waitFor('the CCR', async () => (await site.records.ccr.find('PC042')).length === 1);
+  const ccr = await site.show('PC042');
+  assert.equal(ccr.source, 'file');
+  assert.equal(ccr.state, 'queued');
+  assert.equal(ccr.forced, true);
+  assert.equal(ccr.includeDcs, true);
+  assert.equal(ccr.reinstall, true);
+  assert.equal(ccr.smbPort, 4455);
+  assert.equal(ccr.domain, 'CORP');
+  assert.equal(ccr.firstRequestedAt.toISOString(), '2026-01-02T03:04:05.000Z');
+  await waitFor(
+    'the empty box',
+    async () => !(await readdir(box)).includes('pc042.ccr') && (await readdir(join(box, 'inproc'))).length === 0,
+  );
+  assert.match(site.journal.join(''), /Received request: "pc042\.ccr" for machine name: "pc042" on queue: "Incoming"/);
+  assert.equal((await site.records.audit.list({})).items.filter((line) => line.what === 'ccr.file').length, 1);
+});
+
+test('what is no CCR goes to bad with the line and the reason; the next file is taken', async (t) => {
+  const { site, box } = await siteWithInbox(t);
+  await drop(site, box, 'evil.ccr', '[NT Client Configuration Request]\r\nMachine Name=host@8080\r\n');
+  await drop(site, box, 'photo.ccr', 'PNG\u0000\u0001');
+  await drop(site, box, 'notes.txt', 'buy milk');
+  await drop(site, box, 'good.ccr', '[NT Client Configuration Request]\r\nMachine Name=PC1\r\n');
+  await waitFor('the good one', async () => (await site.records.ccr.find('PC1')).length === 1);
+  const bad = join(box, 'bad');
+  await waitFor(
+    'three reasons',
+    async () => (await readdir(bad).catch(() => [])).filter((n) => n.endsWith('.reason')).length === 3,
+  );
+  const reason = await readFile(join(bad, 'evil.ccr.reason'), 'utf8');
+  assert.match(reason, /PP_CCR_FILE_MALFORMED: line 2 /);
+  assert.match(reason, /letters, digits, hyphens/);
+  assert.match(await readFile(join(bad, 'photo.ccr.reason'), 'utf8'), /line 1 .*control character/);
+  assert.equal((await site.records.ccr.list()).items.length, 1);
+});
+
+test('ccrretry.box shows live CCRs as D4 does, with true values, and two machines of one name apart', async (t) => {
+  const { site, retry } = await siteWithInbox(t);
+  const port = await closedPort();
+  await site.importCsv(
+    `name,domain,fqdn,ip,smbPort\r\nPC1,CORP,pc1.corp.example,127.0.0.1,${port}\r\nPC1,LAB,pc1.lab.example,127.0.0.2,${port}\r\n`,
+  );
+  for (const device of (await site.records.resource.list()).items)
+    await site.records.ccr.request({
+      name: device.name,
+      domain: device.domain,
+      resourceId: device.id,
+      addresses: device.addresses,
+      smbPort: device.smbPort,
+      source: 'push',
+      requestedBy: 'anna',
+    });
+  await site.startCcm();
+  await waitFor('two files', async () => (await readdir(retry)).filter((n) => n.endsWith('.ccr')).length === 2);
+  const names = (await readdir(retry)).filter((n) => n.endsWith('.ccr')).sort();
+  assert.equal(names.at(-1), 'PC1.ccr');
+  assert.match(names[0]!, /^PC1\.(CORP|LAB)\.ccr$/);
+  const text = await readFile(join(retry, 'PC1.ccr'), 'utf8');
+  const ccr = (await site.records.ccr.find('PC1')).find((c) => text.includes(`Domain=${c.domain}`))!;
+  const file = readCcrFile(new TextEncoder().encode(text));
+  assert.equal(file.machineName, 'PC1');
+  assert.deepEqual(file.ipAddresses, ccr.addresses);
+  assert.equal(file.processing.attempts, 1);
+  assert.equal(file.processing.lastErrorCode, 53);
+  assert.equal(file.processing.latestAttempt?.getTime(), Math.floor(ccr.lastAttemptAt!.getTime() / 1000) * 1000);
+  assert.equal(file.processing.errorEventCreated, undefined);
+  assert.deepEqual(
+    text.split('\r\n').filter((line) => line.startsWith('[')),
+    ['[NT Client Configuration Request]', '[IP Address ]', '[Resource Names ]', '[Request Processing]', '[Pushpoint]', '[IDENT]'],
+  );
+  assert.deepEqual(
+    /\[Request Processing\]\r\n([\s\S]*?)\r\n\r\n/
+      .exec(text)![1]!
+      .split('\r\n')
+      .map((line) => line.split('=')[0]),
+    ['Latest Processing Attempt', 'Last Error Code', 'Number of Processing Attempts'],
+  );
+});
+
+test('deleting a file from ccrretry.box cancels that CCR and no other; our own removals cancel nothing', async (t) => {
+  const { site, retry } = await siteWithInbox(t);
+  const port = await closedPort();
+  await site.importCsv(`name,ip,smbPort\r\nPC1,127.0.0.1,${port}\r\nPC2,127.0.0.1,${port}\r\n`);
+  await site.startCcm();
+  await site.push(['PC1', 'PC2']);
+  await waitFor('both files', async () => existsSync(join(retry, 'PC1.ccr')) && existsSync(join(retry, 'PC2.ccr')));
+  await unlink(join(retry, 'PC1.ccr'));
+  const cancelled = await site.until('PC1', 'cancelled');
+  assert.match(cancelled.finishedBy!, /ccrretry\.box/);
+  assert.equal((await site.show('PC2')).state, 'retry');
+  const [id] = (await site.records.ccr.find('PC2')).map((c) => c.id);
+  await site.records.ccr.cancel([id!], 'anna');
+  await waitFor('the file to go', () => !existsSync(join(retry, 'PC2.ccr')));
+  assert.equal((await site.show('PC2')).finishedBy, 'anna');
+});
+
+test('at start the files are rewritten from the database, and one that was deleted meanwhile cancels nothing', async (t) => {
+  const site = await PushSite.create();
+  t.after(() => site.close());
+  const retry = join(site.folder, 'inboxes', 'ccrretry.box');
+  const port = await closedPort();
+  await site.importCsv(`name,ip,smbPort\r\nPC1,127.0.0.1,${port}\r\nPC2,127.0.0.1,${port}\r\n`);
+  const ccm = await site.startCcm();
+  await site.push(['PC1', 'PC2']);
+  await site.until('PC1', 'retry');
+  await site.until('PC2', 'retry');
+  await ccm.stop();
+  await mkdir(retry, { recursive: true });
+  await writeFile(join(retry, 'GHOST.ccr'), 'left by an older run');
+  const first = await site.startInbox();
+  await waitFor('the files', async () => (await readdir(retry)).sort().join() === 'PC1.ccr,PC2.ccr');
+  await first.stop();
+  await unlink(join(retry, 'PC1.ccr'));
+  await site.startInbox();
+  await waitFor('the file to come back', () => existsSync(join(retry, 'PC1.ccr')));
+  assert.equal((await site.show('PC1')).state, 'retry');
+});
+
+test('a folder that vanishes comes back with its files, and cancels nothing', async (t) => {
+  const { site, retry } = await siteWithInbox(t);
+  await site.importCsv(`name,ip,smbPort\r\nPC1,127.0.0.1,${await closedPort()}\r\n`);
+  await site.startCcm();
+  await site.push('PC1');
+  await waitFor('the file', () => existsSync(join(retry, 'PC1.ccr')));
+  await rename(retry, `${retry}.gone`);
+  await waitFor('the file again', () => existsSync(join(retry, 'PC1.ccr')));
+  assert.equal((await site.show('PC1')).state, 'retry');
+});
+
+test('where the retry folder cannot be written, the log says so once and the CCRs go on', async (t) => {
+  const site = await PushSite.create();
+  t.after(() => site.close());
+  // A file where the folder should be: no user, not even root, can write below it.
+  await mkdir(join(site.folder, 'inboxes'), { recursive: true });
+  const retry = join(site.folder, 'inboxes', 'ccrretry.box');
+  await writeFile(retry, '');
+  await chmod(retry, 0o400);
+  await site.startInbox();
+  await site.importCsv(`name,ip,smbPort\r\nPC1,127.0.0.1,${await closedPort()}\r\n`);
+  await site.startCcm();
+  await site.push('PC1');
+  await site.until('PC1', 'retry');
+  const complaints = () => site.lines.filter((line) => line.includes('ccrretry.box cannot be kept in step')).length;
+  await waitFor('the complaint', () => complaints() === 1);
+  assert.match(site.journal.join(''), /Unable to write to directory .*ccrretry\.box/);
+  await rm(retry);
+  await waitFor('the file, once the folder can be made', () => existsSync(join(retry, 'PC1.ccr')));
+  assert.equal(complaints(), 1);
+});
+
+test('mobileclient.tcf follows settings, points and packages, and is taken away with the last management point', async (t) => {
+  const { site } = await siteWithInbox(t);
+  const file = join(site.folder, 'bin', 'mobileclient.tcf');
+  const read = async () => readMobileClient(await readFile(file));
+  await waitFor('the file', () => existsSync(file));
+  const first = await read();
+  assert.equal(first.site, 'P01');
+  assert.equal(first.payload.version, VERSION);
+  assert.equal(first.registration, undefined, 'the master holds no token');
+  await site.records.site.updateSettings({ push: { properties: 'SMSCACHESIZE=500' } }, 'anna');
+  await waitFor('the new property', async () => (await read()).properties.endsWith('SMSCACHESIZE=500'));
+  await site.records.site.setPoint('mp', { address: 'https://mp.corp.example', pin: 'ab'.repeat(32) }, 'anna');
+  await waitFor('the new point', async () => (await read()).managementPoints[0] === 'https://mp.corp.example');
+  assert.equal((await read()).certificatePin, 'ab'.repeat(32));
+  await site.records.site.setPoint('fsp', { address: 'http://fsp.corp.example' }, 'anna');
+  await waitFor('the fallback status point', async () => (await read()).fallbackStatusPoint === 'http://fsp.corp.example');
+  await site.records.site.setPoint('mp', { on: false }, 'anna');
+  await waitFor('the file to go', () => !existsSync(file));
+});
+
+test('the file shows the time of the error event once it was raised', async (t) => {
+  const clock = new ManualClock('2026-01-05T08:00:00Z');
+  const site = await PushSite.create({ clock, settings: { ccr: { eventAfterHours: 1 } } });
+  t.after(() => site.close());
+  const retry = join(site.folder, 'inboxes', 'ccrretry.box');
+  await site.importCsv(`name,ip,smbPort\r\nPC1,127.0.0.1,${await closedPort()}\r\n`);
+  await site.startInbox();
+  await site.startCcm();
+  await site.push('PC1');
+  await site.until('PC1', 'retry');
+  clock.jump(new Date('2026-01-05T09:04:00Z'));
+  await waitFor('the event', async () => {
+    await clock.advance(1000);
+    const text = await readFile(join(retry, 'PC1.ccr'), 'utf8').catch(() => '');
+    return /^Error Event Created=01\/05\/2026 09:0\d:\d\d\r$/m.test(text);
+  });
+});
