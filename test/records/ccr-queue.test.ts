@@ -132,6 +132,26 @@ for (const further of [0, 11_000])
     await worker.leave(clock.now());
   });
 
+test('an account with thousands at the head of the queue, all it may have, does not keep other accounts waiting', async () => {
+  const put = (prefix: string, count: number, account: string | null, ms: number) =>
+    base.db.query(
+      `insert into ccr (machine_key, name, name_key, state, source, requested_by, first_requested_at, last_requested_at, due_at, cap_key, account)
+       select $1 || i, $1 || i, $1 || i, 'retry', 'push', 't', $2, $2, $2, '10.0.0.0/24', $3 from generate_series(1, $4) i`,
+      [prefix, later(ms), account, count],
+    );
+  await put('A', 10_500, 'a', 0);
+  await put('N', 3, null, 1);
+  await put('B', 3, 'b', 2);
+  await put('C', 3, 'c', 3);
+  await clock.advance(10);
+  const worker = await ccrs.registerWorker('w');
+  const caps = { perSubnet: 1000, perAccount: 2 };
+  const names = async () => (await ccrs.claim({ worker, limit: 12, caps })).map((c) => c.ccr.name);
+  assert.deepEqual(await names(), ['A1', 'A2', 'N1', 'N2', 'N3', 'B1', 'B2', 'C1', 'C2']);
+  assert.deepEqual(await names(), []);
+  await worker.leave(clock.now());
+});
+
 test('no more than the cap of an account is out at a time', async () => {
   await queue(20);
   const worker = await ccrs.registerWorker('w');
