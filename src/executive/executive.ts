@@ -1,4 +1,6 @@
 import { lookup } from 'node:dns/promises';
+import type { Server } from 'node:http';
+import type { FastifyInstance } from 'fastify';
 import { systemClock } from '#base/clock';
 import { raise } from '#base/errors';
 import { ServerLog } from '#base/log';
@@ -9,7 +11,7 @@ import { openVault } from '#store/vault';
 import { connectSmb } from '#wire/smb';
 import { probeTcp } from '#wire/tcp';
 import type { Listen } from './data-folder.ts';
-import { listen } from './listeners.ts';
+import { hangUp, listen } from './listeners.ts';
 import type { Role } from './roles.ts';
 import { ccmLogLines, version, type OpenSite } from './site-folder.ts';
 
@@ -42,6 +44,11 @@ const network: Network = {
     }
   },
 };
+
+async function closePoint(app: FastifyInstance): Promise<void> {
+  await hangUp(app.server as Server);
+  await app.close();
+}
 
 /** MPLIST shows a build number; ours is the version without dots, as 2003's was. */
 const BUILD = version.replace(/\D/g, '').padStart(4, '0');
@@ -133,11 +140,11 @@ export class Executive {
     const { records, database, content, clock, log } = this.#site;
     const parts = { ...records, database, content, clock, log: log.with({ point: 'mp' }), build: BUILD };
     const plain = await createManagementPoint(parts);
-    this.#stops.push({ what: 'management point', stop: () => plain.close() });
+    this.#stops.push({ what: 'management point', stop: () => closePoint(plain) });
     this.served.points = await listen(plain.server, points, 'http');
     if (!https) return;
     const secure = await createManagementPoint({ ...parts, tls: { cert: https.cert, key: https.key } });
-    this.#stops.push({ what: 'management point over HTTPS', stop: () => secure.close() });
+    this.#stops.push({ what: 'management point over HTTPS', stop: () => closePoint(secure) });
     this.served.pointsHttps = await listen(secure.server, https.listen, 'https');
   }
 
@@ -152,7 +159,7 @@ export class Executive {
       sealer,
       version,
     });
-    this.#stops.push({ what: 'console', stop: () => app.close() });
+    this.#stops.push({ what: 'console', stop: () => closePoint(app) });
     this.served.console = await listen(app.server, this.#options.console, 'http');
   }
 }

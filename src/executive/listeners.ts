@@ -51,3 +51,11 @@ export function readCertificate(certificateFile: string | undefined, keyFile: st
   }
   return pair;
 }
+
+/** hangUp closes a listener and every connection to it; the framework closes only listeners that it opened itself. */
+export function hangUp(server: Server | SecureServer): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
+}
