@@ -1,6 +1,5 @@
 export {
   logonName,
-  machineKeyOf,
   passwordPurpose,
   type Account,
   type AccountListed,

@@ -1,5 +1,4 @@
 import type { Clock } from '#base/clock';
-import type { PushpointError } from '#base/errors';
 import type { Sql } from '#store/database';
 import type { Ccr } from './ccr.ts';
 import { plain } from './plain.ts';
@@ -31,11 +30,6 @@ export interface Connection {
   dialect?: string | undefined;
   signing?: string | undefined;
   encryption?: string | undefined;
-}
-
-/** stepError takes from an error what a step keeps of it. */
-export function stepError(error: PushpointError): Pick<Step, 'code' | 'win32' | 'detail'> {
-  return { code: error.code, win32: error.win32, detail: error.detail ? `${error.message}; ${error.detail}` : error.message };
 }
 
 /** How long a step waits at most until it can be seen. */

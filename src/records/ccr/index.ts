@@ -1,5 +1,5 @@
 export { CCR_STATES, exhausted, isLive, weekEnd, type Ccr, type CcrSource, type CcrState, type Week } from './ccr.ts';
-export { stepError, type Attempt, type Claimed, type Connection, type Step, type StepOutcome } from './attempt.ts';
+export type { Attempt, Claimed, Connection, Step, StepOutcome } from './attempt.ts';
 export type { CcrRequest, Requested } from './request.ts';
 export type { Woken } from './people.ts';
 export type { AttemptShown, CcrPage, CcrQuery, CcrShown, Changed, Pruned } from './list.ts';
