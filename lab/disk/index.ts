@@ -1,4 +1,4 @@
-export { Disk, type Found, type OpenHow } from './disk.ts';
+export { Disk, type OpenHow } from './disk.ts';
 export { DiskError } from './disk-error.ts';
 export type { FileInfo, OpenFile } from './open-file.ts';
 export { splitPath } from './paths.ts';

@@ -1,3 +1,2 @@
-export { startFleet, type Fleet, type FleetHost, type FleetOptions } from './fleet.ts';
-export { troubles, type Expected } from './mixes.ts';
+export { startFleet, type Fleet, type FleetOptions } from './fleet.ts';
 export { labPackage, type LabPackage } from './package.ts';

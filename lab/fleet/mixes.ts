@@ -78,18 +78,18 @@ export const troubles: readonly Plan[] = [
     trouble: 'its system is not supported any more',
     expected: { state: 'skipped', win32: 1305 },
   },
-  { profile: 'nas', trouble: 'it is a NAS and no Windows', expected: { state: 'retry', win32: 67 } },
+  { profile: 'nas', trouble: 'it is a NAS and no Windows', expected: { state: 'waiting', win32: 67 } },
   {
     profile: 'windows-11',
     trouble: 'another site is just installing on it',
     switches: { foreignLock: 'X99' },
-    expected: { state: 'retry' },
+    expected: { state: 'waiting' },
   },
   {
     profile: 'windows-10',
     trouble: 'its administrative shares are switched off',
     switches: { adminShare: false },
-    expected: { state: 'retry', win32: 67 },
+    expected: { state: 'waiting', win32: 67 },
   },
   {
     profile: 'server-2019',

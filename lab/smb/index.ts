@@ -1,3 +1,3 @@
 export type { Identity, LogonAcceptor, LogonStep, PipeEnd, Point, Share, SmbBackend } from './backend.ts';
 export { modernSpeech, type Speech } from './negotiation.ts';
-export { SmbServer, type Limits, type SmbServerOptions } from './server.ts';
+export { SmbServer, type Limits } from './server.ts';
