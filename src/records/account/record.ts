@@ -16,6 +16,7 @@ import {
   type Machine,
   type Scope,
 } from './account.ts';
+import { applyFailure } from './stop-rules.ts';
 import { Turns } from './turns.ts';
 
 /** At most so many accounts are shown to one machine in one attempt (design section 5). */
@@ -29,16 +30,6 @@ const LEASE_MS = 60_000;
 const LOOK_MS = 250;
 /** How long an attempt waits for its turn in all. */
 const PATIENCE_MS = 180_000;
-
-/** Codes that say that the account itself cannot be used by anybody now. */
-const STOPS: Record<number, string> = {
-  1330: 'its password has expired',
-  1331: 'it is disabled',
-  1793: 'it has expired',
-  1907: 'its password must be changed at the next logon',
-  1909: 'it is locked out',
-};
-const WRONG_PASSWORD = 1326;
 
 const worked: Statement = {
   name: 'account_worked',
@@ -227,35 +218,14 @@ export class AccountRecord {
    */
   async failed(accountId: number, machineKey: string, win32: number): Promise<string | undefined> {
     try {
-      return await this.#db.transaction((tx) => this.#failed(tx, accountId, machineKey, win32));
+      return await this.#db.transaction(async (tx) => {
+        const stopped = await applyFailure(tx, { accountId, machineKey, win32, now: this.#clock.now() });
+        if (stopped) await this.#db.notify('account', stopped.name, tx);
+        return stopped?.reason;
+      });
     } finally {
       this.#turns.end(accountId, machineKey);
     }
-  }
-
-  async #failed(tx: Sql, accountId: number, machineKey: string, win32: number): Promise<string | undefined> {
-    const [row] = await tx.query<AccountRow>('select * from account where id = $1 for update', [accountId]);
-    if (!row) return undefined;
-    const now = this.#clock.now();
-    await tx.query('update account set lease_key = null, lease_until = null where id = $1 and lease_key = $2', [
-      accountId,
-      machineKey,
-    ]);
-    await tx.query('delete from account_host where machine_key = $1 and account_id = $2', [machineKey, accountId]);
-    if (row.state === 'stopped' || isLocal(row.username)) return undefined;
-    let reason = STOPS[win32];
-    if (win32 === WRONG_PASSWORD) {
-      if (row.refused_by !== null && row.refused_by !== machineKey) reason = 'two machines in a row refused its password';
-      else await tx.query('update account set refused_by = $2, refused_at = $3 where id = $1', [accountId, machineKey, now]);
-    }
-    if (reason === undefined) return undefined;
-    await tx.query(
-      `update account set state = 'stopped', stop_code = $2, stop_reason = $3, stopped_at = $4, lease_key = null, lease_until = null
-       where id = $1`,
-      [accountId, win32, reason, now],
-    );
-    await this.#db.notify('account', row.name, tx);
-    return reason;
   }
 
   /** left ends a turn that said nothing about the account, as when the machine went away. */
