@@ -133,7 +133,7 @@ test('a program makes, starts, stops and removes services, and leaves values in 
   assert.equal(await push.manager.open('ccmsetup'), undefined, 'it is gone once nobody has it open and it has ended');
   assert.equal(await report(push.host, 'report.txt'), '1073,function,undefined');
   const ipc = await push.session.tree('IPC$');
-  const registry = await openRegistry(await openRpc(await ipc.openPipe('winreg'), winreg.WINREG));
+  const registry = openRegistry(await openRpc(await ipc.openPipe('winreg'), winreg.WINREG));
   const key = await registry.key('HKLM', 'software\\microsoft\\sms\\mobile client');
   assert.equal(await key?.string('ProductVersion'), '1.2.3');
   const version = await registry.key('HKLM', 'SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion');
@@ -247,4 +247,17 @@ test('a machine that stops ends its programs', async (t) => {
   await reached(service, 'running');
   await push.host.stop();
   assert.equal(await report(push.host, 'report.txt'), 'ended');
+});
+
+test('a machine can go down the moment the bootstrap runs, and be slow in everything it answers', async (t) => {
+  const push = await begin(t);
+  const service = await setUp(push, program('await new Promise((r) => host.signal.addEventListener("abort", r)); return 0;'));
+  await push.host.set({ slowMs: 40 });
+  const from = performance.now();
+  for (let i = 0; i < 3; i++) await push.admin.stat('win.ini');
+  assert.ok(performance.now() - from >= 3 * 40, 'each request waits');
+  await push.host.set({ slowMs: 0, vanishAt: 'start' });
+  await service.start().catch(() => undefined);
+  await assert.rejects(service.status(), (error: unknown) => error instanceof PushpointError && error.again === 'retry');
+  await assert.rejects(logOn(push.host), (error: unknown) => error instanceof PushpointError && error.win32 === 53);
 });
