@@ -138,7 +138,9 @@ test('points of a push are told in order, and logoff lets go of everything', asy
   const lab = await startLabSmb(t);
   const session = await lab.connect();
   const admin = await session.tree('ADMIN$');
-  await admin.writeFile('f', Uint8Array.of(1));
+  await admin.writeFile('lock', Uint8Array.of(1));
+  assert.equal(lab.points.includes('copy'), false);
+  await admin.writeFile('program', new Uint8Array(50_000));
   assert.deepEqual(lab.points, ['connect', 'negotiate', 'logon', 'admin-share', 'copy']);
   const open = await admin.openPipe('x').catch(() => undefined);
   assert.equal(open, undefined, 'ADMIN$ has no pipes');
