@@ -76,6 +76,14 @@ function makeServer(parts: ManagementParts, handler: Handler) {
   return acceptPostVerbs(server, false);
 }
 
+/** closed ends the listener and its connections; the framework leaves that to whoever made the server himself. */
+function closed({ server }: FastifyInstance): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
+}
+
 /** createManagementPoint makes the point that clients talk to; the caller binds its `server` to a listener. */
 export async function createManagementPoint(parts: ManagementParts): Promise<FastifyInstance> {
   const app = fastify({
@@ -91,6 +99,7 @@ export async function createManagementPoint(parts: ManagementParts): Promise<Fas
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
   problems(app, parts);
+  app.addHook('preClose', () => closed(app));
   const rate = new Rate(parts.clock, BURST, PER_SECOND);
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-content-type-options', 'nosniff');
