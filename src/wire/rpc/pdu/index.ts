@@ -6,6 +6,7 @@ export {
   BindResult,
   Fault,
   HEADER_SIZE,
+  PduHeader,
   NakReason,
   NDR,
   PduFlag,
