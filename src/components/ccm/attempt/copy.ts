@@ -5,6 +5,7 @@ import type { AttemptContext } from './context.ts';
 import type { Facts } from './facts.ts';
 import { SETUP_FOLDER } from './inspect.ts';
 import { serviceState } from './inspect.ts';
+import { stillAlone } from './lock.ts';
 import type { Target } from './target.ts';
 import type { Note } from './timeline.ts';
 
@@ -61,8 +62,9 @@ export async function copy(target: Target, context: AttemptContext, facts: Facts
     facts.setup.files.size > 0 ? undefined : admin.mkdir(SETUP_FOLDER),
   ]);
   const settings = admin.writeFile(`${SETUP_FOLDER}\\mobileclient.tcf`, tcf);
+  const alone = stillAlone(target, context, note);
   const bootstrap = there ? Promise.resolve() : writeBootstrap(target, context, path, note);
-  await Promise.all([settings, bootstrap]);
+  await Promise.all([settings, bootstrap, alone]);
   const size = `${Math.ceil(push.bootstrap.bytes.length / 1024)} KB`;
   note(
     there

@@ -130,7 +130,7 @@ export async function inspect(target: Target, context: AttemptContext, note: Not
     soft(note, 'the version of the client', clientNote(admin)),
     setupFacts(target, context),
     soft(note, 'free space', admin.freeBytes()),
-    soft(note, 'the system folder', admin.list('', 'Sys*')),
+    soft(note, 'the system folder', target.top()),
   ]);
   const open = await registry;
   if (open === undefined) note('the remote registry is not running, so the name of the system is unknown');

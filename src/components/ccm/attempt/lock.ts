@@ -62,18 +62,19 @@ function lockText({ site, ccr, fence, clock }: AttemptContext): Uint8Array {
 }
 
 /** Own locks: only the holder of the CCR's lease gets here, so one that names this CCR was left by an attempt that crashed. */
-async function takeOwn(admin: SmbTree, context: AttemptContext, note: Note): Promise<{ before: Lock | undefined }> {
+async function takeOwn(admin: SmbTree, context: AttemptContext, note: Note, held: () => void): Promise<Lock | undefined> {
   const name = lockName(context.site);
-  if (await admin.createNew(name, lockText(context))) return { before: undefined };
-  const [held] = locksIn(await admin.list('', name));
-  const text = new TextDecoder().decode(await admin.readFile(name, { maxBytes: 4096 }).catch(() => new Uint8Array()));
-  const ours = new RegExp(`^CCR=${context.ccr.id}\\s*$`, 'm').test(text);
-  await admin.writeFile(name, lockText(context));
-  if (ours) {
-    note('took back the lock that an earlier attempt for this CCR left');
-    return { before: undefined };
+  if (await admin.createNew(name, lockText(context))) {
+    held();
+    return undefined;
   }
-  return { before: held };
+  const [there] = locksIn(await admin.list('', name));
+  const text = new TextDecoder().decode(await admin.readFile(name, { maxBytes: 4096 }).catch(() => new Uint8Array()));
+  await admin.writeFile(name, lockText(context));
+  held();
+  if (!new RegExp(`^CCR=${context.ccr.id}\\s*$`, 'm').test(text)) return there;
+  note('took back the lock that an earlier attempt for this CCR left');
+  return undefined;
 }
 
 /** Held is a lock that must be removed again. */
@@ -81,30 +82,47 @@ export interface Held {
   name: string;
 }
 
-/**
- * lock takes this site's lock on the machine, then looks for those of any site. Another site's fresh lock means wait; one older than
- * `lockMinutes` by the machine's own clock is removed.
- */
-export async function lock(target: Target, context: AttemptContext, note: Note, held: (lock: Held) => void): Promise<void> {
-  const { admin } = target;
-  const { ccr, site, settings, journal } = context;
-  const name = lockName(site);
-  const lockMs = settings.lockMinutes * 60_000;
-  journal.searchingLocks();
-  const { before } = await takeOwn(admin, context, note);
-  held({ name });
-  const found = locksIn(await admin.list('', `${PREFIX}*`));
-  const own = found.find((l) => l.site === site) ?? { site, name, modifiedAt: target.session.serverTime ?? context.clock.now() };
-  const now = own.modifiedAt;
-  if (before && now.getTime() - before.modifiedAt.getTime() <= lockMs)
-    note('replaced a lock that another CCR of this site left a short time ago');
-  else if (before) note('took over a stale lock of this site');
-  const { busy, stale } = sortLocks(found, own, now, lockMs);
+/** clear refuses when another site is at work there, and removes what sites left behind. */
+async function clear(target: Target, context: AttemptContext, found: Lock[], own: Lock, note: Note): Promise<void> {
+  const { ccr, settings } = context;
+  const { busy, stale } = sortLocks(found, own, own.modifiedAt, settings.lockMinutes * 60_000);
   if (busy[0])
     throw raise('PP_TARGET_LOCKED', { machine: ccr.name, site: busy[0].site, since: busy[0].modifiedAt.toISOString() });
   for (const left of stale) {
-    await admin.remove(left.name);
+    await target.admin.remove(left.name);
     note(`removed the lock that site ${left.site} left at ${left.modifiedAt.toISOString()}`);
   }
+}
+
+/**
+ * lock takes this site's lock on the machine and looks for those of any site. Another site's fresh lock means wait; one older than
+ * `lockMinutes` by the machine's own clock is removed.
+ */
+export async function lock(target: Target, context: AttemptContext, note: Note, held: (lock: Held) => void): Promise<void> {
+  const { site, journal } = context;
+  const name = lockName(site);
+  journal.searchingLocks();
+  const [before, top] = await Promise.all([
+    takeOwn(target.admin, context, note, () => held({ name })),
+    target.top().then(locksIn),
+  ]);
+  const own: Lock = { site, name, modifiedAt: target.now };
+  if (before) {
+    const age = Math.round((own.modifiedAt.getTime() - before.modifiedAt.getTime()) / 60_000);
+    note(`took over the lock that another CCR of this site left ${age} minutes ago`);
+  }
+  await clear(target, context, top, own, note);
   note(`took ${name}`);
+}
+
+/**
+ * stillAlone looks a second time, when every site that was about to lock has done so: of two sites that came in the same moment one sees
+ * the other's lock here at the latest, and both agree whose counts.
+ */
+export async function stillAlone(target: Target, context: AttemptContext, note: Note): Promise<void> {
+  const name = lockName(context.site);
+  const found = locksIn(await target.admin.list('', `${PREFIX}*`));
+  const own = found.find((l) => l.site === context.site);
+  // Gone: somebody thought it stale, or cleaned up by hand. The lease of the CCR still holds; what counts is that no other is there.
+  await clear(target, context, found, own ?? { site: context.site, name, modifiedAt: target.now }, note);
 }

@@ -33,7 +33,7 @@ export function step<T>(
  * the names are looked up: so a stale record costs a step and not the attempt. The credential is never used for the wrong one.
  */
 export async function reach(context: AttemptContext): Promise<Reached> {
-  const { timeline, accounts, ccr, stop, journal, wanted } = context;
+  const { timeline, accounts, ccr, stop, journal, wanted, clock } = context;
   const search = new AddressSearch(context);
   let wrong: unknown;
   for (;;) {
@@ -52,7 +52,7 @@ export async function reach(context: AttemptContext): Promise<Reached> {
       journal.choosing(ccr.account !== undefined);
       const { session, account }: LoggedOn = await timeline.run('logon', (note) => logon(context, found, chosen, note));
       journal.connected(account.username, 'NTLM');
-      return { target: new Target(session, wanted.name), found, account };
+      return { target: new Target(session, wanted.name, clock), found, account };
     } catch (error) {
       if (!wrongHost(error)) throw error;
       wrong = error;

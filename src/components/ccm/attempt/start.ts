@@ -12,10 +12,12 @@ const RUN_WAIT_MS = 30_000;
 const DELETE_WAIT_MS = 10_000;
 
 /** commandLine is what the service runs: the machine's own folder where it told it, else what its service manager expands. */
-export function commandLine(facts: Facts, { push }: Pick<AttemptContext, 'push'>): string {
+export function commandLine(facts: Facts, { push, ccr }: Pick<AttemptContext, 'push' | 'ccr'>): string {
   // Only a plain top folder such as C:\Windows is believed; a Samba server tells a path of another world.
   const folder = /^[A-Za-z]:\\[^\\:*?"<>|]+$/.test(facts.windowsPath ?? '') ? facts.windowsPath! : '%SystemRoot%';
-  return `"${folder}\\${SETUP_FOLDER}\\${push.bootstrap.file}"${push.arguments ? ` ${push.arguments}` : ''}`;
+  // Ours, and the one it is named after, leave an installation of the same version alone unless told so (facts D2).
+  const again = (ccr.forced || ccr.reinstall) && /^ccmsetup\.exe$/i.test(push.bootstrap.file) ? '/forceinstall' : undefined;
+  return [`"${folder}\\${SETUP_FOLDER}\\${push.bootstrap.file}"`, push.arguments, again].filter(Boolean).join(' ');
 }
 
 /** prepared gives the service with the right program: made anew, or an old one changed. */
@@ -52,7 +54,9 @@ async function prepared(manager: ServiceManager, context: AttemptContext, binary
 async function seenRunning(service: Service, context: AttemptContext, note: Note): Promise<void> {
   const { push, clock, ccr, stop } = context;
   const until = clock.monotonic() + RUN_WAIT_MS;
-  for (let pause = 50; ; pause = Math.min(pause * 2, 1000)) {
+  // The service manager answers the start before the program says that it runs, so the first look waits a moment too.
+  for (let pause = 25; ; pause = Math.min(pause * 2, 1000)) {
+    await clock.sleep(pause, stop.hard);
     const status = await service.status().catch((error: unknown) => {
       if (isCode(error, 'PP_SERVICE_UNKNOWN', 'PP_SERVICE_MARKED_FOR_DELETE', 'PP_RPC_HANDLE_LOST')) return undefined;
       throw error;
@@ -67,7 +71,6 @@ async function seenRunning(service: Service, context: AttemptContext, note: Note
       if (exit !== 1077) throw raise('PP_PUSH_SETUP_FAILED', { machine: ccr.name, exit }, { win32: exit });
     }
     if (clock.monotonic() >= until) throw raise('PP_SERVICE_START_TIMEOUT', { subject: `service ${push.setupService}` });
-    await clock.sleep(pause, stop.hard);
   }
 }
 
@@ -79,12 +82,9 @@ export async function start(target: Target, context: AttemptContext, facts: Fact
   if (state !== undefined && state !== 'stopped') await stopSetup(target, context);
   const service = await prepared(manager, context, commandLine(facts, context), state !== undefined);
   note(`${state === undefined ? 'made' : 'replaced'} service ${push.setupService}`);
-  try {
-    await service.start().catch((error: unknown) => {
-      if (!isCode(error, 'PP_SERVICE_ALREADY_RUNNING')) throw error;
-    });
-    await seenRunning(service, context, note);
-  } finally {
-    await service.close().catch(() => {});
-  }
+  await service.start().catch((error: unknown) => {
+    if (!isCode(error, 'PP_SERVICE_ALREADY_RUNNING')) throw error;
+  });
+  // The handle goes with its pipe at the end of the session; until then a service that deletes itself stays in the list.
+  await seenRunning(service, context, note);
 }

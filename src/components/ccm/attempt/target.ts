@@ -1,3 +1,4 @@
+import type { Clock } from '#base/clock';
 import { isCode } from '#base/errors';
 import type { SmbPipe, SmbSession, SmbTree } from '#wire/smb';
 import {
@@ -15,6 +16,9 @@ import {
   type ServiceManager,
 } from '#wire/rpc';
 
+/** Listed is one entry of a folder. */
+export type Listed = Awaited<ReturnType<SmbTree['list']>>[number];
+
 /** ServerFacts is what the Server service tells. */
 export interface ServerFacts extends ServerInfo {
   /** Where ADMIN$ is on the machine's own disk, if it told. */
@@ -28,10 +32,27 @@ export class Target {
   #admin: SmbTree | undefined;
   #ipc: SmbTree | undefined;
   #manager: Promise<ServiceManager> | undefined;
+  #top: Promise<Listed[]> | undefined;
+  readonly #clock: Clock;
+  readonly #from: number;
 
-  constructor(session: SmbSession, host: string) {
+  constructor(session: SmbSession, host: string, clock: Clock) {
     this.session = session;
     this.host = host;
+    this.#clock = clock;
+    this.#from = clock.monotonic();
+  }
+
+  /** now is the time on the machine's own clock, as far as it told. */
+  get now(): Date {
+    const { serverTime } = this.session;
+    return serverTime ? new Date(serverTime.getTime() + this.#clock.monotonic() - this.#from) : this.#clock.now();
+  }
+
+  /** top is what stands in the machine's system folder; listed once. */
+  top(): Promise<Listed[]> {
+    this.#top ??= this.admin.list('');
+    return this.#top;
   }
 
   get admin(): SmbTree {

@@ -36,7 +36,7 @@ export async function verify(context: AttemptContext): Promise<VerifyResult> {
 }
 
 async function connected(context: AttemptContext, note: Note): Promise<Target> {
-  const { accounts, ccr, wanted } = context;
+  const { accounts, ccr, wanted, clock } = context;
   const search = new AddressSearch(context);
   let wrong: unknown;
   for (;;) {
@@ -45,7 +45,7 @@ async function connected(context: AttemptContext, note: Note): Promise<Target> {
     });
     try {
       const { session } = await logon(context, found, await accounts.choose(ccr), note);
-      return new Target(session, wanted.name);
+      return new Target(session, wanted.name, clock);
     } catch (error) {
       if (!wrongHost(error)) throw error;
       wrong = error;
