@@ -2,7 +2,7 @@ export type { DomainFacts } from './lsarpc.ts';
 export type { Injected } from './interference.ts';
 export { serveNamedPipes } from './npa.ts';
 export { win32Of, Win32Refusal } from './refusal.ts';
-export { Registry, RegType } from './registry.ts';
+export { Registry } from './registry.ts';
 export { RpcServer, type LabRpcHost } from './server.ts';
 export { LabService, Services, type NewLabService, type RunningProgram } from './services.ts';
 export type { LabShare, ServerFacts } from './srvsvc.ts';

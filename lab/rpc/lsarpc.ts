@@ -8,7 +8,13 @@ export interface DomainFacts {
   dnsDomain: string;
 }
 
-class PolicyHandle {}
+/** PolicyHandle is the open policy, with the access that was asked for. */
+class PolicyHandle {
+  readonly access: number;
+  constructor(access: number) {
+    this.access = access;
+  }
+}
 
 /** A SID that belongs to no real domain and is the same for one name each time. */
 function sidOf(name: string): string {
@@ -31,8 +37,14 @@ export function lsarpcOffer(facts: () => DomainFacts): Offer {
     return { level: 3 as const, info: { name: domain, sid: dnsDomain ? sidOf(domain) : null } };
   };
   return offer(lsarpc.LSARPC, [
-    serve(lsarpc.lsarOpenPolicy, (_request, call) => ({ policy: call.handles.open(new PolicyHandle()), status: 0 })),
-    serve(lsarpc.lsarOpenPolicy2, (_request, call) => ({ policy: call.handles.open(new PolicyHandle()), status: 0 })),
+    serve(lsarpc.lsarOpenPolicy, (request, call) => ({
+      policy: call.handles.open(new PolicyHandle(request.desiredAccess)),
+      status: 0,
+    })),
+    serve(lsarpc.lsarOpenPolicy2, (request, call) => ({
+      policy: call.handles.open(new PolicyHandle(request.desiredAccess)),
+      status: 0,
+    })),
     serve(lsarpc.lsarQueryInformationPolicy, (request, call) => {
       call.handles.get(request.policy, PolicyHandle);
       return { information: information(request.level), status: 0 };

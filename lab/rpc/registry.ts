@@ -1,9 +1,7 @@
 import { toUtf16 } from '#wire/bytes';
+import { winreg } from '#wire/rpc';
 import { WIN32 } from '#wire/status';
 import { Win32Refusal } from './refusal.ts';
-
-/** Types of registry values ([MS-RRP] 3.1.1.5). */
-export const RegType = { SZ: 1, EXPAND_SZ: 2, BINARY: 3, DWORD: 4, MULTI_SZ: 7, QWORD: 11 } as const;
 
 /** RegistryItem is one value as it stands in the registry. */
 export interface RegistryItem {
@@ -128,7 +126,7 @@ export class Registry {
   /** seed writes a text or a number below HKLM, making the key. */
   seed(path: string, name: string, value: string | number): void {
     const { node } = this.create(this.hive('HKLM'), path);
-    if (typeof value === 'number') this.set(node, { name, type: RegType.DWORD, data: dwordData(value) });
-    else this.set(node, { name, type: RegType.SZ, data: szData(value) });
+    if (typeof value === 'number') this.set(node, { name, type: winreg.RegistryType.DWORD, data: dwordData(value) });
+    else this.set(node, { name, type: winreg.RegistryType.SZ, data: szData(value) });
   }
 }

@@ -13,9 +13,7 @@ export {
   PduType,
   RejectReason,
   Request,
-  REQUEST_OVERHEAD,
   Response,
   type ContextResult,
   type Syntax,
 } from './messages.ts';
-export { uuidOctets, uuidText } from './uuid.ts';

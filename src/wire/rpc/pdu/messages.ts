@@ -1,4 +1,4 @@
-import { bytes, constant, countOf, repeat, reserved, rest, struct, u16, u32, u8, type Codec, type Of } from '#wire/bytes';
+import { constant, countOf, repeat, reserved, rest, struct, u16, u32, u8, type Codec, type Of } from '#wire/bytes';
 import { uuid } from './uuid.ts';
 
 /** PduType names what a PDU is ([C706] 12.6.4.1, [MS-RPCE] 2.2.2). */
@@ -120,6 +120,3 @@ export const Fault = struct('RPC fault', {
 
 /** NDR is the only transfer syntax spoken here ([C706] appendix I). */
 export const NDR: Syntax = { uuid: '8a885d04-1ceb-11c9-9fe8-08002b104860', version: 2, minorVersion: 0 };
-
-/** objectUuid skips the object UUID that stands before the stub of a request when the flag says so. */
-export const objectUuid = bytes(16);

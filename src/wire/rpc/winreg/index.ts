@@ -1,3 +1,3 @@
 export * from './definitions.ts';
-export { openRegistry, RegKey, RemoteRegistry, type Hive } from './registry.ts';
-export { numberOf, RegistryType, textOf, type RegistryValue } from './value.ts';
+export { openRegistry, type RegKey, RemoteRegistry, type Hive } from './registry.ts';
+export { RegistryType, type RegistryValue } from './value.ts';
