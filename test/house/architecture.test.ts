@@ -18,6 +18,9 @@ const law: Record<string, { wings: string[]; own: boolean; only?: RegExp }> = {
   lab: { wings: ['base', 'messages', 'wire', 'store', 'records', 'components', 'points', 'executive', 'client'], own: true },
 };
 
+/** Wings that are one room each. */
+const FLAT = new Set(['src/messages', 'src/executive', 'src/cli']);
+
 const top = new URL('../..', import.meta.url).pathname;
 
 interface Arrow {
@@ -31,12 +34,17 @@ function wingOf(file: string): string | undefined {
   return Object.keys(law).find((wing) => file.startsWith(`${wing}/`));
 }
 
+const files = globSync(['src/**/*.ts', 'client/**/*.ts', 'lab/**/*.ts'], { cwd: top }).map((f) => f.split(sep).join('/'));
+
+function roomOf(file: string, wing: string): string {
+  return FLAT.has(wing) ? wing : `${wing}/${file.slice(wing.length + 1).split('/')[0]}`;
+}
+
 function arrows(): Arrow[] {
-  const files = globSync(['src/**/*.ts', 'client/**/*.ts', 'lab/**/*.ts'], { cwd: top }).map((f) => f.split(sep).join('/'));
   return files.flatMap((file) => {
     const wing = wingOf(file);
     assert.ok(wing, `${file} stands in no wing of the house`);
-    const room = `${wing}/${file.slice(wing.length + 1).split('/')[0]}`;
+    const room = roomOf(file, wing);
     const text = readFileSync(join(top, file), 'utf8');
     const imports = [
       ...text.matchAll(
@@ -88,8 +96,7 @@ test('a room is entered by its door', () => {
     const reached = relative(top, join(top, dirname(file), target))
       .split(sep)
       .join('/');
-    const flat = room.endsWith('.ts');
-    return flat ? dirname(reached) !== dirname(file) : !reached.startsWith(`${room}/`);
+    return !reached.startsWith(`${room}/`);
   });
   assert.deepEqual(
     wrong.map((a) => `${a.file} imports ${a.target}`),
@@ -121,8 +128,7 @@ test('between rooms of one wing there is no circle', () => {
 test('the picture in docs/architecture.md names every room and no other', () => {
   const page = readFileSync(join(top, 'docs/architecture.md'), 'utf8');
   const named = new Set([...page.matchAll(/^\| `([a-z0-9/-]+)` \|/gm)].map((m) => m[1]!));
-  const flat = new Set(['src/messages', 'src/executive', 'src/cli']);
-  const standing = new Set(all.map((a) => [...flat].find((f) => a.file.startsWith(`${f}/`)) ?? a.room));
+  const standing = new Set(files.map((file) => roomOf(file, wingOf(file)!)));
   for (const room of standing) assert.ok(named.has(room), `docs/architecture.md has no row for ${room}`);
   for (const room of named) assert.ok(standing.has(room), `docs/architecture.md names ${room}, which does not stand`);
 });
