@@ -36,12 +36,21 @@ function lists(header: string, etag: string, weak: boolean): boolean {
  * `<sha256>/<name>` for exactly that content. What is served is public by design; the trust anchor is mobileclient.tcf.
  */
 export function clientFiles(app: FastifyInstance, parts: ManagementParts): void {
-  app.get<{ Params: { file: string } }>('/CCM_Client/:file', async (request, reply) =>
-    send(parts, request, reply, await find(parts, request.params.file)),
-  );
-  app.get<{ Params: { sha256: string; file: string } }>('/CCM_Client/:sha256/:file', async (request, reply) =>
-    send(parts, request, reply, await find(parts, request.params.file, request.params.sha256.toLowerCase())),
-  );
+  // HEAD has a route of its own kind: the one that the framework adds would read the file to count it.
+  const method = ['GET', 'HEAD'] as const;
+  app.route<{ Params: { file: string } }>({
+    method: [...method],
+    url: '/CCM_Client/:file',
+    handler: async (request, reply) => send(parts, request, reply, await find(parts, request.params.file)),
+  });
+  app.route<{ Params: { sha256: string; file: string } }>({
+    method: [...method],
+    url: '/CCM_Client/:sha256/:file',
+    handler: async (request, reply) => {
+      const { file, sha256 } = request.params;
+      return send(parts, request, reply, await find(parts, file, sha256.toLowerCase()));
+    },
+  });
 }
 
 async function find(parts: ManagementParts, name: string, sha256?: string): Promise<PackageFile> {

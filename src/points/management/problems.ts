@@ -30,6 +30,7 @@ export async function answerProblem(
   await reply
     .code(problem.status)
     .type('application/problem+json')
+    .header('x-content-type-options', 'nosniff')
     .send({ ...problem, serverTime: parts.clock.now().toISOString() });
 }
 

@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict';
+import net from 'node:net';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { systemClock } from '#base/clock';
+import { readMpList } from '#messages';
+import { selfMade } from '#test/certificate';
+import { TestSite, sendRaw } from '#test/points';
+
+test('who sends a head or a body octet by octet is cut off, and so is who stops reading', async (t) => {
+  const site = await TestSite.make(t);
+  const { port } = await site.managementPoint({ patience: { headMs: 200, requestMs: 400, idleMs: 600 } });
+  const trickle = async (start: string, octet: string): Promise<{ ms: number; said: string }> => {
+    const from = systemClock.monotonic();
+    const socket = net.connect({ port, host: '127.0.0.1', noDelay: true });
+    let said = '';
+    socket.on('data', (data) => (said += data.toString('latin1')));
+    socket.on('error', () => {});
+    await once(socket, 'connect');
+    socket.write(start);
+    const closed = once(socket, 'close');
+    while (!socket.destroyed && systemClock.monotonic() - from < 8000) {
+      socket.write(octet);
+      await systemClock.sleep(50);
+    }
+    await closed;
+    return { ms: systemClock.monotonic() - from, said };
+  };
+  const head = await trickle('GET / HTTP/1.1\r\nX: ', 'a');
+  assert.match(head.said, /^HTTP\/1\.1 408 /);
+  const verb = await trickle('SMS_P', '');
+  assert.match(verb.said, /^HTTP\/1\.1 408 /);
+  const body = await trickle('POST /ccm_system/state HTTP/1.1\r\nHost: mp\r\nContent-Length: 100000\r\n\r\n', 'a');
+  for (const { ms } of [head, verb, body]) assert.ok(ms < 4000, `cut off after ${ms} ms`);
+
+  const big = Buffer.alloc(32 * 1024 * 1024);
+  const stored = await site.parts.content.put(big);
+  const [old] = await site.records.package.list();
+  await site.records.package.add(old!.definition, [{ name: 'ccmsetup.exe', ...stored }], 'test');
+  const reader = net.connect(port, '127.0.0.1');
+  reader.on('error', () => {});
+  reader.write('GET /CCM_Client/ccmsetup.exe HTTP/1.1\r\nHost: mp\r\n\r\n');
+  await once(reader, 'data');
+  reader.pause();
+  await systemClock.sleep(1500);
+  let length = 0;
+  reader.on('data', (part) => (length += part.length)).resume();
+  await once(reader, 'close');
+  assert.ok(length < big.length);
+});
+
+test('large heads, many headers, a missing host and nonsense are refused without a defect', async (t) => {
+  const site = await TestSite.make(t);
+  const { port, url } = await site.managementPoint();
+  const get = (more: string, target = '/SMS_MP/.sms_aut?MPLIST') => `GET ${target} HTTP/1.1\r\n${more}Connection: close\r\n\r\n`;
+  assert.match(await sendRaw(port, [get(`Host: mp\r\nX: ${'a'.repeat(20_000)}\r\n`)]), /^HTTP\/1\.1 431 /);
+  assert.match(await sendRaw(port, [get('Host: mp\r\n', `/${'a'.repeat(20_000)}`)]), /^HTTP\/1\.1 4(31|14|00) /);
+  assert.match(await sendRaw(port, [get('')]), /^HTTP\/1\.1 400 /);
+  assert.match(await sendRaw(port, ['\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03']), /^HTTP\/1\.1 400 /);
+  assert.match(await sendRaw(port, [get('Host: a\r\nHost: b\r\n')]), /^HTTP\/1\.1 (200|400) /);
+  assert.match(
+    await sendRaw(port, [get('Host: evil.example:99\r\nX-Forwarded-Host: evil\r\n')]),
+    /^HTTP\/1\.1 200 [^]*mp\.corp\.example/,
+  );
+  const long = await fetch(`${url}/ccm_system/state`, { method: 'POST', body: 'x'.repeat(300_000) });
+  assert.equal(long.status, 413);
+  assert.ok(!site.logged.join('').includes('request failed'));
+});
+
+test('every refusal is a problem with code, cause, remedy and the time of the site', async (t) => {
+  const site = await TestSite.make(t);
+  const { url } = await site.managementPoint();
+  for (const [method, path, status] of [
+    ['GET', '/nowhere', 404],
+    ['DELETE', '/CCM_Client/ccmsetup.exe', 404],
+    ['POST', '/ccm_system/heartbeat', 401],
+    ['GET', '/SMS_MP/.sms_aut?NOTHING', 404],
+    ['GET', '/CCM_Client/%zz', 404],
+  ] as const) {
+    const answer = await fetch(url + path, { method });
+    assert.equal(answer.status, status, path);
+    assert.match(answer.headers.get('content-type')!, /^application\/problem\+json/);
+    assert.equal(answer.headers.get('x-content-type-options'), 'nosniff');
+    const problem = (await answer.json()) as Record<string, string>;
+    assert.ok(problem['code']!.startsWith('PP_') && problem['cause'] && problem['remedy']);
+    assert.ok(Math.abs(Date.parse(problem['serverTime']!) - systemClock.now().getTime()) < 60_000);
+  }
+});
+
+test('a database that is gone is a 503 with Retry-After, and a defect tells nothing of its inside', async (t) => {
+  const site = await TestSite.make(t);
+  const broken = site.parts.database;
+  const query = () => Promise.reject(Object.assign(new Error('secret inside'), { code: 'X' }));
+  const { url } = await site.managementPoint({ site: Object.assign(Object.create(site.records.site), { here: query }) as never });
+  const defect = await fetch(`${url}/SMS_MP/.sms_aut?MPLIST`);
+  assert.equal(defect.status, 500);
+  const text = await defect.text();
+  assert.match(text, /PP_DEFECT/);
+  assert.ok(!text.includes('secret inside'));
+  assert.match(site.logged.at(-1)!, /secret inside/);
+  const closed = await site.managementPoint();
+  await broken.close();
+  const answer = await fetch(`${closed.url}/SMS_MP/.sms_aut?MPLIST`);
+  assert.equal(answer.status, 503);
+  assert.equal(answer.headers.get('retry-after'), '30');
+});
+
+test('MPLIST and its kin name the management points of this site, and the certificate where there is one', async (t) => {
+  const site = await TestSite.make(t);
+  const certificate = selfMade();
+  const { url } = await site.managementPoint();
+  const secure = await site.managementPoint({ tls: certificate });
+  await site.records.site.learn({ code: 'S01', kind: 'secondary', parent: 'P01' });
+  await site.records.site.setPoint('mp', { address: 'http://far.example:8480', site: 'S01' }, 'test');
+  const text = async (what: string) => (await fetch(`${url}/SMS_MP/.sms_aut?${what}`)).text();
+  const one = { name: 'MP', fqdn: 'mp.corp.example', version: '0100', url: 'http://mp.corp.example:8480' };
+  assert.deepEqual(readMpList(await text('MPLIST')), [one]);
+  assert.deepEqual(readMpList(await text('mplist1')), [{ ...one, siteCode: 'P01' }]);
+  assert.ok(!(await text('MPLIST')).includes('SiteCode'));
+  assert.equal(
+    await text('MPKEYINFORMATION'),
+    '<MPKEYINFORMATION><FQDN>mp.corp.example</FQDN><SITECODE>P01</SITECODE></MPKEYINFORMATION>',
+  );
+  assert.equal((await fetch(`${url}/SMS_MP/.sms_aut?MPCERT`)).status, 404);
+  await site.records.site.setPoint('mp', { on: false }, 'test');
+  assert.deepEqual(readMpList(await text('MPLIST')), []);
+  assert.equal(await text('MPKEYINFORMATION'), '<MPKEYINFORMATION><FQDN></FQDN><SITECODE>P01</SITECODE></MPKEYINFORMATION>');
+  assert.ok(secure.url.startsWith('https://'));
+});
