@@ -15,7 +15,7 @@ export interface Binaries {
   bin: string;
   version: string;
   major: number;
-  /** libraryPath is a folder of library links that the programs need (see linkLibraries). */
+  /** libraryPath is where the programs find their libraries, when the package's own links are missing (see linkLibraries). */
   libraryPath?: string;
 }
 
@@ -26,7 +26,7 @@ interface Link {
 
 /**
  * linkLibraries makes the library links that the npm package leaves to its install script, which is often not allowed to run. They are
- * made in a folder of ours, because the package may be read-only or another user's. It gives no folder when none are needed.
+ * made in a folder of ours, because the package may be read-only or another user's. It gives the search path, or none when none is needed.
  */
 async function linkLibraries(bin: string, folder: string): Promise<string | undefined> {
   const root = path.resolve(bin, '../..');
@@ -50,7 +50,8 @@ async function linkLibraries(bin: string, folder: string): Promise<string | unde
     await rm(link, { force: true });
     await symlink(wanted, link);
   }
-  return folder;
+  // The package's own folder too: a library that was found through a link looks for its own needs beside the link, not beside the file.
+  return [folder, path.join(root, 'native/lib')].join(path.delimiter);
 }
 
 /** programsIn looks whether a folder has PostgreSQL's programs and whether they run here. */
