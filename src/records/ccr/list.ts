@@ -74,7 +74,7 @@ export async function list(sql: Sql, query: CcrQuery): Promise<CcrPage> {
     else add((p) => `strpos(name_key, ${p}) > 0`, part);
   }
   if (query.cursor !== undefined) {
-    if (!/^\d{1,10}$/.test(query.cursor)) throw raise('PP_REQUEST_CURSOR');
+    if (!/^\d{1,9}$/.test(query.cursor)) throw raise('PP_REQUEST_CURSOR');
     add((p) => `id < ${p}`, Number(query.cursor));
   }
   const select = (more: string) => `(select * from ccr where ${where.join(' and ')} ${more} order by id desc limit $1)`;
