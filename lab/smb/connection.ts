@@ -30,6 +30,11 @@ function isLogon({ messages }: Working): boolean {
   return command === COMMAND.NEGOTIATE || command === COMMAND.SESSION_SETUP;
 }
 
+/** The answer to TREE_CONNECT carries the id of the tree, for which the asynchronous header has no room ([MS-SMB2] 2.2.1.1). */
+function namesTree({ messages }: Working): boolean {
+  return messages[0]!.header.command === COMMAND.TREE_CONNECT;
+}
+
 /** SmbConnection is one client on one socket, [MS-SMB2] 3.3.5. Whatever comes in, nothing is thrown out of it: at worst it hangs up. */
 export class SmbConnection {
   readonly #server: SmbServer;
@@ -160,7 +165,7 @@ export class SmbConnection {
 
   async #answerAll(work: Working): Promise<void> {
     let isAsync = false;
-    const maySayLater = work.messages.length === 1 && !isLogon(work);
+    const maySayLater = work.messages.length === 1 && !isLogon(work) && !namesTree(work);
     const noInterim = maySayLater ? this.#server.clock.after(INTERIM_MS, () => (isAsync = this.#sendInterim(work))) : () => {};
     const list: Ready[] = [];
     try {

@@ -129,3 +129,13 @@ test('a machine that speaks SMB1 only hangs up on us', async (t) => {
   assert.deepEqual(session.peer.osVersion, { major: 5, minor: 1, build: 2600 });
   await session.logoff();
 });
+
+test('a share that takes long to connect comes all the same, with its id', async (t) => {
+  const { host } = await startHost(t);
+  const session = await logOn(host);
+  await host.set({ slowMs: 600 });
+  const admin = await session.tree('ADMIN$');
+  await host.set({ slowMs: 0 });
+  assert.ok((await admin.list('')).length > 0);
+  await session.logoff();
+});

@@ -282,6 +282,21 @@ describe('SMB answers that are not as they must be', () => {
     });
   }
 
+  test('a share whose id cannot stand in an asynchronous answer', async () => {
+    const handle: Handle = (request, tiny) => {
+      if (request.message.header.command !== COMMAND.TREE_CONNECT) return false;
+      const octets = tiny.respond(request);
+      octets[16]! |= FLAG.ASYNC_COMMAND;
+      tiny.deliver(tiny.error(request, STATUS.PENDING, { flags: FLAG.ASYNC_COMMAND, asyncId: 1n }));
+      octets.set([1, 0, 0, 0, 0, 0, 0, 0], 32);
+      tiny.deliver(tiny.protect(octets));
+      return true;
+    };
+    const { server, session: s } = await session({ handle });
+    await assert.rejects(s.tree('ADMIN$'), as('PP_WIRE_MALFORMED'));
+    assert.ok(server.isClosed);
+  });
+
   test('a share that demands encryption of a session that has none', async () => {
     const { session: s } = await session({ shareFlags: smb.SHARE_FLAG.ENCRYPT_DATA });
     await assert.rejects(s.tree('ADMIN$'), as('PP_SMB_NO_ENCRYPTION'));

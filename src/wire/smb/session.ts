@@ -11,6 +11,7 @@ import {
   decodeBody,
   DIALECT,
   Echo,
+  FLAG,
   FSCTL,
   IOCTL_IS_FSCTL,
   IoctlRequest,
@@ -85,8 +86,13 @@ export class SmbSession {
     const value = { flags: 0, path: `\\\\${host}\\${share}` };
     const call = { command: COMMAND.TREE_CONNECT, body: TreeConnectRequest, value, doing: `opening ${share}` };
     const answer = await connection.request(call);
-    const { status, treeId } = answer.header;
+    const { status, treeId, flags } = answer.header;
     if (status !== STATUS.SUCCESS) throw shareRefusal(status, { host, account: this.#account, share });
+    // The asynchronous form of the header has no tree id ([MS-SMB2] 2.2.1.1): all that follows would go to a share that is not there.
+    if (flags & FLAG.ASYNC_COMMAND) {
+      connection.close();
+      throw raise('PP_WIRE_MALFORMED', { message: 'TREE_CONNECT response', field: 'treeId', offset: 36, why: 'missing' });
+    }
     const { shareFlags } = decodeBody(answer, TreeConnectResponse);
     if (shareFlags & SHARE_FLAG.ENCRYPT_DATA && !this.encrypted) throw raise('PP_SMB_NO_ENCRYPTION', { host });
     await (this.#validated ??= this.#validate(treeId));
