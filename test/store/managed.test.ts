@@ -391,7 +391,7 @@ test('binaries whose library links were never made get them in the data folder',
   chmodSync(bare, 0o755);
   execFileSync('cp', ['-r', `${own}/.`, bare]);
   const links = JSON.parse(readFileSync(path.join(bare, 'native/pg-symlinks.json'), 'utf8')) as { target: string }[];
-  for (const { target } of links) rmSync(path.join(bare, target));
+  for (const { target } of links) rmSync(path.join(bare, target), { force: true });
   const bin = path.join(bare, 'native/bin');
   assert.notEqual(
     spawnSync(path.join(bin, 'postgres'), ['--version']).status,
@@ -443,7 +443,13 @@ test('an external server that wants a password gets it, and a wrong one is told 
   const server = spawn(
     path.join(programs, 'native/bin/postgres'),
     ['-D', cluster, ...settings.flatMap((setting) => ['-c', setting])],
-    { stdio: 'ignore', cwd: '/', ...(asRoot ? { uid, gid } : {}) },
+    // Where the package's own links are missing, the launcher has made them in the data folder.
+    {
+      stdio: 'ignore',
+      cwd: '/',
+      env: { LD_LIBRARY_PATH: [path.join(dir, 'database/libraries'), path.join(programs, 'native/lib')].join(':') },
+      ...(asRoot ? { uid, gid } : {}),
+    },
   );
   const ended = new Promise((resolve) => server.once('exit', resolve));
   t.after(() => (server.kill('SIGINT'), ended));
