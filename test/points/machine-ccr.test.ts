@@ -146,6 +146,15 @@ test('names that are none are refused and nothing is made', async (t) => {
   assert.equal((await s.records.ccr.list()).items.length, 0);
 });
 
+test('a machine whose DNS name is longer than NetBIOS allows is known by it', async (t) => {
+  const { site: s, mp } = await site(t);
+  await s.know({ name: 'berlin-frontdesk-0042.corp.example', domain: 'CORP' });
+  assert.equal((await smsPost(mp.url, 'mn=berlin-frontdesk-0042.corp.example')).status, 200);
+  assert.equal((await smsPost(mp.url, 'mn=berlin-frontdesk-0042&dn=CORP')).status, 400, 'a NetBIOS name has at most 15');
+  const [ccr] = await s.records.ccr.find('berlin-frontdesk-0042.corp.example');
+  assert.deepEqual([ccr!.name, ccr!.domain, ccr!.requestCount], ['berlin-frontdesk-0042', 'CORP', 1]);
+});
+
 test('a short name of two machines is refused without naming their domains to a stranger', async (t) => {
   const { site: s, mp } = await site(t);
   await s.know({ name: 'TWIN', domain: 'SALES' }, { name: 'TWIN', domain: 'PLANT' });

@@ -34,8 +34,15 @@ const requestStatement: Statement = {
   text: 'select r.made, (r.c).* from ccr_request_all($1, $2) r order by r.at',
 };
 
+/** The longest NetBIOS name; a longer one is the first label of a DNS name, and only good with its domain. */
+const NETBIOS = 15;
+
+function wholeName({ name, domain }: CcrRequest): string {
+  return name.length > NETBIOS && !name.includes('.') && domain ? `${name}.${domain}` : name;
+}
+
 function parameters(request: CcrRequest): Record<string, unknown> {
-  const { name, domain: own, fqdn } = validName(request.name);
+  const { name, domain: own, fqdn } = validName(wholeName(request));
   const domain = validDomain(request.domain ?? '') || own;
   const others = request.resourceNames ?? [];
   // Names to try beside the first are held to the same rules; a bad one is left out of the request by the caller, not here.
