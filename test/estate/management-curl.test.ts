@@ -43,11 +43,9 @@ for (const kind of ['http', 'https'] as const) {
       );
 
       const next = ['--next', '-sS', '--cacert', cert, '-w', '\n%{http_code} %{num_connects}\n'];
-      const one = await curl(
-        ...[`${url}/SMS_MP/.sms_aut?MPLIST1`, ...next],
-        ...['-X', 'SMS_POST', `${url}/sms_mp/machine.ccr?mn=PC042&fkey=Falsch`, ...next],
-        ...['-I', `${url}/CCM_Client/ccmsetup.exe`],
-      );
+      const smsPost = ['-X', 'SMS_POST', `${url}/sms_mp/machine.ccr?mn=PC042&fkey=Falsch`];
+      const requests = [[`${url}/SMS_MP/.sms_aut?MPLIST1`], next, smsPost, next, ['-I', `${url}/CCM_Client/ccmsetup.exe`]];
+      const one = await curl(...requests.flat());
       assert.match(
         one,
         /SiteCode="P01"[^]*\n200 1\nCCR made\r\n\n200 0\nHTTP\/1\.1 200 OK[^]*content-length: 100000[^]*\n200 0\n$/,

@@ -52,8 +52,8 @@ const PATIENCE: Patience = { headMs: 20_000, requestMs: 60_000, idleMs: 120_000 
 const LARGEST_MESSAGE = 256 * 1024;
 const CONNECTIONS = 10_000;
 /** What one sender may ask in all; a building behind one address stays far below it. */
-const BURST = 5000;
-const PER_SECOND = 1000;
+const BURST = 20_000;
+const PER_SECOND = 2000;
 
 type Handler = Parameters<typeof createHttp>[1];
 

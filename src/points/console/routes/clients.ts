@@ -1,7 +1,9 @@
 import type { FastifyInstance } from 'fastify';
 import { Type, type Static } from 'typebox';
+import { raise } from '#base/errors';
 import { isSmsid } from '#messages';
 import type { Client } from '#records/client';
+import { shownName } from '#records/resource';
 import type { ConsoleParts } from '../server.ts';
 import { line, Named, Page, splitName, strict, theOne } from '../shapes.ts';
 
@@ -85,5 +87,11 @@ async function theClient(parts: ConsoleParts, given: string): Promise<Client> {
   const found = await parts.client.byName(name);
   const wanted = domain?.toLowerCase();
   const fits = (c: Client) => c.domain.toLowerCase() === wanted || c.fqdn.toLowerCase() === given.toLowerCase();
-  return theOne('client', given, wanted === undefined ? found : found.filter(fits));
+  const meant = wanted === undefined ? found : found.filter(fits);
+  // Clients in conflict have the same name and domain; only their GUIDs tell them apart.
+  if (meant.length > 1) {
+    const choices = meant.map(({ guid, approval }) => `${guid} (${approval})`).join(', ');
+    throw raise('PP_API_AMBIGUOUS', { name: shownName(given), count: meant.length, choices });
+  }
+  return theOne('client', given, meant);
 }

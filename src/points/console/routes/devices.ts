@@ -50,7 +50,7 @@ export function deviceRoutes(api: FastifyInstance, parts: ConsoleParts): void {
       },
     },
     async (request) => {
-      const { rows, rejected } = parseDevices(...bodyOf(request.body));
+      const { rows, rejected, ignored } = parseDevices(...bodyOf(request.body));
       const site = (await parts.site.here()).code;
       const result = await parts.resource.importDevices(rows, { by: request.who, site, source: 'import' });
       await parts.audit.write({
@@ -60,13 +60,14 @@ export function deviceRoutes(api: FastifyInstance, parts: ConsoleParts): void {
         detail: { added: result.added, changed: result.changed, rejected: rejected.length + result.rejected.length },
         address: request.ip,
       });
-      return { ...result, rejected: [...rejected, ...result.rejected].sort((a, b) => a.line - b.line) };
+      return { ...result, ignored, rejected: [...rejected, ...result.rejected].sort((a, b) => a.line - b.line) };
     },
   );
 }
 
 function bodyOf(body: unknown): [Uint8Array, 'csv' | 'json'] {
   if (body instanceof Uint8Array) return [body, 'csv'];
-  if (Array.isArray(body)) return [new TextEncoder().encode(JSON.stringify(body)), 'json'];
+  // An array of machines, or the {items: […]} that the list of machines answers with.
+  if (typeof body === 'object' && body !== null) return [new TextEncoder().encode(JSON.stringify(body)), 'json'];
   throw raise('PP_API_INVALID', { why: 'an import is text/csv, or a JSON array of machines' });
 }
