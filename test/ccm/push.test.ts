@@ -1,50 +1,20 @@
 import assert from 'node:assert/strict';
+import { readdir, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
-import { test, type TestContext } from 'node:test';
+import { test } from 'node:test';
 
 import { systemClock } from '#base/clock';
-import { systemRandom } from '#base/random';
+import { passwordPurpose } from '#records/account';
 import type { CcrState } from '#records/ccr';
-import { LabDomain, LabHost, type LabHostOptions } from '#lab/host';
-import { PASSWORD, PushSite, VERSION, waitFor } from '#test/push-site';
+import { LabDomain } from '#lab/host';
+import { labSite, type LabKind as Kind } from '#test/lab-site';
+import { PASSWORD, type PushSite, VERSION, waitFor } from '#test/push-site';
 
-const domain = new LabDomain({
+const lockedDomain = new LabDomain({
   netbios: 'CORP',
   dns: 'corp.example',
-  accounts: [
-    { username: 'push', password: PASSWORD, administrator: true },
-    { username: 'second', password: PASSWORD, administrator: true },
-  ],
+  accounts: [{ username: 'push', password: PASSWORD, administrator: true, state: 'locked' }],
 });
-
-type Kind = Partial<LabHostOptions>;
-
-/** labSite is a site with one push account and some hosts, which are stopped before the site is. */
-async function labSite(t: TestContext, hosts: Record<string, Kind>): Promise<{ site: PushSite; hosts: Record<string, LabHost> }> {
-  const site = await PushSite.create();
-  t.after(() => site.close());
-  await site.addAccount('CORP\\push');
-  const made: Record<string, LabHost> = {};
-  for (const [name, kind] of Object.entries(hosts)) {
-    const host = new LabHost({
-      name,
-      profile: 'windows-11',
-      folder: join(site.folder, 'hosts', name),
-      clock: systemClock,
-      random: systemRandom,
-      domain,
-      ...kind,
-    });
-    await host.start();
-    t.after(() => host.stop());
-    made[name] = host;
-  }
-  // A host that is off has no port yet; 1 is one where nobody listens.
-  const rows = Object.values(made).map((host) => `${host.name},CORP,${host.fqdn},${host.address},${host.port || 1}`);
-  await site.importCsv(['name,domain,fqdn,ip,smbPort', ...rows, ''].join('\r\n'));
-  return { site, hosts: made };
-}
-
 const STEPS = 'probe,logon,admin-share,inspect,lock,decide,copy,start,release';
 
 test('a push goes from the probe to a client that reported in', async (t) => {
@@ -92,6 +62,8 @@ interface Case {
   step: string;
   code?: string;
   wish?: Parameters<PushSite['push']>[1];
+  /** Decided by the look at the machine a minute after the start. */
+  looked?: boolean;
   /** Logons that the machine saw; one where nothing is said. */
   logons?: number;
 }
@@ -175,8 +147,9 @@ const CASES: Record<string, Case> = {
     host: { switches: { bootstrapFails: 1603 } },
     state: 'retry',
     win32: 1603,
-    step: 'start failed',
+    step: 'verify failed',
     code: 'PP_PUSH_SETUP_FAILED',
+    looked: true,
   },
   'SETUP-STUCK': {
     host: { switches: { oldSetupRunning: 'stuck' } },
@@ -200,7 +173,15 @@ const CASES: Record<string, Case> = {
     step: 'start ok',
     wish: { includeDcs: true },
   },
-  'CLIENT-FORCED': { host: installed, state: 'complete', win32: undefined, step: 'start ok', wish: { forced: true } },
+  // The old client of the lab cannot register, so only the look at the services proves the new one.
+  'CLIENT-FORCED': {
+    host: installed,
+    state: 'complete',
+    win32: undefined,
+    step: 'verify ok',
+    wish: { forced: true },
+    looked: true,
+  },
   'OLD-SETUP': { host: { switches: { oldSetupRunning: 'stoppable' } }, state: 'complete', win32: undefined, step: 'copy ok' },
   'NO-REGISTRY': { host: { switches: { remoteRegistry: 'disabled' } }, state: 'complete', win32: undefined, step: 'inspect ok' },
   ENCRYPTED: { host: { switches: { encryptAll: true } }, state: 'complete', win32: undefined, step: 'start ok' },
@@ -213,6 +194,16 @@ for (const [name, expected] of Object.entries(CASES)) {
     const { site, hosts } = await labSite(t, { [name]: expected.host });
     await site.startCcm();
     await site.push(name, expected.wish);
+    if (expected.looked) {
+      const started = await site.until(name, 'verifying');
+      assert.equal(
+        started.nextAttemptAt!.getTime() - started.startedAt!.getTime(),
+        60_000,
+        'the first look is a minute after the start',
+      );
+      await waitFor('the bootstrap to end', () => (hosts[name]!.machine.serviceState('ccmsetup') ?? 'stopped') === 'stopped');
+      await site.skip(61_000);
+    }
     const shown = await site.until(name, 'complete', 'failed', 'retry', 'waiting', 'skipped');
     const steps = shown.steps.map((s) => `${s.name} ${s.outcome}`);
     const told = `${shown.state} ${shown.lastError ?? ''} ${shown.lastErrorCode ?? ''}: ${JSON.stringify(shown.steps, undefined, 1)}`;
@@ -227,3 +218,111 @@ for (const [name, expected] of Object.entries(CASES)) {
     assert.equal(hosts[name]!.machine.serviceState('CcmExec'), expected.wish?.inspectOnly ? undefined : 'running');
   });
 }
+
+test('two accounts at most: the first that is refused leads to the second, which is remembered for this machine', async (t) => {
+  const { site, hosts } = await labSite(t, { 'PC-1': {} });
+  await site.records.account.remove('push');
+  await site.addAccount('CORP\\push', { name: 'wrong', password: 'not-the-password', pattern: 'PC-*' });
+  await site.addAccount('CORP\\second', { name: 'good' });
+  await site.startCcm();
+  await site.push('PC-1', { inspectOnly: true });
+  const first = await site.until('PC-1', 'complete', 'retry', 'waiting');
+  assert.equal(first.state, 'complete', JSON.stringify(first.steps));
+  assert.equal(first.account, 'good');
+  assert.match(first.steps.find((s) => s.name === 'logon')!.detail!, /tried the next account|trying the next account/);
+  const { logons } = hosts['PC-1']!;
+  assert.deepEqual(logons.of('CORP\\push'), { succeeded: 0, failed: 1 });
+  await site.push('PC-1', { inspectOnly: true });
+  await waitFor(
+    'the second inspection',
+    async () => (await site.records.ccr.find('PC-1')).filter((c) => c.state === 'complete').length === 2,
+  );
+  assert.deepEqual(logons.of('CORP\\push'), { succeeded: 0, failed: 1 }, 'the refused one was not shown again');
+  assert.deepEqual(logons.of('CORP\\second'), { succeeded: 2, failed: 0 });
+});
+
+test('%machinename% is the local account of each machine', async (t) => {
+  const local = { accounts: [{ username: 'Administrator', password: PASSWORD, administrator: true }] };
+  const { site, hosts } = await labSite(t, { 'PC-1': local });
+  await site.records.account.remove('push');
+  await site.addAccount('%machinename%\\Administrator');
+  await site.startCcm();
+  await site.push('PC-1', { inspectOnly: true });
+  const done = await site.until('PC-1', 'complete', 'retry', 'waiting');
+  assert.equal(done.state, 'complete', JSON.stringify(done.steps));
+  assert.deepEqual(hosts['PC-1']!.logons.of('PC-1\\Administrator'), { succeeded: 1, failed: 0 });
+});
+
+test('a locked account is stopped at once for everybody: 20 machines, one logon, and the rest wait without one', async (t) => {
+  const hosts: Record<string, Kind> = {};
+  for (let i = 1; i <= 20; i++) hosts[`PC-${i}`] = { domain: lockedDomain };
+  const { site, hosts: made } = await labSite(t, hosts);
+  await site.startCcm();
+  const names = Object.keys(made);
+  await site.push(names);
+  for (const name of names) await site.until(name, 'waiting');
+  const tried = Object.values(made).reduce((sum, host) => sum + host.logons.tried, 0);
+  assert.equal(tried, 1, 'one machine tried it first, and that was enough');
+  const [account] = await site.records.account.list();
+  assert.equal(account!.state, 'stopped');
+  assert.equal(account!.stopCode, 1909);
+});
+
+test('a wrong password stops at two machines in a row, and a corrected one lets all go on', async (t) => {
+  const hosts: Record<string, Kind> = {};
+  for (let i = 1; i <= 8; i++) hosts[`PC-${i}`] = {};
+  const { site, hosts: made } = await labSite(t, hosts);
+  await site.records.account.remove('push');
+  await site.addAccount('CORP\\push', { password: 'not-the-password' });
+  await site.startCcm();
+  const names = Object.keys(made);
+  await site.push(names, { inspectOnly: true });
+  for (const name of names) await site.until(name, 'waiting');
+  const failed = () => Object.values(made).reduce((sum, host) => sum + host.logons.of('CORP\\push').failed, 0);
+  assert.equal(failed(), 2);
+  await site.records.account.setPassword('push', site.vault.seal(PASSWORD, passwordPurpose('CORP\\push')));
+  for (const name of names) await site.until(name, 'complete');
+  assert.equal(failed(), 2);
+});
+
+test('a stale lock of another site is taken over; our own is removed after a failure too', async (t) => {
+  const { site, hosts } = await labSite(t, { 'PC-1': { switches: { foreignLock: 'X99', startTimesOut: true } } });
+  await site.startCcm();
+  const windows = join(site.folder, 'hosts', 'PC-1', 'Windows');
+  await site.push('PC-1');
+  await site.until('PC-1', 'waiting');
+  assert.deepEqual(
+    (await readdir(windows)).filter((n) => n.startsWith('SMSClientInstall')),
+    ['SMSClientInstall.X99'],
+  );
+  const old = new Date(systemClock.now().getTime() - 20 * 60_000);
+  await utimes(join(windows, 'SMSClientInstall.X99'), old, old);
+  await site.skip(16 * 60_000);
+  const failed = await site.until('PC-1', 'retry');
+  assert.equal(failed.lastErrorCode, 1053);
+  assert.match(failed.steps.find((s) => s.name === 'lock')!.detail!, /removed the lock that site X99 left/);
+  assert.deepEqual(
+    (await readdir(windows)).filter((n) => n.startsWith('SMSClientInstall')),
+    [],
+  );
+  await hosts['PC-1']!.repair();
+});
+
+test('stale DNS: the machine is found under its own address after another one answered, and that one saw no credential', async (t) => {
+  const { site, hosts } = await labSite(t, {
+    'PC-1': { address: '127.0.0.31', port: 4545 },
+    'PC-2': { address: '127.0.0.32', port: 4545 },
+  });
+  await site.startCcm({ network: site.network({ resolve: async () => ['127.0.0.31'] }) });
+  const [device] = await site.records.resource.find('PC-1');
+  await site.importCsv('name,domain,fqdn,ip,smbPort\r\nPC-1,CORP,pc-1.corp.example,127.0.0.32,4545\r\n');
+  assert.deepEqual((await site.records.resource.byId(device!.id))!.addresses, ['127.0.0.32']);
+  await site.push('PC-1', { inspectOnly: true });
+  const done = await site.until('PC-1', 'complete', 'retry', 'waiting');
+  assert.equal(done.state, 'complete', JSON.stringify(done.steps));
+  assert.deepEqual(
+    done.steps.slice(0, 4).map((s) => `${s.name} ${s.outcome}`),
+    ['probe ok', 'logon failed', 'probe ok', 'logon ok'],
+  );
+  assert.equal(hosts['PC-2']!.logons.tried, 0);
+});

@@ -28,6 +28,27 @@ export const VERSION = '0.1.0';
 /** PASSWORD is the canary of the push accounts; it may stand nowhere in what the product writes. */
 export const PASSWORD = 'Push-Only-1!';
 
+/** AheadClock runs as the system's clock does, ahead of it by what a test has skipped; timers keep real time. */
+export class AheadClock implements Clock {
+  #ahead = 0;
+
+  now(): Date {
+    return new Date(systemClock.now().getTime() + this.#ahead);
+  }
+  monotonic(): number {
+    return systemClock.monotonic();
+  }
+  after(ms: number, fn: () => void): () => void {
+    return systemClock.after(ms, fn);
+  }
+  sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    return systemClock.sleep(ms, signal);
+  }
+  skip(ms: number): void {
+    this.#ahead += ms;
+  }
+}
+
 /** Records are all of them over one database, with one clock. */
 interface Records {
   site: SiteRecord;
@@ -236,6 +257,13 @@ export class PushSite {
     this.#ends.push(() => inbox.stop());
     await inbox.start();
     return inbox;
+  }
+
+  /** skip lets time pass at once on an AheadClock, and has whoever works CCRs look at the queue. */
+  async skip(ms: number): Promise<void> {
+    if (!(this.clock instanceof AheadClock)) throw new Error('only an AheadClock can skip');
+    this.clock.skip(ms);
+    await this.database.notify('ccr', '');
   }
 
   /** show gives the CCR of a machine with its timeline. */

@@ -1,5 +1,5 @@
-/** Why an attempt may be ended from outside. */
-export type InterruptReason = 'cancelled' | 'paused' | 'lease lost' | 'stopping';
+/** Why an attempt may be ended from outside; cancelled stands for paused too. */
+export type InterruptReason = 'cancelled' | 'lease lost' | 'stopping';
 
 /** Interrupted ends an attempt from outside; it is the reason of the abort signals and never an outcome of its own. */
 export class Interrupted extends Error {

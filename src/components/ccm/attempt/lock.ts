@@ -64,14 +64,12 @@ function lockText({ site, ccr, fence, clock }: AttemptContext): Uint8Array {
 /** Own locks: only the holder of the CCR's lease gets here, so one that names this CCR was left by an attempt that crashed. */
 async function takeOwn(admin: SmbTree, context: AttemptContext, note: Note, held: () => void): Promise<Lock | undefined> {
   const name = lockName(context.site);
-  if (await admin.createNew(name, lockText(context))) {
-    held();
-    return undefined;
-  }
+  // Told before: when the answer is lost on the way, the lock may be there all the same.
+  held();
+  if (await admin.createNew(name, lockText(context))) return undefined;
   const [there] = locksIn(await admin.list('', name));
   const text = new TextDecoder().decode(await admin.readFile(name, { maxBytes: 4096 }).catch(() => new Uint8Array()));
   await admin.writeFile(name, lockText(context));
-  held();
   if (!new RegExp(`^CCR=${context.ccr.id}\\s*$`, 'm').test(text)) return there;
   note('took back the lock that an earlier attempt for this CCR left');
   return undefined;

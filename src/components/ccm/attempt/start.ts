@@ -76,12 +76,16 @@ async function seenRunning(service: Service, context: AttemptContext, note: Note
 
 /** start makes or replaces the service of the bootstrap, starts it and sees it run. */
 export async function start(target: Target, context: AttemptContext, facts: Facts, note: Note): Promise<void> {
-  const { push } = context;
+  const { push, stop } = context;
   const manager = await target.services();
   const state = facts.setup.service;
   if (state !== undefined && state !== 'stopped') await stopSetup(target, context);
   const service = await prepared(manager, context, commandLine(facts, context), state !== undefined);
   note(`${state === undefined ? 'made' : 'replaced'} service ${push.setupService}`);
+  if (stop.soft.aborted) {
+    if (state === undefined) await service.delete().catch(() => {});
+    stop.soft.throwIfAborted();
+  }
   await service.start().catch((error: unknown) => {
     if (!isCode(error, 'PP_SERVICE_ALREADY_RUNNING')) throw error;
   });

@@ -1,6 +1,6 @@
-import type { Ccr, Claimed, Worker } from '#records/ccr';
+import type { Claimed, Worker } from '#records/ccr';
 import { Journal } from '../journal.ts';
-import { Stop, type InterruptReason } from '../attempt/interrupted.ts';
+import { Stop } from '../attempt/interrupted.ts';
 import { CcrWork } from './ccr-work.ts';
 import { isOfTheSite, Outcomes } from './outcome.ts';
 import type { CcmParts } from './parts.ts';
@@ -166,17 +166,16 @@ export class Ccm {
     return thread;
   }
 
-  /** Somebody cancelled or paused CCRs; which ones stands in the announcement, or nothing after a lost connection. */
+  /** Somebody cancelled or paused CCRs; which ones stands in the announcement. An attempt that is ended in error goes back to the queue. */
   async #stopped(payload: string): Promise<void> {
-    const ids = payload === '' ? [...this.#running.keys()] : payload.split(',').map(Number);
-    for (const id of ids) {
-      const running = this.#running.get(id);
-      if (!running) continue;
-      const now: Ccr | undefined = await this.#parts.ccr.byId(id).catch(() => undefined);
-      if (!now || now.fence !== running.claimed.fence || now.state === 'paused' || now.finishedAt) {
-        const why: InterruptReason = now?.state === 'paused' ? 'paused' : now?.finishedAt ? 'cancelled' : 'lease lost';
-        running.stop.ask(why);
-      }
+    if (payload !== '') {
+      for (const id of payload.split(',')) this.#running.get(Number(id))?.stop.ask('cancelled');
+      return;
+    }
+    // The line was lost for a while, and announcements with it.
+    for (const [id, running] of this.#running) {
+      const now = await this.#parts.ccr.byId(id).catch(() => undefined);
+      if (now && now.fence !== running.claimed.fence) running.stop.ask('lease lost');
     }
   }
 

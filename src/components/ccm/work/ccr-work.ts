@@ -109,7 +109,8 @@ export class CcrWork {
         await this.#outcomes.ended(claimed, result.error, site.settings.ccr, this.#lockEnds(result.error, site));
         return;
       case 'interrupted':
-        if (result.why === 'stopping') await ccr.release(claimed);
+        // Given back if it is still ours, as when the process stops; refused by the fence if somebody cancelled or took it.
+        await ccr.release(claimed);
     }
   }
 

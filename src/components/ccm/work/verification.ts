@@ -77,7 +77,7 @@ export class Verification {
         await this.#outcomes.ended(claimed, result.error, settings);
         return this.#forget(claimed);
       case 'interrupted':
-        if (result.why === 'stopping') await record.release(claimed);
+        await record.release(claimed);
         return;
       case 'unreached':
         // The machine may be restarting or have gone home; the start is not lost by that.
