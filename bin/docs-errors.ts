@@ -2,7 +2,11 @@ import { writeFileSync } from 'node:fs';
 import { catalogue, type Entry } from '#base/errors';
 
 /** Writes docs/errors.md from the error catalogue: `npm run docs:errors`. */
-const again = { retry: 'tried again every hour, for a week', wait: 'waits until somebody or the machine changes something', never: 'not tried again' };
+const again = {
+  retry: 'tried again every hour, for a week',
+  wait: 'waits until somebody or the machine changes something',
+  never: 'not tried again',
+};
 const lines = [
   '# Every error, its cause and its remedy',
   '',
@@ -12,7 +16,13 @@ const lines = [
   '',
 ];
 for (const [code, entry] of Object.entries<Entry>(catalogue).sort(([a], [b]) => a.localeCompare(b))) {
-  lines.push(`### ${code}`, '', `> ${entry.message}`, '', `- Win32 ${entry.win32 ?? 'none'} · ${entry.origin} · again: ${entry.again} (${again[entry.again]})`);
+  lines.push(
+    `### ${code}`,
+    '',
+    `> ${entry.message}`,
+    '',
+    `- Win32 ${entry.win32 ?? 'none'} · ${entry.origin} · again: ${entry.again} (${again[entry.again]})`,
+  );
   lines.push(`- **Cause.** ${entry.cause}`, `- **Remedy.** ${entry.remedy}`, '');
 }
 writeFileSync(new URL('../docs/errors.md', import.meta.url), lines.join('\n'));
