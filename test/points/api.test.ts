@@ -5,9 +5,8 @@ import { connect } from 'node:net';
 import { once } from 'node:events';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { systemClock } from '#base/clock';
 import { publicKeyOf, type Registration } from '#messages';
-import { manual, TestSite } from '#test/points';
+import { manual, TestSite, until } from '#test/points';
 
 async function start(t: TestContext) {
   const site = await TestSite.make(t, manual());
@@ -194,10 +193,6 @@ test('a package is its files first, then its definition; an upload that breaks o
     `POST /api/v1/content HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${site.token}\r\nContent-Type: application/octet-stream\r\nContent-Length: 9999999\r\n\r\n`,
   );
   socket.write(Buffer.alloc(200_000));
-  const until = async (holds: () => boolean) => {
-    for (const from = systemClock.monotonic(); !holds() && systemClock.monotonic() - from < 10_000;) await systemClock.sleep(5);
-    assert.ok(holds());
-  };
   await until(() => incoming().length === 1);
   socket.destroy();
   await once(socket, 'close');

@@ -1,11 +1,9 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readlinkSync } from 'node:fs';
 import { rm, truncate, writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import { once } from 'node:events';
 import { test, type TestContext } from 'node:test';
-import { systemClock } from '#base/clock';
-import { BOOTSTRAP, TestSite, sendRaw } from '#test/points';
+import { BOOTSTRAP, TestSite, openFiles, sendRaw, until } from '#test/points';
 
 const SIZE = BOOTSTRAP.length;
 
@@ -18,23 +16,6 @@ async function point(t: TestContext) {
     return { status: answer.status, headers: answer.headers, body };
   };
   return { site, url, port, get, etag: `"${site.sha256}"` };
-}
-
-/** openFiles counts the open descriptors of this process under a folder. */
-function openFiles(folder: string): number {
-  return readdirSync('/proc/self/fd').filter((fd) => {
-    try {
-      return readlinkSync(`/proc/self/fd/${fd}`).startsWith(folder);
-    } catch {
-      return false;
-    }
-  }).length;
-}
-
-async function until(holds: () => boolean): Promise<void> {
-  const deadline = systemClock.monotonic() + 10_000;
-  while (!holds() && systemClock.monotonic() < deadline) await systemClock.sleep(5);
-  assert.ok(holds());
 }
 
 test('the whole file comes with its SHA-256 as ETag, by name and by content, in any case of the path', async (t) => {

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { systemClock } from '#base/clock';
 import { readMpList } from '#messages';
 import { selfMade } from '#test/certificate';
-import { TestSite, sendRaw } from '#test/points';
+import { TestSite, openFiles, sendRaw, until } from '#test/points';
 
 test('who sends a head or a body octet by octet is cut off, and so is who stops reading', async (t) => {
   const site = await TestSite.make(t);
@@ -42,7 +42,9 @@ test('who sends a head or a body octet by octet is cut off, and so is who stops 
   reader.write('GET /CCM_Client/ccmsetup.exe HTTP/1.1\r\nHost: mp\r\n\r\n');
   await once(reader, 'data');
   reader.pause();
-  await systemClock.sleep(1500);
+  await until(() => openFiles(site.folder) === 1);
+  // Nobody reads, so the point gives up and closes the file too.
+  await until(() => openFiles(site.folder) === 0);
   let length = 0;
   reader.on('data', (part) => (length += part.length)).resume();
   await once(reader, 'close');

@@ -1,4 +1,6 @@
+import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import net from 'node:net';
@@ -158,4 +160,22 @@ export async function sendRaw(port: number, pieces: readonly (string | Uint8Arra
   }
   await closed;
   return back;
+}
+
+/** openFiles counts the open descriptors of this process under a folder. */
+export function openFiles(folder: string): number {
+  return readdirSync('/proc/self/fd').filter((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`).startsWith(folder);
+    } catch {
+      return false;
+    }
+  }).length;
+}
+
+/** until waits for something that another part of this process does, for ten seconds at most. */
+export async function until(holds: () => boolean): Promise<void> {
+  const deadline = systemClock.monotonic() + 10_000;
+  while (!holds() && systemClock.monotonic() < deadline) await systemClock.sleep(5);
+  assert.ok(holds());
 }
