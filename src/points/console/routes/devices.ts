@@ -68,6 +68,7 @@ export function deviceRoutes(api: FastifyInstance, parts: ConsoleParts): void {
 function bodyOf(body: unknown): [Uint8Array, 'csv' | 'json'] {
   if (body instanceof Uint8Array) return [body, 'csv'];
   // An array of machines, or the {items: […]} that the list of machines answers with.
-  if (typeof body === 'object' && body !== null) return [new TextEncoder().encode(JSON.stringify(body)), 'json'];
+  if (typeof body === 'object' && body !== null && !(Symbol.asyncIterator in body))
+    return [new TextEncoder().encode(JSON.stringify(body)), 'json'];
   throw raise('PP_API_INVALID', { why: 'an import is text/csv, or a JSON array of machines' });
 }
