@@ -99,12 +99,25 @@ export function fileTimeOf(date: Date): bigint {
 
 const NAMES = ['netbiosComputer', 'netbiosDomain', 'dnsComputer', 'dnsDomain', 'dnsForest'] as const;
 
+/** The longest DNS name; a NetBIOS name is shorter. */
+const LONGEST_NAME = 255;
+
+/** A name goes into messages, logs and tables: what no machine can be called is not let in. */
+function nameOf(value: Bytes, field: string): string {
+  const name = fromUtf16(value);
+  const isName = name.length <= LONGEST_NAME && !/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/.test(name);
+  if (isName) return name;
+  const from = new Reader(value.subarray(0, 32), 'NTLM AV_PAIR');
+  from.field = field;
+  throw from.fail(`${name.length} characters that are no name`);
+}
+
 /** namesOf is what a server says of itself in its target information. */
 export function namesOf(pairs: AvPair[]): PeerNames {
   const peer: PeerNames = {};
   for (const name of NAMES) {
     const value = avPair(pairs, AV[name]);
-    if (value !== undefined && value.length > 0) peer[name] = fromUtf16(value);
+    if (value !== undefined && value.length > 0) peer[name] = nameOf(value, name);
   }
   const timestamp = avTimestamp(pairs);
   if (timestamp !== undefined) peer.timestamp = new Date(Number((timestamp - EPOCH_1601) / 10_000n));

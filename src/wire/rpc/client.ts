@@ -29,6 +29,8 @@ const MAX_FRAGMENT = 4280;
 const LEAST_FRAGMENT = 64;
 /** The most octets one answer may have when put together; the greatest real one is a list of services of some 100 KB. */
 const MOST_ANSWER = 4 * 1024 * 1024;
+/** The most fragments of one answer: each costs memory beside its octets, so that many with an octet each must not pass as little. */
+const MOST_FRAGMENTS = 16_384;
 /** The one presentation context that is bound. */
 const CONTEXT_ID = 0;
 
@@ -144,6 +146,7 @@ export class RpcClient {
       parts.push(part);
       length += part.length;
       if (length > MOST_ANSWER) throw this.#wrong(pdu, 'stub', `an answer of more than ${MOST_ANSWER} octets`);
+      if (parts.length > MOST_FRAGMENTS) throw this.#wrong(pdu, 'stub', `an answer in more than ${MOST_FRAGMENTS} fragments`);
       if (pdu.header.flags & PduFlag.LAST) return parts.length === 1 ? part : concat(...parts);
       if (part.length === 0) throw this.#wrong(pdu, 'stub', 'an empty fragment that is not the last');
       pdu = await this.#nextPdu();

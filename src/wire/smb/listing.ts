@@ -25,10 +25,13 @@ export interface Listed {
 const BUFFER = 65_536;
 /** A folder that never ends is a hostile one. */
 const MOST_ROUNDS = 2_000;
+/** As is one whose entries fill more than this; it is room for some 50,000 of them. */
+const MOST_OCTETS = 8 * 1024 * 1024;
 
 /** listFolder reads an open folder to its end, [MS-SMB2] 2.2.33. */
 export async function listFolder(folder: OpenFile, pattern: string): Promise<Listed[]> {
   const list: Listed[] = [];
+  let octets = 0;
   for (let round = 0; round < MOST_ROUNDS; round++) {
     const value = {
       infoClass: FILE_INFO.ID_BOTH_DIRECTORY,
@@ -41,7 +44,11 @@ export async function listFolder(folder: OpenFile, pattern: string): Promise<Lis
     const call = { command: COMMAND.QUERY_DIRECTORY, body: QueryDirectoryRequest, value, doing: 'listing', payload: BUFFER };
     const answer = await folder.call(call, [STATUS.NO_MORE_FILES, STATUS.NO_SUCH_FILE]);
     if (answer.header.status !== STATUS.SUCCESS) return list;
-    for (const entry of IdBothDirectoryList.decode(decodeBody(answer, QueryDirectoryResponse).output)) {
+    const { output } = decodeBody(answer, QueryDirectoryResponse);
+    octets += output.length;
+    if (output.length > BUFFER) throw endless('outputLength', `${output.length} octets, asked were ${BUFFER}`);
+    if (octets > MOST_OCTETS) throw endless('output', `a list of more than ${MOST_OCTETS} octets`);
+    for (const entry of IdBothDirectoryList.decode(output)) {
       if (entry.fileName === '.' || entry.fileName === '..') continue;
       list.push({
         name: entry.fileName,
@@ -52,6 +59,9 @@ export async function listFolder(folder: OpenFile, pattern: string): Promise<Lis
       });
     }
   }
-  const why = `${MOST_ROUNDS} answers and no end`;
-  throw raise('PP_WIRE_MALFORMED', { message: 'QUERY_DIRECTORY response', field: 'status', offset: 8, why });
+  throw endless('status', `${MOST_ROUNDS} answers and no end`);
+}
+
+function endless(field: string, why: string): Error {
+  return raise('PP_WIRE_MALFORMED', { message: 'QUERY_DIRECTORY response', field, offset: 64, why });
 }

@@ -15,6 +15,8 @@ const EnumServiceStatus = struct('ENUM_SERVICE_STATUSW', {
   waitHint: u32,
 });
 const ENTRY_SIZE = 36;
+/** Names of services have at most 256 characters ([MS-SCMR] 3.1.4.12); some room for those who count otherwise. */
+const MOST_CHARACTERS = 512;
 
 /** ListedService is one entry of the list of services. */
 export interface ListedService {
@@ -28,7 +30,11 @@ function textAt(r: Reader, offset: number, field: string): string {
   r.field = field;
   const from = r.part(offset, r.end - offset);
   let length = 0;
-  while (from.u16() !== 0) length += 2;
+  // Many entries may point at one long text: what is read for each must not grow with the buffer.
+  while (from.u16() !== 0) {
+    length += 2;
+    if (length > 2 * MOST_CHARACTERS) throw from.fail(`a name of more than ${MOST_CHARACTERS} characters`);
+  }
   return fromUtf16(r.part(offset, length).rest());
 }
 

@@ -1,3 +1,4 @@
+import { raise } from '#base/errors';
 import { WIN32 } from '#wire/status';
 import type { RpcClient } from '../client.ts';
 import { refusal } from '../outcomes.ts';
@@ -12,6 +13,8 @@ const MOST_ROOM = 256 * 1024;
 const SLACK = 1024;
 /** An enumeration that goes round more often than this is no honest one. */
 const MOST_ROUNDS = 64;
+/** No machine has as many services. */
+const MOST_SERVICES = 10_000;
 
 /** NewService is how a service is to be created; it runs as LocalSystem unless an account is named. */
 export interface NewService {
@@ -22,6 +25,10 @@ export interface NewService {
   account?: string;
   /** access to the handle that comes back; everything by default. */
   access?: number;
+}
+
+function lie(field: string, why: string): Error {
+  return raise('PP_WIRE_MALFORMED', { message: 'REnumServicesStatusW response', field, offset: 0, why });
 }
 
 /** ServiceManager is the open database of services of a machine. */
@@ -83,7 +90,11 @@ export class ServiceManager {
       const more = answer.status === WIN32.MORE_DATA || answer.status === WIN32.INSUFFICIENT_BUFFER;
       if (answer.status !== WIN32.SUCCESS && !more)
         throw refusal('services', answer.status, 'EnumServicesStatus', 'all services');
-      services.push(...readServices(answer.buffer, answer.servicesReturned));
+      const { buffer, servicesReturned } = answer;
+      if (buffer.length > bufferSize) throw lie('buffer', `${buffer.length} octets, asked were ${bufferSize}`);
+      if (services.length + servicesReturned > MOST_SERVICES)
+        throw lie('servicesReturned', `more than ${MOST_SERVICES} services`);
+      services.push(...readServices(buffer, servicesReturned));
       if (!more) return services;
       resumeIndex = answer.resumeIndex ?? 0;
       bufferSize = Math.min(answer.bytesNeeded + SLACK, MOST_ROOM);

@@ -1,3 +1,4 @@
+import { raise } from '#base/errors';
 import { WIN32 } from '#wire/status';
 import type { RpcClient } from '../client.ts';
 import { refusal } from '../outcomes.ts';
@@ -29,9 +30,30 @@ const roots = { HKLM: openLocalMachine, HKU: openUsers, HKCR: openClassesRoot };
 /** Hive is the short name of a predefined key that can be opened from afar. */
 export type Hive = keyof typeof roots;
 
-/** largerRoom is what to ask for next: what the machine said it needs, or four times as much where it did not say (Samba). */
+/** The most octets that the values of one key may have together. */
+const MOST_VALUES = 16 * 1024 * 1024;
+
+/**
+ * largerRoom is what to ask for next: what the machine said it needs, or four times as much where it did not say (Samba). It at least
+ * doubles, so that a machine that always needs one octet more is done with soon.
+ */
 function largerRoom(room: number, needed: number | null): number {
-  return Math.min(needed !== null && needed > room ? needed : room * 4, MOST_VALUE);
+  return Math.min(needed !== null && needed > room ? Math.max(needed, room * 2) : room * 4, MOST_VALUE);
+}
+
+function lie(operation: string, field: string, why: string): Error {
+  return raise('PP_WIRE_MALFORMED', { message: `${operation} response`, field, offset: 0, why });
+}
+
+/** taken is what an answer brought, which is never more than it was given room for. */
+function taken(operation: string, octets: Uint8Array | undefined, room: number): Uint8Array {
+  if (octets && octets.length > room) throw lie(operation, 'data', `${octets.length} octets, asked were ${room}`);
+  return octets ?? new Uint8Array(0);
+}
+
+function named(operation: string, text: string | null, room: number): string {
+  if (text && text.length > room) throw lie(operation, 'name', `${text.length} characters, asked were ${room}`);
+  return text ?? '';
 }
 
 /** RegKey is an open key, for reading. */
@@ -58,7 +80,7 @@ export class RegKey {
         continue;
       }
       this.#check(answer.status, 'QueryValue', name);
-      return { type: answer.type ?? 0, data: answer.data?.octets ?? new Uint8Array(0) };
+      return { type: answer.type ?? 0, data: taken('QueryValue', answer.data?.octets, room) };
     }
   }
 
@@ -83,7 +105,7 @@ export class RegKey {
       const answer = await this.#rpc.call(enumKey, request);
       if (answer.status === WIN32.NO_MORE_ITEMS) return names;
       this.#check(answer.status, 'EnumKey');
-      names.push(answer.name.text ?? '');
+      names.push(named('EnumKey', answer.name.text, KEY_NAME_ROOM));
     }
     return names;
   }
@@ -92,6 +114,7 @@ export class RegKey {
   async values(): Promise<(RegistryValue & { name: string })[]> {
     const values: (RegistryValue & { name: string })[] = [];
     let room = VALUE_ROOM;
+    let octets = 0;
     for (let index = 0; index < MOST_ENTRIES;) {
       const buffer = { capacity: room, octets: new Uint8Array(0) };
       const valueName = { capacity: VALUE_NAME_ROOM, text: '' };
@@ -103,8 +126,11 @@ export class RegKey {
         continue;
       }
       this.#check(answer.status, 'EnumValue');
-      const data = answer.data?.octets ?? new Uint8Array(0);
-      values.push({ name: answer.valueName.text ?? '', type: answer.type ?? 0, data });
+      const data = taken('EnumValue', answer.data?.octets, room);
+      const called = named('EnumValue', answer.valueName.text, VALUE_NAME_ROOM);
+      octets += data.length + 2 * called.length;
+      if (octets > MOST_VALUES) throw lie('EnumValue', 'data', `values of more than ${MOST_VALUES} octets`);
+      values.push({ name: called, type: answer.type ?? 0, data });
       index++;
     }
     return values;
