@@ -1,146 +1,128 @@
-import { createReadStream, existsSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { createReadStream } from 'node:fs';
 import { Readable } from 'node:stream';
 import { raise } from '#base/errors';
-import { readRunning, startConsoleOnly } from '#executive';
-import { ApiFailure, type Failure } from './output.ts';
+import { ApiFailure, type Failure } from './failure.ts';
 
-/** Where the command finds the site: a data folder on this machine, or a server somewhere. */
-export interface Where {
-  data?: string;
-  server?: string;
-  tokenFile?: string;
+type Query = Record<string, string | number | undefined>;
+
+/** Page is one page of a list of the API. */
+interface Page<T> {
+  items: T[];
+  next?: string;
 }
 
-/** Api is the HTTP API as the command uses it; every verb but `site create`, `up` and `lab` goes through it. */
+/** Listed is a list as the command prints it. */
+interface Listed<T> {
+  items: T[];
+  next: string | null;
+}
+
+const PAGE = 500;
+
+/** whyOf says in words why nothing answered; fetch hides the reason inside its own error. */
+function whyOf(error: unknown): string {
+  const { code, message } = ((error as Error).cause ?? error) as NodeJS.ErrnoException;
+  if (code === 'ECONNREFUSED') return 'nobody listens there';
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'its name is not known';
+  if (code === 'ECONNRESET' || code === 'UND_ERR_SOCKET') return 'it hung up';
+  if (code && /CERT|SIGNED|TLS|SSL/.test(code))
+    return `its certificate is not trusted (${code}); NODE_EXTRA_CA_CERTS names more authorities`;
+  return message;
+}
+
+/** Api is the HTTP API as the command uses it; every verb but `site create`, `up`, `lab` and `ccr generate` goes through it. */
 export class Api {
   readonly #base: string;
   readonly #token: string;
   readonly #end: () => Promise<void>;
+  /** Whether a site server runs there; without one the API is served by this very command, and nobody works CCRs off. */
+  readonly isServed: boolean;
 
-  constructor(base: string, token: string, end: () => Promise<void>) {
+  constructor(base: string, token: string, isServed: boolean, end: () => Promise<void> = async () => {}) {
     this.#base = base.replace(/\/+$/, '');
     this.#token = token;
+    this.isServed = isServed;
     this.#end = end;
   }
 
   async #call(method: string, path: string, body: RequestInit['body'], type: string | undefined): Promise<unknown> {
     const headers: Record<string, string> = { authorization: `Bearer ${this.#token}`, accept: 'application/json' };
     if (type) headers['content-type'] = type;
-    let answer: Response;
+    let status: number;
+    let text: string;
     try {
-      answer = await fetch(`${this.#base}${path}`, {
-        method,
-        headers,
-        body,
-        ...(body instanceof ReadableStream ? { duplex: 'half' } : {}),
-      });
+      // A redirect is not followed: the token is for this server alone.
+      const stream: RequestInit = body instanceof ReadableStream ? { duplex: 'half' } : {};
+      const answer = await fetch(`${this.#base}/api/v1${path}`, { method, headers, body, redirect: 'manual', ...stream });
+      status = answer.status;
+      text = await answer.text();
     } catch (cause) {
-      throw raise('PP_CLI_SERVER_UNREACHABLE', { url: this.#base }, { cause });
+      throw raise('PP_CLI_SERVER_UNREACHABLE', { url: this.#base, why: whyOf(cause) }, { cause });
     }
-    const text = await answer.text();
-    const parsed: unknown = text && /json/.test(answer.headers.get('content-type') ?? '') ? JSON.parse(text) : undefined;
-    if (answer.ok) return parsed;
-    const problem = (parsed ?? {}) as Partial<Failure> & { title?: string; detail?: string };
-    throw new ApiFailure(
-      {
-        code: problem.code ?? `HTTP_${answer.status}`,
-        message: problem.detail ?? problem.title ?? `the server answered ${answer.status}`,
-        cause: problem.cause,
-        remedy: problem.remedy,
-      },
-      answer.status,
-    );
+    const said = readJson(text);
+    if (status >= 200 && status < 300 && said !== undefined) return said;
+    const { code, detail, cause, remedy } = (said ?? {}) as Partial<Failure> & { detail?: string };
+    if (typeof code !== 'string' || typeof detail !== 'string')
+      throw raise('PP_CLI_NOT_A_SITE', { url: this.#base, why: `it answered ${status}, and not in the form of the API` });
+    throw new ApiFailure({ code, message: detail, cause, remedy }, status);
   }
 
-  get<T>(path: string, query: Record<string, string | number | undefined> = {}): Promise<T> {
+  get<T>(path: string, query: Query = {}): Promise<T> {
     const search = new URLSearchParams();
     for (const [key, value] of Object.entries(query)) if (value !== undefined) search.set(key, String(value));
-    const tail = search.size ? `?${search}` : '';
-    return this.#call('GET', `/api/v1${path}${tail}`, undefined, undefined) as Promise<T>;
+    return this.#call('GET', `${path}${search.size ? `?${search.toString()}` : ''}`, undefined, undefined) as Promise<T>;
   }
 
   send<T>(method: 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body: unknown = {}): Promise<T> {
-    return this.#call(method, `/api/v1${path}`, JSON.stringify(body), 'application/json') as Promise<T>;
+    return this.#call(method, path, JSON.stringify(body), 'application/json') as Promise<T>;
   }
 
   /** text sends a document as it is (a CSV or JSON list of machines). */
   text<T>(path: string, body: Uint8Array<ArrayBuffer>, type: string): Promise<T> {
-    return this.#call('POST', `/api/v1${path}`, body, type) as Promise<T>;
+    return this.#call('POST', path, body, type) as Promise<T>;
   }
 
   /** upload streams a file of any size. */
   upload<T>(path: string, file: string): Promise<T> {
     const stream = Readable.toWeb(createReadStream(file)) as unknown as ReadableStream;
-    return this.#call('POST', `/api/v1${path}`, stream, 'application/octet-stream') as Promise<T>;
+    return this.#call('POST', path, stream, 'application/octet-stream') as Promise<T>;
   }
 
   /** all walks the pages of a list. */
-  async *all<T>(path: string, query: Record<string, string | number | undefined> = {}): AsyncGenerator<T> {
+  async *all<T>(path: string, query: Query = {}): AsyncGenerator<T> {
     let cursor: string | undefined;
     do {
-      const page: { items: T[]; next?: string } = await this.get(path, { ...query, cursor, limit: 500 });
+      const page: Page<T> = await this.get(path, { ...query, cursor, limit: PAGE });
       yield* page.items;
       cursor = page.next;
     } while (cursor);
   }
 
+  /** list gives a whole list, or one page of it where the caller sets a limit or goes on from a cursor; `next` is null at its end. */
+  async list<T>(
+    path: string,
+    query: Query,
+    page: { limit?: number; cursor?: string },
+  ): Promise<Listed<T>> {
+    if (page.limit !== undefined || page.cursor !== undefined) {
+      const { items, next } = await this.get<Page<T>>(path, { ...query, limit: page.limit ?? PAGE, cursor: page.cursor });
+      return { items, next: next ?? null };
+    }
+    const items: T[] = [];
+    for await (const item of this.all<T>(path, query)) items.push(item);
+    return { items, next: null };
+  }
+
+  /** close ends what was started for this command. */
   close(): Promise<void> {
     return this.#end();
   }
 }
 
-function readToken(file: string): string {
+function readJson(text: string): unknown {
   try {
-    return readFileSync(file, 'utf8').trim();
-  } catch (cause) {
-    throw raise('PP_CLI_FILE', { file, why: 'the token cannot be read' }, { cause });
-  }
-}
-
-async function answers(url: string): Promise<boolean> {
-  try {
-    return (await fetch(`${url}/healthz`, { signal: AbortSignal.timeout(5000) })).ok;
+    return JSON.parse(text) as unknown;
   } catch {
-    return false;
-  }
-}
-
-async function openFolder(data: string): Promise<Api> {
-  if (!existsSync(join(data, 'site.json'))) throw raise('PP_SITE_NOT_HERE', { data });
-  const running = readRunning(data);
-  if (running && (await answers(running.console))) {
-    return new Api(running.console, readToken(join(data, 'run', 'console.token')), async () => {});
-  }
-  // Nobody serves this folder: serve it ourselves for this one call, so that a site can be prepared before it is up.
-  const own = await startConsoleOnly(data);
-  return new Api(own.url, own.token, () => own.stop());
-}
-
-/** openApi finds the site that the options (or PUSHPOINT_DATA, PUSHPOINT_SERVER, PUSHPOINT_TOKEN_FILE) name. */
-export async function openApi(where: Where): Promise<Api> {
-  const server = where.server ?? (where.data ? undefined : process.env['PUSHPOINT_SERVER']);
-  if (server) {
-    if (!/^https?:\/\//.test(server))
-      throw raise('PP_CLI_USAGE', { why: `--server wants a URL that begins with http:// or https://, not ${server}` });
-    const file = where.tokenFile ?? process.env['PUSHPOINT_TOKEN_FILE'];
-    if (!file) throw raise('PP_CLI_USAGE', { why: '--server needs --token-file FILE' });
-    return new Api(server, readToken(file), async () => {});
-  }
-  const data = where.data ?? process.env['PUSHPOINT_DATA'];
-  if (!data)
-    throw raise('PP_CLI_USAGE', { why: 'say which site: --data DIR (or PUSHPOINT_DATA), or --server URL --token-file FILE' });
-  return openFolder(data);
-}
-
-/** sizeOf is the size of a file in octets, with a clear error when it cannot be read. */
-export function sizeOf(file: string): number {
-  try {
-    const stat = statSync(file);
-    if (!stat.isFile()) throw raise('PP_CLI_FILE', { file, why: 'it is not a file' });
-    return stat.size;
-  } catch (cause) {
-    if (cause instanceof Error && cause.name === 'Misconfigured') throw cause;
-    throw raise('PP_CLI_FILE', { file, why: 'it cannot be read' }, { cause });
+    return undefined;
   }
 }

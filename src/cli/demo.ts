@@ -1,14 +1,17 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { raise } from '#base/errors';
-import { createSite, runSite } from '#executive';
+import { createSite, isServing, readRunning, runSite, type RunningSite } from '#executive';
 import type { Fleet } from '#lab/fleet';
-import { openApi, type Api } from './api.ts';
+import type { Api } from './api.ts';
+import { unusable } from './input.ts';
 import { startLab, untilSignal, type LabReady } from './lab.ts';
-import { EXIT, print, printJson, table } from './output.ts';
-import { codeText, type CcrJson } from './timeline.ts';
-import { waitFor } from './wait.ts';
+import { EXIT, note, print, printJson, table } from './output.ts';
+import { addPackage } from './package-file.ts';
+import { codeText, explain, type CcrJson } from './timeline.ts';
+import { isSettled, waitFor } from './wait.ts';
+import { openApi } from './where.ts';
 
 export interface DemoWish {
   windows: number;
@@ -22,16 +25,26 @@ const CHECKOUT = fileURLToPath(new URL('../../', import.meta.url));
 /** The demo waits this long for the first verdict on each machine. */
 const PATIENCE_MS = 120_000;
 
-/** A demo begins anew each time, so its folder is emptied; but only a folder that a demo made. */
-function freshFolder(wanted: string | undefined): string {
+/** A demo begins anew each time, so its folder is emptied; but only a folder that a demo made, and that no demo uses. */
+async function freshFolder(wanted: string | undefined): Promise<string> {
   const folder = resolve(wanted ?? join(CHECKOUT, '.data', 'demo'));
-  if (existsSync(folder)) {
-    if (!existsSync(join(folder, MARK)))
-      throw raise('PP_CLI_FILE', { file: folder, why: 'it was not made by a demo, so it is not emptied for one' });
-    rmSync(folder, { recursive: true, force: true });
+  try {
+    if (existsSync(folder)) {
+      if (!existsSync(join(folder, MARK)))
+        throw raise('PP_CLI_FILE', { file: folder, why: 'it was not made by a demo, so it is not emptied for one' });
+      const running = readRunning(join(folder, 'P01'));
+      if (running && (await isServing(running)))
+        throw raise('PP_CLI_FILE', {
+          file: folder,
+          why: `another demo (process ${running.pid}) runs there; --folder takes another one`,
+        });
+      rmSync(folder, { recursive: true, force: true });
+    }
+    mkdirSync(folder, { recursive: true, mode: 0o711 });
+    writeFileSync(join(folder, MARK), 'made by pushpoint demo; the next demo removes this folder\n');
+  } catch (cause) {
+    throw unusable(folder, cause);
   }
-  mkdirSync(folder, { recursive: true, mode: 0o711 });
-  writeFileSync(join(folder, MARK), 'made by pushpoint demo; the next demo removes this folder\n');
   return folder;
 }
 
@@ -41,12 +54,7 @@ async function prepare(api: Api, lab: LabReady, points: string): Promise<void> {
   await api.text('/devices/import', new Uint8Array(readFileSync(lab.csv)), 'text/csv');
   const password = readFileSync(lab.passwordFile, 'utf8').trimEnd();
   await api.send('POST', '/accounts', { name: 'push', username: lab.username, password, scope: { kind: 'site' } });
-  const definition = JSON.parse(readFileSync(lab.package, 'utf8')) as { bootstrap: { file: string }; payload: { file: string } };
-  const files = [];
-  for (const name of [definition.bootstrap.file, definition.payload.file]) {
-    files.push({ ...(await api.upload<{ sha256: string; size: number }>('/content', join(dirname(lab.package), name))), name });
-  }
-  await api.send('POST', '/packages', { definition, files });
+  await addPackage(api, lab.package);
 }
 
 function report(ccrs: CcrJson[], fleet: Fleet): void {
@@ -62,12 +70,8 @@ function report(ccrs: CcrJson[], fleet: Fleet): void {
       trouble.get(c.name),
     ]),
   );
-  const told = new Set<string>();
-  for (const c of rows) {
-    if (c.state === 'complete' || !c.lastError || !c.remedy || told.has(c.lastError)) continue;
-    told.add(c.lastError);
-    print(`${told.size === 1 ? '\n' : ''}${codeText(c)}: ${c.cause}\n  fix: ${c.remedy}`);
-  }
+  explain(rows);
+  print(`\n${rows.filter((c) => c.state === 'complete').length} of ${rows.length} machines have a client that reported in.`);
 }
 
 function nextSteps(data: string, labFolder: string, ccrs: CcrJson[]): void {
@@ -89,52 +93,62 @@ function nextSteps(data: string, labFolder: string, ccrs: CcrJson[]): void {
   for (const line of lines) print(line);
 }
 
+/** The parts of a demo that run; whatever happens, they are ended in the opposite order. */
+interface Stage {
+  wish: DemoWish;
+  folder: string;
+  fleet: Fleet;
+  lab: LabReady;
+  say: (line: string) => void;
+  /** Resolves when somebody asks the demo to end. */
+  ended: Promise<unknown>;
+  hasEnded: () => boolean;
+}
+
 /** runDemo starts lab hosts and a site, pushes to all of them, tells what became of each, and stays up. */
 export async function runDemo(wish: DemoWish): Promise<number> {
   const say = (line: string) => (wish.json ? undefined : print(line));
-  const folder = freshFolder(wish.folder);
-  const data = join(folder, 'P01');
+  const folder = await freshFolder(wish.folder);
+  let asked = false;
+  const ended = untilSignal().then(() => (asked = true));
   say(`1. starting ${wish.windows} lab hosts on loopback`);
-  const {
-    fleet,
-    ready: lab,
-    stop,
-  } = await startLab({
-    windows: wish.windows,
-    mix: 'mixed',
-    folder: join(folder, 'lab'),
-    port: undefined,
-  });
-  const ended = untilSignal();
+  const lab = await startLab({ windows: wish.windows, mix: 'mixed', folder: join(folder, 'lab') });
+  const data = join(folder, 'P01');
   try {
     say('2. making site P01 with its own PostgreSQL');
     await createSite({ code: 'P01', data, listen: '127.0.0.1:0', console: '127.0.0.1:0' });
     const site = await runSite({ data, signals: false });
-    const api = await openApi({ data });
     try {
-      say(`3. importing the machines, the push account and the package; the management point is ${site.ready.points}`);
-      await prepare(api, lab, site.ready.points!);
-      say('4. pushing');
-      const names = fleet.hosts.map(({ host }) => host.name);
-      await api.send('POST', '/push', { names, includeDcs: true });
-      const ccrs = await Promise.race([waitFor(api, names, PATIENCE_MS), ended.then(() => [])]);
-      if (wish.json) printJson({ data, points: site.ready.points, console: site.ready.console, ccrs });
-      else {
-        report(ccrs, fleet);
-        print(
-          `\n${ccrs.filter((c) => c.state === 'complete').length} of ${names.length} machines have a client that reported in.`,
-        );
-      }
-      if (!wish.exit && ccrs.length > 0) {
-        if (!wish.json) nextSteps(data, join(folder, 'lab'), ccrs);
-        await ended;
-      }
+      return await play({ wish, folder, fleet: lab.fleet, lab: lab.ready, say, ended, hasEnded: () => asked }, site);
     } finally {
-      await api.close();
       await site.stop();
     }
   } finally {
-    await stop();
+    await lab.stop();
   }
-  return EXIT.ok;
+}
+
+async function play(stage: Stage, site: RunningSite): Promise<number> {
+  const { wish, folder, fleet, lab, say } = stage;
+  const { data, points, console } = site.ready;
+  const api = await openApi({ data });
+  try {
+    say(`3. importing the machines, the push account and the package; the management point is ${points}`);
+    await prepare(api, lab, points!);
+    say('4. pushing');
+    const names = fleet.hosts.map(({ host }) => host.name);
+    await api.send('POST', '/push', { names, includeDcs: true });
+    const ccrs = await waitFor(api, names, PATIENCE_MS, stage.hasEnded);
+    if (wish.json) printJson({ data, points, console, ccrs });
+    else report(ccrs, fleet);
+    const open = ccrs.filter((ccr) => !isSettled(ccr)).length;
+    if (open > 0 && !stage.hasEnded()) note(`${open} machines had no verdict after ${PATIENCE_MS / 1000} s`);
+    if (!wish.exit && !stage.hasEnded()) {
+      if (!wish.json) nextSteps(data, join(folder, 'lab'), ccrs);
+      await stage.ended;
+    }
+    return open > 0 ? EXIT.failed : EXIT.ok;
+  } finally {
+    await api.close();
+  }
 }

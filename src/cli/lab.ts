@@ -1,17 +1,16 @@
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { systemClock } from '#base/clock';
-import { raise } from '#base/errors';
+import { PushpointError, raise } from '#base/errors';
 import { systemRandom } from '#base/random';
-import { labPackage, startFleet, type Fleet } from '#lab/fleet';
-
-/** The port that all lab hosts answer SMB on: 445 needs root. */
-const LAB_PORT = 4450;
+import type { Fleet } from '#lab/fleet';
+import { note } from './output.ts';
 
 export interface LabWish {
   windows: number;
   mix: 'healthy' | 'mixed';
   folder: string;
+  /** Any port that is free where none is given: 445 needs root, and the import list tells the site which one it is. */
   port?: number | undefined;
 }
 
@@ -27,56 +26,75 @@ export interface LabReady {
 /** How often a running lab looks whether somebody asks it to repair a host. */
 const LOOK_MS = 300;
 
+const requests = (folder: string) => join(folder, 'repair');
+const listOf = (folder: string) => join(folder, 'devices.csv');
+
 /** A repair is asked for by a file of the host's name in the lab's folder, because the lab has no port of its own. */
 function watchRepairs(folder: string, fleet: Fleet): () => void {
-  const asked = join(folder, 'repair');
+  const asked = requests(folder);
+  rmSync(asked, { recursive: true, force: true });
   mkdirSync(asked, { recursive: true, mode: 0o700 });
   let cancel: () => void = () => {};
-  const look = () => {
-    for (const name of readdirSync(asked)) {
-      const done = fleet.find(name) ? fleet.repair(name) : Promise.resolve();
-      void done.finally(() => rmSync(join(asked, name), { force: true }));
+  let closed = false;
+  const look = async () => {
+    for (const name of names(asked)) {
+      await fleet.repair(name).catch((error: unknown) => note(`${name} could not be repaired: ${String(error)}`));
+      rmSync(join(asked, name), { force: true });
     }
-    cancel = systemClock.after(LOOK_MS, look);
+    if (!closed) cancel = systemClock.after(LOOK_MS, () => void look());
   };
-  look();
-  return () => cancel();
+  void look();
+  return () => {
+    closed = true;
+    cancel();
+    // Without the folder `lab repair` knows that nobody listens.
+    rmSync(asked, { recursive: true, force: true });
+  };
 }
 
-/** askRepair asks the lab that runs in a folder to repair hosts, and waits until it has. */
-export async function askRepair(folder: string, names: readonly string[], limitMs = 10_000): Promise<void> {
-  const asked = join(resolve(folder), 'repair');
-  if (!existsSync(asked)) throw raise('PP_CLI_FILE', { file: resolve(folder), why: 'no lab runs there' });
-  const files = names.map((name) => join(asked, name.toUpperCase()));
-  for (const file of files) writeFileSync(file, '');
+function names(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return []; // somebody removed the folder of the lab: then nobody asks for anything
+  }
+}
+
+function hostsOf(folder: string): Set<string> {
+  try {
+    readdirSync(requests(folder));
+    const [, ...rows] = readFileSync(listOf(folder), 'utf8').trim().split(/\r?\n/);
+    return new Set(rows.map((row) => row.split(',', 1)[0]!));
+  } catch (cause) {
+    throw raise('PP_CLI_LAB', { folder, why: 'no lab runs there' }, { cause });
+  }
+}
+
+/** askRepair asks the lab that runs in a folder to repair hosts, and waits until it has. Names that it does not have stop it before the first. */
+export async function askRepair(where: string, given: readonly string[], limitMs = 10_000): Promise<void> {
+  const folder = resolve(where);
+  const hosts = hostsOf(folder);
+  const wanted = given.map((name) => name.toUpperCase());
+  const strange = wanted.filter((name) => !hosts.has(name));
+  if (strange.length > 0) throw raise('PP_CLI_LAB', { folder, why: `it has no host ${strange.join(', ')}` });
+  const asked = requests(folder);
+  for (const name of wanted) writeFileSync(join(asked, name), '');
+  const isOpen = () => names(asked).some((name) => wanted.includes(name));
   const until = systemClock.monotonic() + limitMs;
-  while (files.some((file) => existsSync(file))) {
-    if (systemClock.monotonic() > until)
-      throw raise('PP_CLI_FILE', { file: resolve(folder), why: 'the lab there does not answer; does it run?' });
+  while (isOpen()) {
+    if (systemClock.monotonic() > until) {
+      rmSync(asked, { recursive: true, force: true });
+      throw raise('PP_CLI_LAB', { folder, why: 'the lab there does not answer; it has ended without saying so' });
+    }
     await systemClock.sleep(LOOK_MS);
   }
 }
 
-/** startLab starts lab hosts and writes their import list, the password of their push account and the package for them into the folder. */
-export async function startLab(wish: LabWish): Promise<{ fleet: Fleet; ready: LabReady; stop(): Promise<void> }> {
-  const folder = resolve(wish.folder);
-  try {
-    mkdirSync(join(folder, 'hosts'), { recursive: true, mode: 0o700 });
-    mkdirSync(join(folder, 'package'), { recursive: true, mode: 0o700 });
-  } catch (cause) {
-    throw raise('PP_CLI_FILE', { file: folder, why: 'the folder of the lab cannot be made' }, { cause });
-  }
-  const fleet = await startFleet({
-    windows: wish.windows,
-    mix: wish.mix,
-    folder: join(folder, 'hosts'),
-    port: wish.port ?? LAB_PORT,
-    clock: systemClock,
-    random: systemRandom,
-  });
+async function writeLists(folder: string, fleet: Fleet): Promise<LabReady> {
+  const { labPackage } = await import('#lab/fleet');
   const ready: LabReady = {
     hosts: fleet.hosts.length,
-    csv: join(folder, 'devices.csv'),
+    csv: listOf(folder),
     username: fleet.account.username,
     passwordFile: join(folder, 'password'),
     package: join(folder, 'package', 'package.json'),
@@ -86,15 +104,40 @@ export async function startLab(wish: LabWish): Promise<{ fleet: Fleet; ready: La
   writeFileSync(ready.package, `${JSON.stringify(made.definition, undefined, 2)}\n`);
   writeFileSync(ready.csv, fleet.csv());
   writeFileSync(ready.passwordFile, `${fleet.account.password}\n`, { mode: 0o600 });
-  const unwatch = watchRepairs(folder, fleet);
-  return {
-    fleet,
-    ready,
-    async stop() {
-      unwatch();
-      await fleet.stop();
-    },
-  };
+  return ready;
+}
+
+/** startLab starts lab hosts and writes their import list, the password of their push account and the package for them into the folder. */
+export async function startLab(wish: LabWish): Promise<{ fleet: Fleet; ready: LabReady; stop(): Promise<void> }> {
+  const folder = resolve(wish.folder);
+  const { startFleet } = await import('#lab/fleet');
+  let fleet: Fleet | undefined;
+  try {
+    for (const part of ['hosts', 'package']) mkdirSync(join(folder, part), { recursive: true, mode: 0o700 });
+    fleet = await startFleet({
+      windows: wish.windows,
+      mix: wish.mix,
+      folder: join(folder, 'hosts'),
+      ...(wish.port !== undefined && { port: wish.port }),
+      clock: systemClock,
+      random: systemRandom,
+    });
+    const ready = await writeLists(folder, fleet);
+    const unwatch = watchRepairs(folder, fleet);
+    const started = fleet;
+    return {
+      fleet,
+      ready,
+      async stop() {
+        unwatch();
+        await started.stop();
+      },
+    };
+  } catch (cause) {
+    await fleet?.stop();
+    if (cause instanceof PushpointError) throw cause;
+    throw raise('PP_CLI_LAB', { folder, why: (cause as Error).message }, { cause });
+  }
 }
 
 /** untilSignal resolves with the name of the signal that asks this process to end. */
@@ -106,6 +149,7 @@ export function untilSignal(): Promise<string> {
 
 /** runLab keeps a lab up until a signal comes. */
 export async function runLab(wish: LabWish): Promise<{ ready: LabReady; stopped: Promise<void> }> {
-  const { ready, stop } = await startLab(wish);
-  return { ready, stopped: untilSignal().then(stop) };
+  const ended = untilSignal();
+  const lab = await startLab(wish);
+  return { ready: lab.ready, stopped: ended.then(() => lab.stop()) };
 }

@@ -1,22 +1,33 @@
-import { readFileSync } from 'node:fs';
-import { raise } from '#base/errors';
+import { readText } from './input.ts';
 
-/** readNames reads machine names, one a line; blank lines and lines that begin with # or ; are skipped. `-` is standard input. */
-export function readNames(file: string): string[] {
-  let text: string;
-  try {
-    const bytes = readFileSync(file === '-' ? 0 : file);
-    text = new TextDecoder(bytes[0] === 0xff && bytes[1] === 0xfe ? 'utf-16le' : 'utf-8').decode(bytes);
-  } catch (cause) {
-    throw raise('PP_CLI_FILE', { file, why: 'it cannot be read' }, { cause });
-  }
-  return text
-    .split(/\r?\n/)
-    .map((line) => line.trim())
-    .filter((line) => line !== '' && !/^[#;]/.test(line));
+/** No machine has a longer name (RFC 1035 section 2.3.4), and the API takes no longer ones. */
+const LONGEST = 300;
+/** So many names go to the server at once; it takes 10,000. */
+const AT_ONCE = 5000;
+
+/** namesFrom joins the names of the command line with those of -f FILE: one a line; blank lines and those beginning with # or ; do not count. */
+export async function namesFrom(args: readonly string[], file: string | undefined): Promise<string[]> {
+  const lines = file === undefined ? [] : (await readText(file)).split(/\r?\n|\r/);
+  const names = lines.map((line) => line.trim()).filter((line) => line !== '' && !/^[#;]/.test(line));
+  return [...new Set([...args, ...names])];
 }
 
-/** namesFrom joins the names of the command line with those of -f FILE. */
-export function namesFrom(args: string[], file: string | undefined): string[] {
-  return [...new Set([...args, ...(file === undefined ? [] : readNames(file))])];
+/**
+ * inParts lets work be done on any number of names, as many at a time as one call to the server takes. Names that are no names at all for
+ * their length are answered by `tooLong`, so that one line of rubbish in a file does not spoil the rest.
+ */
+export async function inParts<T>(
+  names: readonly string[],
+  work: (part: string[]) => Promise<T[]>,
+  tooLong: (name: string, reason: string) => T,
+): Promise<T[]> {
+  const isRight = (name: string) => name !== '' && name.length <= LONGEST;
+  const right = names.filter(isRight);
+  const done: T[] = [];
+  for (let at = 0; at < right.length; at += AT_ONCE) done.push(...(await work(right.slice(at, at + AT_ONCE))));
+  for (const name of names.filter((one) => !isRight(one)))
+    done.push(
+      tooLong(name.length > 60 ? `${name.slice(0, 57)}...` : name, name === '' ? 'it is empty' : 'it is too long for a name'),
+    );
+  return done;
 }

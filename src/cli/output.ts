@@ -1,84 +1,63 @@
-import { PushpointError, raise } from '#base/errors';
-
 /** Exit codes of the command: fine, some failed, wrong use. */
 export const EXIT = { ok: 0, failed: 1, usage: 2 } as const;
 
-/** print writes one line to standard output. */
-export function print(line = ''): void {
-  process.stdout.write(`${line}\n`);
+// What targets and servers say of themselves is printed too: nothing in it may steer the terminal or turn the order of letters around.
+const HOSTILE = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+
+function safe(text: string): string {
+  return text.replace(HOSTILE, '?');
 }
 
-/** printJson writes a value as one JSON document to standard output. */
+/** print writes one line to standard output. */
+export function print(line = ''): void {
+  process.stdout.write(`${safe(line)}\n`);
+}
+
+/** printJson writes a value as one JSON document to standard output: one line, or indented on a terminal. */
 export function printJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value, undefined, process.stdout.isTTY ? 2 : undefined)}\n`);
+  printJsonText(JSON.stringify(value, undefined, process.stdout.isTTY ? 2 : undefined));
+}
+
+/** printJsonLine writes a value as exactly one line of JSON, for readers that wait for that line. */
+export function printJsonLine(value: unknown): void {
+  printJsonText(JSON.stringify(value));
+}
+
+function printJsonText(text: string): void {
+  // JSON escapes what is below a blank by itself; the rest stays the same value when it is escaped.
+  const escaped = text.replace(
+    /[\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g,
+    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+  process.stdout.write(`${escaped}\n`);
 }
 
 /** note writes one line to standard error, where it does not disturb what a script reads. */
 export function note(line: string): void {
-  process.stderr.write(`${line}\n`);
-}
-
-// What a target says of itself is printed too, so escape sequences in it must not reach the terminal.
-function safe(text: string): string {
-  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '?');
+  process.stderr.write(`${safe(line)}\n`);
 }
 
 function cut(text: string, width: number): string {
   return text.length <= width ? text : `${text.slice(0, Math.max(width - 1, 1))}…`;
 }
 
-/** table prints rows under their headings; the last column takes what is left of the line. */
-export function table(headings: string[], rows: (string | number | undefined)[][]): void {
-  const cells = rows.map((row) => row.map((cell) => safe(cell === undefined ? '' : String(cell)).replace(/\n/g, ' ')));
-  const widths = headings.map((heading, i) => Math.max(heading.length, ...cells.map((row) => (row[i] ?? '').length)));
-  const room = process.stdout.isTTY ? process.stdout.columns : Infinity;
+/** table prints rows under their headings; on a terminal the last column is cut at the edge. Without rows `empty` is said on standard error. */
+export function table(headings: string[], rows: (string | number | null | undefined)[][], empty?: string): void {
+  const cells = rows.map((row) => row.map((cell) => safe(String(cell ?? '')).replace(/[\n\t]/g, ' ')));
+  const widths = headings.map((heading, i) => cells.reduce((most, row) => Math.max(most, (row[i] ?? '').length), heading.length));
+  const room = process.stdout.isTTY ? process.stdout.columns || Infinity : Infinity;
   const line = (row: string[]) =>
-    cut(row.map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd(widths[i]!))).join('  '), room);
-  print(line(headings));
-  for (const row of cells) print(line(row));
+    cut(row.map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd(widths[i]!))).join('  '), room).trimEnd();
+  process.stdout.write([headings, ...cells].map((row) => `${line(row)}\n`).join(''));
+  if (rows.length === 0 && empty !== undefined) note(empty);
 }
 
-/** A failure as the API and the command show it: what, why, what to do. */
-export interface Failure {
-  code: string;
-  message: string;
-  cause?: string;
-  remedy?: string;
-}
-
-/** ApiFailure is a problem that the site server answered with (RFC 9457). */
-export class ApiFailure extends Error {
-  readonly failure: Failure;
-  readonly status: number;
-  constructor(failure: Failure, status: number) {
-    super(failure.message);
-    this.failure = failure;
-    this.status = status;
-  }
-}
-
-function failureOf(error: unknown): Failure {
-  if (error instanceof ApiFailure) return error.failure;
-  if (error instanceof PushpointError)
-    return { code: error.code, message: error.message, cause: error.reason, remedy: error.remedy };
-  const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  return { code: 'PP_DEFECT', message, cause: 'This is a defect of the program.', remedy: 'Please report it with this text.' };
-}
-
-/** reportError prints an error with its cause and remedy and gives the exit code it calls for. */
-export function reportError(error: unknown, json: boolean): number {
-  const failure = failureOf(error);
-  if (json) process.stdout.write(`${JSON.stringify({ error: failure })}\n`);
-  note(safe(`pushpoint: ${failure.message} [${failure.code}]`));
-  if (failure.cause) note(`  cause: ${safe(failure.cause)}`);
-  if (failure.remedy) note(`  fix:   ${safe(failure.remedy)}`);
-  const usage = failure.code === 'PP_CLI_USAGE' || (error instanceof ApiFailure && error.status === 400);
-  return usage ? EXIT.usage : EXIT.failed;
-}
-
-/** usage makes the error for a command line that cannot be understood. */
-export function usage(why: string): Error {
-  return raise('PP_CLI_USAGE', { why });
+/** fields prints what is known of one thing, a name and a value a line; what is not known is left out. */
+export function fields(rows: [string, string | number | boolean | null | undefined][]): void {
+  const known = rows.filter(([, value]) => value !== undefined && value !== null && value !== '');
+  const width = known.reduce((most, [name]) => Math.max(most, name.length), 0);
+  for (const [name, value] of known)
+    print(`${name.padEnd(width)}  ${typeof value === 'boolean' ? (value ? 'yes' : 'no') : value}`);
 }
 
 /** Progress draws one line that is redrawn on a terminal, and prints nothing elsewhere: standard error only. */
@@ -94,7 +73,7 @@ export class Progress {
     if (!process.stderr.isTTY) return;
     const width = 28;
     const filled = total === 0 ? width : Math.round((done / total) * width);
-    const line = `${this.#label} ${'█'.repeat(filled)}${'░'.repeat(width - filled)} ${done}/${total}  ${tail}`;
+    const line = safe(`${this.#label} ${'█'.repeat(filled)}${'░'.repeat(width - filled)} ${done}/${total}  ${tail}`);
     if (line === this.#shown) return;
     this.#shown = line;
     process.stderr.write(`\r\u001b[K${cut(line, process.stderr.columns || 120)}`);

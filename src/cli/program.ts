@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { Command, CommanderError, Option } from 'commander';
-import { openApi, type Api, type Where } from './api.ts';
-import { EXIT, usage } from './output.ts';
+import { Command, CommanderError } from 'commander';
+import { usage } from './failure.ts';
+import { EXIT } from './output.ts';
 import { accountVerbs } from './verbs/account.ts';
 import { ccrVerbs } from './verbs/ccr.ts';
 import { clientVerbs } from './verbs/client.ts';
@@ -9,36 +9,40 @@ import { completionVerb } from './verbs/completion.ts';
 import { deviceVerbs } from './verbs/device.ts';
 import { labVerbs } from './verbs/lab.ts';
 import { packageVerbs } from './verbs/package.ts';
+import { pointVerbs } from './verbs/point.ts';
 import { pushVerbs } from './verbs/push.ts';
 import { siteVerbs } from './verbs/site.ts';
 import { upVerb } from './verbs/up.ts';
-
-/** What every verb gets: its own options, the global ones, and a way to the API. */
-export interface Context {
-  json: boolean;
-  data: string | undefined;
-  /** withApi opens the API, hands it over, and closes what it opened. The result is the exit code. */
-  withApi(work: (api: Api) => Promise<number>): Promise<number>;
-}
-
-/** Run is the body of a verb; it gives the exit code. */
-export type Run<O> = (context: Context, options: O, ...args: string[]) => Promise<number>;
-
-/** Verbs is how the files in verbs/ add theirs. */
-export interface Verbs {
-  group(name: string, description: string): Command;
-  add<O>(parent: Command | undefined, signature: string, description: string, examples: string[], run: Run<O>): Command;
-}
+import type { Context, Takes, Verb, Verbs } from './verb.ts';
+import { openApi, whereOf, type Where } from './where.ts';
 
 const version = (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version;
 
-/** WHERE_OPTIONS are taken by every verb that talks to a site. */
-function withWhere(command: Command): Command {
-  return command
-    .option('--data <dir>', 'the site in this folder (running or not); or PUSHPOINT_DATA')
-    .option('--server <url>', 'the console listener of a site server elsewhere; or PUSHPOINT_SERVER')
-    .option('--token-file <file>', 'file with the API token, with --server; or PUSHPOINT_TOKEN_FILE')
-    .option('--json', 'print JSON instead of tables');
+const FIRST_STEPS = `
+First steps:
+  $ pushpoint demo                                            everything at once, on this machine alone
+  $ pushpoint site create P01 --data /srv/pushpoint
+  $ pushpoint point set mp --address http://$(hostname -f):8480 --data /srv/pushpoint
+  $ pushpoint up --data /srv/pushpoint
+
+Exit codes: 0 done, 1 some of it failed, 2 wrong use. PUSHPOINT_DATA stands for --data, PUSHPOINT_SERVER and PUSHPOINT_TOKEN_FILE for
+--server and --token-file.`;
+
+const WHERE = ['data', 'server', 'tokenFile'] as const;
+
+function withOptions(command: Command, takes: Takes): Command {
+  if (takes !== 'nothing')
+    command.option(
+      '--data <dir>',
+      takes === 'site'
+        ? 'the site in this folder, running or not; or PUSHPOINT_DATA'
+        : 'data folder of the site; or PUSHPOINT_DATA',
+    );
+  if (takes === 'site')
+    command
+      .option('--server <url>', 'the console listener of a site server elsewhere; or PUSHPOINT_SERVER')
+      .option('--token-file <file>', 'file with the API token, with --server; or PUSHPOINT_TOKEN_FILE');
+  return command.option('--json', 'print JSON instead of text');
 }
 
 class Builder implements Verbs {
@@ -46,50 +50,69 @@ class Builder implements Verbs {
   exitCode: number = EXIT.ok;
 
   constructor() {
-    this.program
+    withOptions(this.program, 'site');
+    for (const option of this.program.options) option.hideHelp();
+    this.#quiet(this.program)
       .description(
         'Client deployment: finds machines, pushes the client, proves that it runs, keeps trying, notices when it is gone.',
       )
       .version(version)
-      .showSuggestionAfterError(true)
       .enablePositionalOptions()
+      .addHelpText('after', FIRST_STEPS);
+  }
+
+  /** Complaints are thrown, so that they look like all others and are JSON where JSON is wanted; help is printed. */
+  #quiet(command: Command): Command {
+    return command
       .exitOverride()
-      .configureHelp({ sortSubcommands: false, showGlobalOptions: false });
+      .showSuggestionAfterError(true)
+      .configureOutput({ outputError: () => {} })
+      .configureHelp({ sortSubcommands: false });
   }
 
-  group(name: string, description: string): Command {
-    return this.program.command(name).description(description).exitOverride();
+  group(name: string, does: string): Command {
+    return this.#quiet(this.program.command(name)).description(does);
   }
 
-  add<O>(parent: Command | undefined, signature: string, description: string, examples: string[], run: Run<O>): Command {
-    const command = withWhere((parent ?? this.program).command(signature))
-      .description(description)
-      .exitOverride();
+  add<O>(parent: Command | undefined, verb: Verb<O>): Command {
+    const { takes = 'site', examples, run } = verb;
+    const command = this.#quiet(withOptions((parent ?? this.program).command(verb.name), takes)).description(verb.does);
     if (examples.length) command.addHelpText('after', `\nExamples:\n${examples.map((e) => `  $ ${e}`).join('\n')}`);
     command.action(async (...given: unknown[]) => {
       const options = command.opts<O & Where & { json?: boolean }>();
+      const before = this.program.opts<Where & { json?: boolean }>();
+      const where = { ...before, ...options };
       const args = given.slice(0, -2).flat() as string[];
-      const context: Context = {
-        json: options.json === true,
-        data: options.data ?? process.env['PUSHPOINT_DATA'],
-        async withApi(work) {
-          const api = await openApi(options);
-          try {
-            return await work(api);
-          } finally {
-            await api.close();
-          }
-        },
-      };
-      this.exitCode = await run(context, options, ...args);
+      if (takes === 'nothing' && WHERE.some((key) => before[key] !== undefined))
+        throw usage(`${command.name()} works on no site, so it takes no --data or --server`);
+      this.exitCode = await run(contextOf(command.name(), where), options, ...args);
     });
     return command;
   }
 }
 
+function contextOf(verb: string, where: Where & { json?: boolean }): Context {
+  return {
+    json: where.json === true,
+    folder() {
+      if (where.server !== undefined) throw usage(`${verb} works on a folder of this machine: --data DIR, not --server`);
+      const data = where.data ?? process.env['PUSHPOINT_DATA'];
+      if (!data) throw usage(`${verb} needs --data DIR (or PUSHPOINT_DATA)`);
+      return whereOf({ data }).data!;
+    },
+    async withApi(work) {
+      const api = await openApi(where);
+      try {
+        return await work(api);
+      } finally {
+        await api.close();
+      }
+    },
+  };
+}
+
 /** Program runs a command line and gives its exit code. */
 export interface Program {
-  command: Command;
   run(args: string[]): Promise<number>;
 }
 
@@ -97,6 +120,7 @@ export interface Program {
 export function buildProgram(): Program {
   const builder = new Builder();
   siteVerbs(builder);
+  pointVerbs(builder);
   upVerb(builder);
   deviceVerbs(builder);
   accountVerbs(builder);
@@ -107,26 +131,17 @@ export function buildProgram(): Program {
   labVerbs(builder);
   completionVerb(builder, () => builder.program);
   return {
-    command: builder.program,
     async run(args) {
       try {
         await builder.program.parseAsync(args.length ? args : ['--help'], { from: 'user' });
         return builder.exitCode;
       } catch (error) {
-        // commander has printed its help or its complaint already.
-        if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-        throw error;
+        if (!(error instanceof CommanderError)) throw error;
+        if (error.exitCode === 0) return EXIT.ok;
+        // A group without a verb has printed its help, which says more than a complaint.
+        if (error.code === 'commander.help') return EXIT.usage;
+        throw usage(error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' '));
       }
     },
   };
-}
-
-/** numberOption reads a whole number between two bounds. */
-export function numberOption(flags: string, description: string, least: number, most: number): Option {
-  return new Option(flags, description).argParser((text) => {
-    const value = Number(text);
-    if (!Number.isInteger(value) || value < least || value > most)
-      throw usage(`${flags}: ${text} is not a whole number from ${least} to ${most}`);
-    return value;
-  });
 }

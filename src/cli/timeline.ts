@@ -6,11 +6,25 @@ interface StepJson {
   startedAt: string;
   durationMs: number;
   detail?: string;
-  attempt?: number;
+}
+
+interface AttemptJson {
+  number: number;
+  startedAt: string;
+  outcome?: string;
+  errorCode?: number;
+  error?: string;
+  errorText?: string;
+  account?: string;
+  dialect?: string;
+  signing?: string;
+  encryption?: string;
+  steps?: StepJson[];
 }
 
 /** CcrJson is a CCR as the API shows it (fixed names). */
 export interface CcrJson {
+  id: number;
   name: string;
   domain?: string;
   state: string;
@@ -27,38 +41,58 @@ export interface CcrJson {
   lastAttemptAt?: string;
   nextAttemptAt?: string;
   account?: string;
+  proof?: string;
   steps: StepJson[];
+  /** What else is known of the last attempt, whose steps are in `steps`. */
+  attempt?: AttemptJson;
+  /** The attempts before it, newest first. */
+  history?: AttemptJson[];
 }
 
 /** codeText is the Win32 code of the last error beside our own code. */
 export function codeText(ccr: CcrJson): string {
-  if (ccr.lastError === undefined && ccr.lastErrorCode === undefined) return '';
   return [ccr.lastErrorCode, ccr.lastError].filter((part) => part !== undefined && part !== null).join(' ');
+}
+
+/** explain prints cause and remedy of every kind of failure among CCRs, once for each kind. */
+export function explain(ccrs: readonly CcrJson[]): void {
+  const told = new Set<string>();
+  for (const ccr of ccrs) {
+    if (ccr.state === 'complete' || !ccr.lastError || !ccr.remedy || told.has(ccr.lastError)) continue;
+    if (told.size === 0) print();
+    told.add(ccr.lastError);
+    print(codeText(ccr));
+    if (ccr.cause) print(`  cause: ${ccr.cause}`);
+    print(`  fix:   ${ccr.remedy}`);
+  }
 }
 
 const marks: Record<string, string> = { ok: '✓', failed: '✗', skipped: '–', unknown: '?' };
 
-/** showTimeline prints a CCR the way people look at it: state, reason, then every step of every attempt that is kept. */
-export function showTimeline(ccr: CcrJson): void {
-  print(
-    `${ccr.name}${ccr.domain ? `.${ccr.domain}` : ''}  ${ccr.state}${ccr.forced ? ' (forced)' : ''}  site ${ccr.site}  from ${ccr.source}`,
-  );
-  print(
-    `requested ${ccr.firstRequestedAt}, ${ccr.attempts} attempts${ccr.account ? `, account ${ccr.account}` : ''}${ccr.nextAttemptAt ? `, next try ${ccr.nextAttemptAt}` : ''}`,
-  );
+/** showTimeline prints a CCR the way people look at it: state, reason, the attempts in the order they were made, the last one step by step. */
+export function showTimeline(ccr: CcrJson, all: boolean): void {
+  const domain = ccr.domain ? `.${ccr.domain}` : '';
+  print(`${ccr.name}${domain}  ${ccr.state}${ccr.forced ? ' (forced)' : ''}  site ${ccr.site}  from ${ccr.source}`);
+  const account = ccr.account ? `, account ${ccr.account}` : '';
+  const next = ccr.nextAttemptAt ? `, next try ${ccr.nextAttemptAt}` : '';
+  print(`requested ${ccr.firstRequestedAt}, ${ccr.attempts} ${ccr.attempts === 1 ? 'attempt' : 'attempts'}${account}${next}`);
+  if (ccr.proof) print(`proof: ${ccr.proof}`);
   if (ccr.lastError && ccr.state !== 'complete') {
     print(`error ${codeText(ccr)}: ${ccr.lastErrorText ?? ''}`);
     if (ccr.cause) print(`  cause: ${ccr.cause}`);
     if (ccr.remedy) print(`  fix:   ${ccr.remedy}`);
   }
-  let attempt: number | undefined;
-  for (const step of ccr.steps) {
-    if (step.attempt !== attempt) {
-      attempt = step.attempt;
-      if (attempt !== undefined) print(`attempt ${attempt}`);
-    }
+  for (const attempt of [...(ccr.history ?? [])].reverse()) showAttempt(attempt, all ? (attempt.steps ?? []) : []);
+  if (ccr.attempt) showAttempt(ccr.attempt, ccr.steps);
+}
+
+function showAttempt(attempt: AttemptJson, steps: readonly StepJson[]): void {
+  const how = [attempt.account, attempt.dialect && `SMB ${attempt.dialect}`, attempt.signing, attempt.encryption].filter(Boolean);
+  const error = [attempt.errorCode, attempt.error, steps.length > 0 ? undefined : attempt.errorText].filter(Boolean);
+  const parts = [attempt.startedAt, attempt.outcome ?? 'under way', error.join(' '), how.join(', ')];
+  print(`attempt ${attempt.number}  ${parts.filter(Boolean).join('  ')}`);
+  for (const { name, outcome, startedAt, durationMs, detail } of steps)
     print(
-      `  ${marks[step.outcome] ?? ' '} ${step.startedAt}  ${step.name.padEnd(12)} ${`${step.durationMs} ms`.padStart(9)}  ${step.detail ?? ''}`,
+      `  ${marks[outcome] ?? ' '} ${startedAt}  ${name.padEnd(12)} ${`${durationMs} ms`.padStart(9)}  ${detail ?? ''}`.trimEnd(),
     );
-  }
 }

@@ -1,7 +1,6 @@
-import { readFileSync } from 'node:fs';
-import { raise } from '#base/errors';
-import { EXIT, note, print, printJson, table } from '../output.ts';
-import type { Verbs } from '../program.ts';
+import { readBytes, textOf } from '../input.ts';
+import { EXIT, fields, note, print, printJson, table } from '../output.ts';
+import { numberOption, type Verbs } from '../verb.ts';
 
 interface DeviceJson {
   name: string;
@@ -9,78 +8,110 @@ interface DeviceJson {
   fqdn?: string;
   addresses: string[];
   os?: string;
+  osVersion?: string;
+  architecture?: string;
   type: string;
   assignedSite?: string;
   trusted: boolean;
-  client: { installed: boolean; version?: string; lastSeenAt?: string };
+  smbPort?: number;
+  sources: { method: string; site: string; at: string }[];
+  client: { installed: boolean; version?: string; guid?: string; approval?: string; blocked?: boolean; lastSeenAt?: string };
 }
 
 interface ImportJson {
   added: number;
   changed: number;
   unchanged?: number;
+  ignored?: string[];
   rejected: { line: number; reason: string }[];
+}
+
+interface ListOptions {
+  filter?: string;
+  limit?: number;
+  cursor?: string;
 }
 
 /** deviceVerbs: device import, list, show. */
 export function deviceVerbs(verbs: Verbs): void {
   const device = verbs.group('device', 'machines as discovery knows them');
-  verbs.add(
-    device,
-    'import <file>',
-    'take in machines from a CSV (name,domain,fqdn,ip,os,type) or JSON file; an import is a trusted source',
-    ['pushpoint device import machines.csv --data ./p01'],
-    (context, _options, file) =>
+  verbs.add(device, {
+    name: 'import <file>',
+    does: 'take in machines from a CSV file (name,domain,fqdn,ip,os,type) or a JSON array; - reads standard input. An import is a trusted source',
+    examples: [
+      'pushpoint device import machines.csv --data ./p01',
+      'pushpoint device list --json | jq .items | pushpoint device import - --data ./p02',
+    ],
+    run: (context, _options, file) =>
       context.withApi(async (api) => {
-        let bytes: Uint8Array<ArrayBuffer>;
-        try {
-          bytes = new Uint8Array(readFileSync(file!));
-        } catch (cause) {
-          throw raise('PP_CLI_FILE', { file: file!, why: 'it cannot be read' }, { cause });
-        }
-        const type = /\.json$/i.test(file!) ? 'application/json' : 'text/csv';
-        const result = await api.text<ImportJson>(`/devices/import`, bytes, type);
+        const text = textOf(file, await readBytes(file));
+        const type = /^\s*[[{]/.test(text) ? 'application/json' : 'text/csv';
+        const result = await api.text<ImportJson>('/devices/import', new TextEncoder().encode(text), type);
         if (context.json) printJson(result);
         else {
-          print(`${result.added} added, ${result.changed} changed, ${result.rejected.length} rejected.`);
-          for (const row of result.rejected) note(`line ${row.line}: ${row.reason}`);
+          const same = result.unchanged === undefined ? '' : `${result.unchanged} unchanged, `;
+          print(`${result.added} added, ${result.changed} changed, ${same}${result.rejected.length} rejected.`);
+          if (result.ignored?.length) note(`not understood and left out: ${result.ignored.join(', ')}`);
+          for (const row of result.rejected) note(`${type === 'text/csv' ? 'line' : 'item'} ${row.line}: ${row.reason}`);
         }
         return result.rejected.length ? EXIT.failed : EXIT.ok;
       }),
-  );
+  });
   verbs
-    .add<{ filter?: string; limit?: string }>(
-      device,
-      'list',
-      'the machines',
-      ['pushpoint device list --data ./p01', 'pushpoint device list --filter LAB --json'],
-      (context, options) =>
+    .add<ListOptions>(device, {
+      name: 'list',
+      does: 'the machines',
+      examples: ['pushpoint device list --data ./p01', 'pushpoint device list --filter LAB --json'],
+      run: (context, { filter, ...page }) =>
         context.withApi(async (api) => {
-          const items: DeviceJson[] = [];
-          for await (const item of api.all<DeviceJson>('/devices', { filter: options.filter })) items.push(item);
-          if (context.json) printJson({ items });
-          else {
+          const list = await api.list<DeviceJson>('/devices', { filter }, page);
+          if (context.json) printJson(list);
+          else
             table(
               ['NAME', 'DOMAIN', 'ADDRESS', 'TYPE', 'OS', 'CLIENT', 'LAST SEEN'],
-              items.map((d) => [
-                d.name,
-                d.domain,
-                d.addresses[0],
-                d.type,
-                d.os,
-                d.client.installed ? (d.client.version ?? 'yes') : '',
-                d.client.lastSeenAt,
-              ]),
+              list.items.map((d) => [d.name, d.domain, d.addresses[0], d.type, d.os, clientText(d), d.client.lastSeenAt]),
+              filter === undefined ? 'no machines yet: pushpoint device import FILE' : 'no machine fits',
             );
-          }
           return EXIT.ok;
         }),
-    )
-    .option('--filter <text>', 'only names that contain this');
-  verbs.add(device, 'show <name>', 'one machine', ['pushpoint device show LAB-W11-01 --data ./p01'], (context, _options, name) =>
-    context.withApi(async (api) => {
-      printJson(await api.get(`/devices/${encodeURIComponent(name!)}`));
-      return EXIT.ok;
-    }),
-  );
+    })
+    .option('--filter <text>', 'only names that contain this')
+    .addOption(numberOption('--limit <n>', 'one page of this many', 1, 1000))
+    .option('--cursor <text>', 'the page after the one whose `next` this was');
+  verbs.add(device, {
+    name: 'show <name>',
+    does: 'one machine',
+    examples: ['pushpoint device show LAB-W11-01 --data ./p01'],
+    run: (context, _options, name) =>
+      context.withApi(async (api) => {
+        const item = await api.get<DeviceJson>(`/devices/${encodeURIComponent(name)}`);
+        if (context.json) printJson(item);
+        else showDevice(item);
+        return EXIT.ok;
+      }),
+  });
+}
+
+function clientText({ client }: DeviceJson): string {
+  return client.installed ? (client.version ?? 'yes') : '';
+}
+
+function showDevice(item: DeviceJson): void {
+  const { client } = item;
+  fields([
+    ['name', item.name],
+    ['domain', item.domain],
+    ['fqdn', item.fqdn],
+    ['addresses', item.addresses.join(', ')],
+    ['type', item.type],
+    ['os', [item.os, item.osVersion, item.architecture].filter(Boolean).join(' ')],
+    ['SMB port', item.smbPort],
+    ['assigned site', item.assignedSite],
+    ['trusted', item.trusted],
+    ['sources', item.sources.map((s) => `${s.method} (site ${s.site}, ${s.at})`).join(', ')],
+    ['client', client.installed ? `${client.version ?? 'yes'} ${client.guid ?? ''}`.trim() : 'none known'],
+    ['approval', client.approval],
+    ['blocked', client.blocked === true ? true : undefined],
+    ['last seen', client.lastSeenAt],
+  ]);
 }

@@ -1,39 +1,58 @@
 import { runSite } from '#executive';
-import { EXIT, note, print, usage } from '../output.ts';
-import type { Verbs } from '../program.ts';
+import { usage } from '../failure.ts';
+import { EXIT, note, print, printJsonLine } from '../output.ts';
+import type { Verbs } from '../verb.ts';
+
+interface UpOptions {
+  roles?: string;
+  listen?: string;
+  console?: string;
+  database?: string;
+  cert?: string;
+  key?: string;
+  listenHttps?: string;
+  verbose?: boolean;
+}
 
 /** upVerb: run a site. */
 export function upVerb(verbs: Verbs): void {
   verbs
-    .add<{ roles?: string; database?: string; cert?: string; key?: string; listenHttps?: string; verbose?: boolean }>(
-      undefined,
-      'up',
-      'run the site in a data folder until it is stopped (Ctrl-C)',
-      ['pushpoint up --data ./p01', 'pushpoint up --data ./p01 --roles ccm --database postgresql://pushpoint@db/pushpoint'],
-      async (context, options) => {
-        if (!context.data) throw usage('up needs --data DIR');
+    .add<UpOptions>(undefined, {
+      name: 'up',
+      does: 'run the site in a data folder until it is stopped (Ctrl-C)',
+      examples: [
+        'pushpoint up --data ./p01',
+        'pushpoint up --data ./p01 --listen-https 0.0.0.0:8443 --cert mp.pem --key mp.key',
+        'pushpoint up --data ./p01 --roles ccm --database postgresql://pushpoint@db/pushpoint',
+      ],
+      takes: 'folder',
+      async run(context, options) {
+        const { listenHttps, cert, key, roles, verbose, listen, console, database } = options;
+        if (listenHttps === undefined && (cert !== undefined || key !== undefined))
+          throw usage('--cert and --key go with --listen-https HOST:PORT');
         const running = await runSite({
-          data: context.data,
-          roles: options.roles?.split(',').map((role) => role.trim()),
-          database: options.database,
-          https:
-            options.listenHttps === undefined
-              ? undefined
-              : { listen: options.listenHttps, certificateFile: options.cert, keyFile: options.key },
-          verbose: options.verbose === true,
+          data: context.folder(),
+          listen,
+          console,
+          database,
+          roles: roles?.split(',').map((role) => role.trim()),
+          https: listenHttps === undefined ? undefined : { listen: listenHttps, certificateFile: cert, keyFile: key },
+          verbose: verbose === true,
         });
         const { ready } = running;
-        if (context.json) print(JSON.stringify({ ready: true, ...ready }));
-        else
-          print(
-            `ready: site ${ready.site}, points ${ready.points ?? 'not here'}, API ${ready.console ?? 'not here'}, data ${ready.data}`,
-          );
+        if (context.json) printJsonLine({ ready: true, ...ready });
+        else {
+          const at = (url: string | undefined) => url ?? 'not here';
+          print(`ready: site ${ready.site}, points ${at(ready.points)}, API ${at(ready.console)}, data ${ready.data}`);
+        }
         const signal = await running.stopped;
         note(`pushpoint: stopped${signal ? ` (${signal})` : ''}`);
         return EXIT.ok;
       },
-    )
+    })
     .option('--roles <list>', 'only these roles: ccm, inbox, mp, console (default: all)')
+    .option('--listen <host:port>', 'where the points listen this time (default: as at site create)')
+    .option('--console <host:port>', 'where the API listens this time (default: as at site create)')
     .option('--database <url>', 'an external PostgreSQL instead of the one in the data folder')
     .option('--listen-https <host:port>', 'serve the points over HTTPS here too, with --cert and --key')
     .option('--cert <file>', 'certificate chain, PEM')

@@ -83,13 +83,36 @@ export const requestErrors = {
     remedy: 'Check the path, the rights and the content of the file.',
     again: 'never',
   },
+  PP_CLI_SYSTEM: {
+    origin: 'refused',
+    message: 'the system refuses what the command needs: {why}',
+    cause: 'A file, a folder or a socket cannot be made, read or written by this user, or the disk is full.',
+    remedy: 'Check the path, the rights of this user and the free disk space, then run the command again.',
+    again: 'wait',
+  },
   PP_CLI_SERVER_UNREACHABLE: {
     origin: 'unreachable',
-    message: 'no site server answers at {url}',
+    message: 'no site server answers at {url}: {why}',
     http: 502,
     cause: 'The site server does not run, listens elsewhere, or a firewall is between.',
     remedy: 'Start it with pushpoint up --data DIR, or check the URL and the way to it.',
     again: 'retry',
+  },
+  PP_CLI_NOT_A_SITE: {
+    origin: 'malformed',
+    message: 'what answers at {url} is not a site server: {why}',
+    http: 502,
+    cause: 'The URL leads to another program, to a proxy that answers by itself, or to a point instead of the console listener.',
+    remedy:
+      'Give the URL of the console listener as pushpoint up prints it; behind a proxy, let /api/v1 and /healthz through unchanged.',
+    again: 'never',
+  },
+  PP_CLI_LAB: {
+    origin: 'misconfigured',
+    message: 'the lab in {folder} cannot be used: {why}',
+    cause: 'No lab runs in this folder, another program has its port, or the folder belongs to something else.',
+    remedy: 'Name the folder of the lab with --folder; for a port in use leave --port out, so that any free one is taken.',
+    again: 'never',
   },
   PP_API_UNAUTHORIZED: {
     origin: 'refused',
@@ -113,8 +136,8 @@ export const requestErrors = {
     origin: 'refused',
     message: '{count} machines are called {name}: {choices}',
     http: 409,
-    cause: 'Two or more machines share this short name in different domains.',
-    remedy: 'Say which one: NAME.DOMAIN.',
+    cause: 'Two or more machines share this name: in different domains, or clients in conflict.',
+    remedy: 'Say which one: NAME.DOMAIN, or for a client its GUID.',
     again: 'never',
   },
   PP_API_INVALID: {

@@ -28,11 +28,20 @@ export const siteErrors = {
   },
   PP_SITE_RUNNING: {
     origin: 'refused',
-    message: 'the site in {data} is already running (process {pid})',
+    message: 'the site in {data} is already running: {why}',
     http: 409,
-    cause: 'Another process serves this data folder, and only one can hold its ports and its inbox role.',
-    remedy: 'Stop that process first, or start this one with other --roles and --console none.',
+    cause: 'Of a data folder only one process can have the role console, and only one the role inbox.',
+    remedy: 'Stop that process first, or start this one with other --roles.',
     again: 'never',
+  },
+  PP_SITE_NOT_RUNNING: {
+    origin: 'unreachable',
+    message: 'the site in {data} does not run, so nobody would do the work',
+    http: 409,
+    cause: 'CCRs are worked off only while a site server runs on this data folder; nothing was asked for.',
+    remedy:
+      'Start it in another terminal with pushpoint up --data DIR, or leave --wait out: the CCRs then wait for the next start.',
+    again: 'wait',
   },
   PP_SITE_LISTEN: {
     origin: 'misconfigured',
@@ -40,7 +49,7 @@ export const siteErrors = {
     win32: 10048,
     cause:
       'The port is taken by another program, the address is not one of this machine, or the port is below 1024 and the user is not root.',
-    remedy: 'Choose another address with --listen or --console, or stop the other program.',
+    remedy: 'Choose another address with --listen, --console or --listen-https, or stop the other program.',
     again: 'wait',
   },
   PP_SITE_CODE: {
