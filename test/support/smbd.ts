@@ -22,6 +22,10 @@ export interface SmbdOptions {
   extra?: string[];
   /** ownPipes keeps Samba's RPC servers away, so that a test's own sockets in `pipes` answer. */
   ownPipes?: boolean;
+  /** name is what it calls itself. */
+  name?: string;
+  /** admin is the folder that ADMIN$ shows; without one it is a fresh one. */
+  admin?: string;
 }
 
 /** Smbd is one private smbd with one administrator and the share ADMIN$. */
@@ -53,7 +57,7 @@ function configuration(home: string, port: number, options: SmbdOptions): string
   const dirs = ['private', 'lock', 'state', 'cache', 'pid'].map((name) => `${name} directory = ${join(home, name)}`);
   const encrypt = options.encrypt ?? 'desired';
   const global = [
-    `netbios name = ${NAME}`,
+    `netbios name = ${options.name ?? NAME}`,
     'workgroup = PPLAB',
     'server role = standalone server',
     `smb ports = ${port}`,
@@ -75,7 +79,7 @@ function configuration(home: string, port: number, options: SmbdOptions): string
     ...(options.ownPipes ? ['rpc start on demand helpers = no'] : []),
     ...(options.extra ?? []),
   ];
-  const share = [`path = ${join(home, 'admin')}`, 'read only = no', 'admin users = root', 'browseable = yes'];
+  const share = [`path = ${options.admin ?? join(home, 'admin')}`, 'read only = no', 'admin users = root', 'browseable = yes'];
   return `[global]\n${global.join('\n')}\n\n[ADMIN$]\n${share.join('\n')}\n`;
 }
 
@@ -155,10 +159,10 @@ export async function startSmbd(options: SmbdOptions = {}): Promise<Smbd> {
   return {
     address: ADDRESS,
     port,
-    host: NAME,
+    host: options.name ?? NAME,
     username: USERNAME,
     password: PASSWORD,
-    folder: join(home, 'admin'),
+    folder: options.admin ?? join(home, 'admin'),
     pipes: join(home, 'rpc/np'),
     conf,
     stop,
