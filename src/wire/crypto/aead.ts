@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, type CipherCCMTypes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createSecretKey, type CipherCCMTypes, type KeyObject } from 'node:crypto';
 import type { Bytes } from '#wire/bytes';
 
 /** AeadName is one of the four ciphers of SMB 3.x, [MS-SMB2] 2.2.3.1.2. */
@@ -15,17 +15,26 @@ export interface Sealed {
   tag: Bytes;
 }
 
+/** AeadKey is a key that Node has taken in once: given as octets each time, it costs three times what the encryption of a small message does. */
+export type AeadKey = KeyObject;
+
+/** aeadKey takes a key in for many uses. */
+export function aeadKey(octets: Uint8Array): AeadKey {
+  return createSecretKey(octets);
+}
+
 /** A length that does not fit is a defect of the caller (a key of the wrong cipher), never something a peer can cause. */
-function check(name: AeadName, key: Uint8Array, nonce: Uint8Array): void {
+function check(name: AeadName, key: Uint8Array | AeadKey, nonce: Uint8Array): void {
   const keyLength = name.startsWith('aes-256') ? 32 : 16;
-  if (key.length !== keyLength) throw new RangeError(`${name} wants a key of ${keyLength} octets, not ${key.length}`);
+  const length = key instanceof Uint8Array ? key.length : key.symmetricKeySize;
+  if (length !== keyLength) throw new RangeError(`${name} wants a key of ${keyLength} octets, not ${length}`);
   if (nonce.length !== nonceLength(name)) throw new RangeError(`${name} wants a nonce of ${nonceLength(name)} octets here`);
 }
 
 const own = (octets: Uint8Array): Bytes => new Uint8Array(octets.buffer as ArrayBuffer, octets.byteOffset, octets.byteLength);
 
 /** seal encrypts `plain` and binds `aad` to it. */
-export function seal(name: AeadName, key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, plain: Uint8Array): Sealed {
+export function seal(name: AeadName, key: Uint8Array | AeadKey, nonce: Uint8Array, aad: Uint8Array, plain: Uint8Array): Sealed {
   check(name, key, nonce);
   const cipher = createCipheriv(name as CipherCCMTypes, key, nonce, { authTagLength: 16 });
   // CCM must know the length of the plaintext before the additional data; GCM does not look at it.
@@ -38,7 +47,7 @@ export function seal(name: AeadName, key: Uint8Array, nonce: Uint8Array, aad: Ui
 /** open decrypts, or gives undefined when the tag does not fit: the key is another one or something was changed on the way. */
 export function open(
   name: AeadName,
-  key: Uint8Array,
+  key: Uint8Array | AeadKey,
   nonce: Uint8Array,
   aad: Uint8Array,
   ciphertext: Uint8Array,

@@ -1,5 +1,5 @@
 import { Writer, type Bytes } from '#wire/bytes';
-import { nonceLength, open, seal } from '#wire/crypto';
+import { aeadKey, nonceLength, open, seal, type AeadKey } from '#wire/crypto';
 import { aeadName, type CipherName } from './keys.ts';
 import { TRANSFORM_AAD_AT, TRANSFORM_SIZE, TransformHeader } from './messages/index.ts';
 
@@ -9,13 +9,13 @@ const blank = new Uint8Array(16);
 /** Sealer encrypts what one side of a session sends, [MS-SMB2] 3.1.4.3. */
 export class Sealer {
   readonly #cipher: CipherName;
-  readonly #key: Uint8Array;
+  readonly #key: AeadKey;
   readonly #sessionId: bigint;
   #count = 0n;
 
   constructor(cipher: CipherName, key: Uint8Array, sessionId: bigint) {
     this.#cipher = cipher;
-    this.#key = key;
+    this.#key = aeadKey(key);
     this.#sessionId = sessionId;
   }
 
@@ -39,12 +39,12 @@ export class Sealer {
 /** Opener decrypts what the other side of a session sends. */
 export class Opener {
   readonly #cipher: CipherName;
-  readonly #key: Uint8Array;
+  readonly #key: AeadKey;
   readonly #sessionId: bigint;
 
   constructor(cipher: CipherName, key: Uint8Array, sessionId: bigint) {
     this.#cipher = cipher;
-    this.#key = key;
+    this.#key = aeadKey(key);
     this.#sessionId = sessionId;
   }
 
