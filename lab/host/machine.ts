@@ -162,10 +162,20 @@ export class Machine {
   }
 
   async #run(service: LabService, args: string[]): Promise<RunningProgram> {
-    const standIn = this.#standIns.get(service.name.toLowerCase());
-    const program = standIn && standIn.binaryPath === service.binaryPath ? played(standIn) : await this.#program(service, args);
+    const standIn = await this.#standInFor(service);
+    const program = standIn ? played(standIn) : await this.#program(service, args);
     this.#host.reached('start');
     return program;
+  }
+
+  /** A service is played only as long as nobody has put a program that runs into the place of its file. */
+  async #standInFor({ name, binaryPath }: LabService): Promise<StandIn | undefined> {
+    const standIn = this.#standIns.get(name.toLowerCase());
+    if (standIn?.binaryPath !== binaryPath) return undefined;
+    return this.#runner.look(binaryPath).then(
+      () => undefined,
+      () => standIn,
+    );
   }
 
   async #program(service: LabService, args: string[]): Promise<RunningProgram> {
