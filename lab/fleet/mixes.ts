@@ -78,7 +78,7 @@ export const troubles: readonly Plan[] = [
     trouble: 'its system is not supported any more',
     expected: { state: 'skipped', win32: 1305 },
   },
-  { profile: 'nas', trouble: 'it is a NAS and no Windows', expected: { state: 'waiting', win32: 67 } },
+  { profile: 'nas', trouble: 'it is a NAS and no Windows', expected: { state: 'skipped', win32: 1305 } },
   {
     profile: 'windows-11',
     trouble: 'another site is just installing on it',

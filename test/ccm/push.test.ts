@@ -104,6 +104,13 @@ const CASES: Record<string, Case> = {
     step: 'admin-share failed',
     code: 'PP_SMB_NO_SHARE',
   },
+  NAS: {
+    host: { profile: 'nas' },
+    state: 'skipped',
+    win32: 1305,
+    step: 'admin-share failed',
+    code: 'PP_PUSH_NOT_WINDOWS',
+  },
   'DISK-FULL': {
     host: { switches: { diskFull: true } },
     state: 'retry',

@@ -13,6 +13,11 @@ import type { Note } from './timeline.ts';
 /** SV_TYPE bits ([MS-SRVS] 2.2.2.7) that tell kinds of machines apart. */
 const TYPE = { domainController: 0x8, backupController: 0x10, unix: 0x800, serverNt: 0x8000 } as const;
 
+/** isUnix tells by the type bits of a server that it is a Samba. */
+export function isUnix(type: number): boolean {
+  return (type & TYPE.unix) !== 0;
+}
+
 /** Folder of the bootstrap below ADMIN$ (facts B2: %windir%\ccmsetup). */
 export const SETUP_FOLDER = 'ccmsetup';
 
@@ -41,7 +46,7 @@ function osFacts(
 ): OsFacts {
   const challenge = session.peer.osVersion;
   // A Samba server says of itself that it is a Unix; a Windows behind one still has its system folder.
-  const windows = server === undefined || (server.type & TYPE.unix) === 0 || folders.has('system32');
+  const windows = server === undefined || !isUnix(server.type) || folders.has('system32');
   const architecture = folders.has('syswow64')
     ? folders.has('sysarm32')
       ? 'arm64'
