@@ -1,0 +1,112 @@
+import { randomInt } from 'node:crypto';
+
+/** Numbers is a small generator whose whole course follows from its seed. */
+export class Numbers {
+  #state: number;
+
+  constructor(seed: number) {
+    this.#state = seed >>> 0;
+  }
+
+  /** below gives a whole number of 0 to n - 1. */
+  below(n: number): number {
+    // mulberry32
+    this.#state = (this.#state + 0x6d2b79f5) >>> 0;
+    let t = this.#state;
+    t = Math.imul(t ^ (t >>> 15), t | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) % n;
+  }
+
+  pick<T>(list: readonly T[]): T {
+    return list[this.below(list.length)]!;
+  }
+}
+
+/** fuzzSeed is PUSHPOINT_FUZZ_SEED, to see a failure again, or another one in each run. */
+export function fuzzSeed(): number {
+  const given = process.env['PUSHPOINT_FUZZ_SEED'];
+  return given === undefined ? randomInt(2 ** 32) : Number(given);
+}
+
+/** fuzzCount is how many inputs a run tries: PUSHPOINT_FUZZ in the nightly run. */
+export function fuzzCount(usual: number): number {
+  return Number(process.env['PUSHPOINT_FUZZ'] ?? usual);
+}
+
+const OCTETS = [0x00, 0x01, 0x02, 0x04, 0x08, 0x0a, 0x0d, 0x20, 0x22, 0x3d, 0x7f, 0x80, 0xfe, 0xff];
+const NUMBERS = [0, 1, 4, 7, 8, 63, 64, 0x7fff, 0x8000, 0xffff, 0x10000, 0x7fff_ffff, 0x8000_0000, 0xffff_fff8, 0xffff_ffff];
+
+type Change = (octets: Uint8Array, numbers: Numbers, others: readonly Uint8Array[]) => Uint8Array;
+
+const spot = (octets: Uint8Array, numbers: Numbers) => numbers.below(octets.length + 1);
+
+function spliced(octets: Uint8Array, at: number, drop: number, put: Uint8Array): Uint8Array {
+  const changed = new Uint8Array(octets.length - drop + put.length);
+  changed.set(octets.subarray(0, at));
+  changed.set(put, at);
+  changed.set(octets.subarray(at + drop), at + put.length);
+  return changed;
+}
+
+function numbered(octets: Uint8Array, numbers: Numbers): Uint8Array {
+  if (octets.length < 4) return octets;
+  const size = numbers.pick([2, 4]);
+  const at = numbers.below(octets.length - size + 1);
+  const view = new DataView(octets.buffer, octets.byteOffset);
+  const value = numbers.pick([...NUMBERS, octets.length, octets.length - 1, octets.length + 1, at]);
+  if (size === 2) view.setUint16(at, value & 0xffff, true);
+  else view.setUint32(at, value >>> 0, true);
+  return octets;
+}
+
+const changes: Change[] = [
+  (octets, numbers) => {
+    if (octets.length > 0) octets[numbers.below(octets.length)]! ^= 1 << numbers.below(8);
+    return octets;
+  },
+  (octets, numbers) => {
+    if (octets.length > 0) octets[numbers.below(octets.length)] = numbers.pick(OCTETS);
+    return octets;
+  },
+  numbered,
+  numbered,
+  (octets, numbers) => octets.slice(0, spot(octets, numbers)),
+  (octets, numbers) => {
+    const at = spot(octets, numbers);
+    return spliced(octets, at, Math.min(numbers.below(16), octets.length - at), new Uint8Array(0));
+  },
+  (octets, numbers) => {
+    const from = spot(octets, numbers);
+    const copy = octets.slice(from, from + numbers.below(64));
+    return spliced(octets, spot(octets, numbers), 0, copy);
+  },
+  (octets, numbers) => {
+    const put = new Uint8Array(numbers.below(40)).fill(numbers.pick(OCTETS));
+    return spliced(octets, spot(octets, numbers), 0, put);
+  },
+  (octets, numbers, others) => {
+    const other = numbers.pick(others);
+    return spliced(octets.slice(0, spot(octets, numbers)), 0, 0, new Uint8Array(0)).length === 0
+      ? other.slice()
+      : Uint8Array.from([...octets.slice(0, spot(octets, numbers)), ...other.slice(spot(other, numbers))]);
+  },
+];
+
+/** mutated gives another version of a sample: one to four changes of any kind; the sample stays as it is. */
+export function mutated(sample: Uint8Array, numbers: Numbers, others: readonly Uint8Array[]): Uint8Array {
+  let octets: Uint8Array = sample.slice();
+  for (let left = 1 + numbers.below(4); left > 0; left--) octets = numbers.pick(changes)(octets, numbers, others);
+  return octets;
+}
+
+/** weight is about how much memory a value holds: what a decoder may make of an input is bounded by its size. */
+export function weight(value: unknown, depth = 0): number {
+  if (typeof value === 'string') return 8 + 2 * value.length;
+  if (value instanceof Uint8Array) return 8; // a view or a copy of a part; copies are counted where they can repeat
+  if (typeof value !== 'object' || value === null || depth > 12) return 8;
+  let sum = 16;
+  const parts = value instanceof Map ? value.values() : Object.values(value);
+  for (const one of parts) sum += weight(one, depth + 1);
+  return sum;
+}
