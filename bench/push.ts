@@ -33,7 +33,7 @@ const ONLY = new Set(options.only.split(','));
 const HOSTS = Number(options.hosts);
 const PAYLOAD = Number(options.kib) * 1024;
 /** Each request takes this much longer on the machines of the memory rounds, so that all pushes are under way at once. */
-const SLOW_MS = 1500;
+const slowFor = (concurrency: number) => Math.min(1500, 6 * concurrency);
 const MIB = 1_048_576;
 
 const say = (line: string) => process.stdout.write(`${line}\n`);
@@ -193,7 +193,7 @@ async function push(): Promise<number> {
 
 async function memory(): Promise<void> {
   for (const concurrency of options.memory.split(',').map(Number)) {
-    const kind = { ...usual, hosts: concurrency, concurrency, slowMs: SLOW_MS, warm: 0 } as const;
+    const kind = { ...usual, hosts: concurrency, concurrency, slowMs: slowFor(concurrency), warm: 0 } as const;
     const costs = await rounds(`memory: ${concurrency} pushes at once to slow machines`, 1, {
       ...kind,
       program: 'inert',
@@ -211,10 +211,10 @@ async function memory(): Promise<void> {
 
 async function besides(perPush: number | undefined): Promise<void> {
   const hosts = Number(options.peers);
-  const costs: PeerCost[] = await withLab({ hosts, slowMs: 0 }, (lab, folder) => peers(lab, folder, PAYLOAD));
+  const costs: PeerCost[] = await withLab({ hosts: 2 * hosts, slowMs: 0 }, (lab, folder) => peers(lab, folder, PAYLOAD));
   if (costs.length === 0) return;
   say(
-    `\nthe same work by others: ${options.kib} KiB into ADMIN$, a registry value, a service created, started, queried and deleted; ${hosts} hosts`,
+    `\nthe same work by others: ${options.kib} KiB into ADMIN$, a registry value, a service created, started, queried and deleted; ${hosts} hosts each`,
   );
   say(
     table([
