@@ -279,7 +279,8 @@ describe('SMB against smbd, signing mandatory', peers, () => {
         admin.writeFile('push\\a.exe', new Uint8Array(250 * 1024)),
         admin.writeFile('push\\b.tcf', new Uint8Array(2000)),
       ]);
-      assert.equal(session.stats.turnArounds, 8);
+      // Opening, writing and closing go in one frame.
+      assert.equal(session.stats.turnArounds, 6);
       assert.equal(session.stats.connections, 1);
     });
   });

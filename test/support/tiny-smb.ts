@@ -91,13 +91,16 @@ export class TinySmb implements smb.Transport {
     const isSealed = frame[0] === 0xfd;
     const plain = isSealed ? new smb.Opener(this.#cipher(), this.#keys!.clientToServer!, SESSION_ID).open(frame) : frame;
     if (!plain) throw new Error('the client sealed wrongly');
-    const [message] = smb.splitCompound(plain);
-    this.heard.push(message!.header);
-    if (this.#keys && !isSealed && !smb.verifyMessage(this.#o.signing, this.#keys.signing, message!.octets)) {
+    for (const message of smb.splitCompound(plain)) this.#message(message, isSealed);
+  }
+
+  #message(message: smb.Message, isSealed: boolean): void {
+    this.heard.push(message.header);
+    if (this.#keys && !isSealed && !smb.verifyMessage(this.#o.signing, this.#keys.signing, message.octets)) {
       throw new Error('the client signed wrongly');
     }
-    const request = { message: message!, wasSealed: isSealed };
-    if (message!.header.command === COMMAND.CANCEL || this.#o.handle?.(request, this)) return;
+    const request = { message, wasSealed: isSealed };
+    if (message.header.command === COMMAND.CANCEL || this.#o.handle?.(request, this)) return;
     this.answer(request);
   }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { readRecord } from '#test/smb-record';
 import { isCode } from '#base/errors';
-import { fromHex, toHex, type Bytes, type Struct } from '#wire/bytes';
+import { concat, fromHex, toHex, type Bytes, type Struct } from '#wire/bytes';
 import * as smb from '#wire/smb';
 import { STATUS } from '#wire/status';
 
@@ -82,7 +82,7 @@ function onlyMalformed(frame: Bytes, what: string): boolean {
 
 describe('SMB2 messages', () => {
   test('every command of a push is in the record', () => {
-    const seen = new Set(recorded.map((line) => smb.Header.decode(line.frame).command));
+    const seen = new Set(recorded.flatMap((line) => smb.splitCompound(line.frame)).map(({ header }) => header.command));
     const wanted = [...bodies.keys()].filter((command) => command !== COMMAND.FLUSH && command !== COMMAND.TREE_DISCONNECT);
     assert.deepEqual(
       wanted.filter((command) => !seen.has(command)),
@@ -95,7 +95,12 @@ describe('SMB2 messages', () => {
       for (const { message, body, value } of readAll(frame)) {
         const again = smb.encodeMessage(message.header, body, value);
         const isOurs = from === 'client';
-        if (isOurs) assert.equal(toHex(again), toHex(frame), body.name);
+        // In a chain the padding up to the next message is part of the one before.
+        const padded = concat(
+          again,
+          new Uint8Array(isOurs && message.header.nextCommand ? message.octets.length - again.length : 0),
+        );
+        if (isOurs) assert.equal(toHex(padded), toHex(message.octets), body.name);
         else assert.deepEqual(smb.decodeBody({ header: message.header, octets: again }, body), value, body.name);
       }
     }

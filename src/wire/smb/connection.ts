@@ -1,6 +1,7 @@
 import type { Clock } from '#base/clock';
 import { isCode, PushpointError, raise } from '#base/errors';
-import { Reader, type Bytes, type Struct } from '#wire/bytes';
+import { Reader, type Bytes } from '#wire/bytes';
+import type { Call, Link } from './call.ts';
 import { CREDIT_SIZE, Credits } from './credits.ts';
 import { isInterim, type Guard } from './guard.ts';
 import {
@@ -9,6 +10,7 @@ import {
   encodeMessage,
   FLAG,
   header,
+  joinCompound,
   splitCompound,
   TRANSFORM_PROTOCOL_ID,
   type Message,
@@ -18,20 +20,6 @@ import { PREFIX, type Transport } from './transport.ts';
 
 const SMB1_PROTOCOL_ID = 0x424d53ff; // 0xFF 'S' 'M' 'B'
 const UNSOLICITED = 0xffff_ffff_ffff_ffffn; // the message id of oplock breaks, [MS-SMB2] 2.2.23.1
-
-/** Call is one request: what to send, and what a person would call it ("opening ADMIN$"). */
-export interface Call<T> {
-  command: number;
-  body: Struct<T>;
-  value: T;
-  doing: string;
-  treeId?: number;
-  /** payload is the larger of what is sent and what may come back, which is what credits are charged for. */
-  payload?: number;
-  /** room is how many octets of payload are sent, so that they are laid down once. */
-  room?: number;
-  timeoutMs?: number;
-}
 
 /** Stats count what a session cost: `turnArounds` is the longest chain of requests that had to wait for each other's answers. */
 export interface Stats {
@@ -89,7 +77,7 @@ export class Connection {
   request<T>(call: Call<T>): Promise<Answer> {
     return new Promise((resolve, reject) => {
       if (this.#over) return reject(this.#overFor(call.doing, this.#over));
-      const charge = this.multiCredit ? Math.max(1, Math.ceil((call.payload ?? 0) / CREDIT_SIZE)) : 1;
+      const charge = this.#charge(call.payload);
       const timeoutMs = call.timeoutMs ?? this.#operationMs;
       const { command, doing } = call;
       const from = this.clock.monotonic();
@@ -101,6 +89,76 @@ export class Connection {
       const one = new Outstanding({ command, doing, charge, clock: this.clock, timeoutMs, resolve, reject, onTimeout });
       this.#queued.add(one);
       const leaveQueue = this.#credits.take(charge, () => this.#send(one, call));
+    });
+  }
+
+  #charge(payload = 0): number {
+    return this.multiCredit ? Math.max(1, Math.ceil(payload / CREDIT_SIZE)) : 1;
+  }
+
+  /** affords tells whether there are credits for a whole chain at all; a part of it cannot be sent. */
+  affords(links: readonly Link[]): boolean {
+    return links.reduce((sum, link) => sum + this.#charge(link.payload), 0) <= this.#credits.total;
+  }
+
+  /**
+   * chain sends requests that build on one another in one frame and gives the final response of each, [MS-SMB2] 3.2.4.1.4: all but the
+   * first mean the file that the one before them opened.
+   */
+  chain(links: readonly Link[]): Promise<Answer>[] {
+    const over = this.#over;
+    if (over) return links.map((link) => Promise.reject(this.#overFor(link.doing, over)));
+    const members: { one: Outstanding; link: Link }[] = [];
+    let leaveQueue: () => void = () => {};
+    const answers = links.map((link) => {
+      const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+      const { command, doing } = link;
+      const timeoutMs = this.#operationMs;
+      const onTimeout = () => {
+        leaveQueue();
+        this.#giveUp(one, raise('PP_NET_TIMEOUT', { host: this.host, doing, ms: timeoutMs }));
+      };
+      const charge = this.#charge(link.payload);
+      const one = new Outstanding({ command, doing, charge, clock: this.clock, timeoutMs, resolve, reject, onTimeout });
+      this.#queued.add(one);
+      members.push({ one, link });
+      return promise;
+    });
+    const total = members.reduce((sum, { one }) => sum + one.charge, 0);
+    leaveQueue = this.#credits.take(total, () => this.#sendChain(members));
+    return answers;
+  }
+
+  #sendChain(members: readonly { one: Outstanding; link: Link }[]): void {
+    try {
+      const joined = joinCompound(this.#encodeChain(members));
+      const octets = new Uint8Array(PREFIX + joined.length);
+      octets.set(joined, PREFIX);
+      this.#put(this.guard ? this.guard.protectChain(octets) : octets);
+    } catch (error) {
+      for (const { one } of members) one.fail(error as Error);
+    }
+  }
+
+  #encodeChain(members: readonly { one: Outstanding; link: Link }[]): Bytes[] {
+    return members.map(({ one, link }, index) => {
+      this.#queued.delete(one);
+      const messageId = this.#nextId;
+      this.#nextId += BigInt(one.charge);
+      one.messageId = messageId;
+      one.depth = this.stats.turnArounds + 1;
+      this.#outstanding.set(messageId, one);
+      return link.encode(
+        header({
+          command: link.command,
+          flags: index === 0 ? 0 : FLAG.RELATED_OPERATIONS,
+          creditCharge: this.multiCredit ? one.charge : 0,
+          credits: this.#credits.request(one.charge),
+          messageId,
+          treeId: link.treeId,
+          sessionId: this.sessionId,
+        }),
+      );
     });
   }
 

@@ -3,7 +3,7 @@ import type { Bytes } from '#wire/bytes';
 import { STATUS, statusName } from '#wire/status';
 import { Opener, Sealer } from './encryption.ts';
 import type { CipherName, SessionKeys, SigningName } from './keys.ts';
-import { FLAG, type Message } from './messages/index.ts';
+import { FLAG, splitCompound, type Message } from './messages/index.ts';
 import { signMessage, verifyMessage } from './signing.ts';
 import { PREFIX } from './transport.ts';
 
@@ -39,6 +39,14 @@ export class Guard {
     const message = octets.subarray(PREFIX);
     if (this.#sealer) return this.#sealer.seal(message, PREFIX);
     signMessage(this.#signing, this.#key, message);
+    return octets;
+  }
+
+  /** protectChain does the same for a frame of several messages: sealed as a whole, or each signed with its padding, [MS-SMB2] 3.1.4.1. */
+  protectChain(octets: Bytes): Bytes {
+    const frame = octets.subarray(PREFIX);
+    if (this.#sealer) return this.#sealer.seal(frame, PREFIX);
+    for (const message of splitCompound(frame)) signMessage(this.#signing, this.#key, message.octets);
     return octets;
   }
 

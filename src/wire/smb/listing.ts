@@ -28,6 +28,19 @@ const MOST_ROUNDS = 2_000;
 /** As is one whose entries fill more than this; it is room for some 50,000 of them. */
 const MOST_OCTETS = 8 * 1024 * 1024;
 
+/** listed turns the entries of an answer into what callers see; a folder's `.` and `..` are not part of it. */
+export function listed(entries: ReturnType<typeof IdBothDirectoryList.decode>): Listed[] {
+  return entries
+    .filter(({ fileName }) => fileName !== '.' && fileName !== '..')
+    .map((entry) => ({
+      name: entry.fileName,
+      size: entry.endOfFile,
+      isDirectory: (entry.fileAttributes & ATTRIBUTE.DIRECTORY) !== 0,
+      modifiedAt: dateOfFileTime(entry.lastWriteTime),
+      attributes: entry.fileAttributes,
+    }));
+}
+
 /** listFolder reads an open folder to its end, [MS-SMB2] 2.2.33. */
 export async function listFolder(folder: OpenFile, pattern: string): Promise<Listed[]> {
   const list: Listed[] = [];
@@ -48,16 +61,7 @@ export async function listFolder(folder: OpenFile, pattern: string): Promise<Lis
     octets += output.length;
     if (output.length > BUFFER) throw endless('outputLength', `${output.length} octets, asked were ${BUFFER}`);
     if (octets > MOST_OCTETS) throw endless('output', `a list of more than ${MOST_OCTETS} octets`);
-    for (const entry of IdBothDirectoryList.decode(output)) {
-      if (entry.fileName === '.' || entry.fileName === '..') continue;
-      list.push({
-        name: entry.fileName,
-        size: entry.endOfFile,
-        isDirectory: (entry.fileAttributes & ATTRIBUTE.DIRECTORY) !== 0,
-        modifiedAt: dateOfFileTime(entry.lastWriteTime),
-        attributes: entry.fileAttributes,
-      });
-    }
+    list.push(...listed(IdBothDirectoryList.decode(output)));
   }
   throw endless('status', `${MOST_ROUNDS} answers and no end`);
 }

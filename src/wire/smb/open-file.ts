@@ -77,8 +77,9 @@ async function inFlight(step: () => Promise<void> | undefined): Promise<void> {
 
 /** openFile sends CREATE and gives the open file, or raises what the machine said. */
 export async function openFile(place: Place, path: string, opening: Opening): Promise<OpenFile> {
-  const doing = `opening ${place.shareName}${path && `\\${path}`}`;
-  const answer = await create(place, path, opening, doing);
+  const call = createCall(place, path, opening);
+  const { doing } = call;
+  const answer = await place.connection.request(call);
   if (answer.header.status !== STATUS.SUCCESS)
     throw operationRefusal(answer.header.status, { host: place.connection.host, doing });
   return new OpenFile(place, path, decodeBody(answer, CreateResponse));
@@ -91,14 +92,20 @@ export async function openOr(
   opening: Opening,
   absent: readonly number[],
 ): Promise<OpenFile | undefined> {
-  return openFile(place, path, opening).catch((error: unknown) => {
+  return refusedOr(openFile(place, path, opening), absent);
+}
+
+/** refusedOr gives undefined instead of an error for the statuses in `expected`. */
+export async function refusedOr<T>(work: Promise<T>, expected: readonly number[]): Promise<T | undefined> {
+  return work.catch((error: unknown) => {
     const status = error instanceof Error && 'ntstatus' in error ? error.ntstatus : undefined;
-    if (typeof status === 'number' && absent.includes(status)) return undefined;
+    if (typeof status === 'number' && expected.includes(status)) return undefined;
     throw error;
   });
 }
 
-function create(place: Place, path: string, opening: Opening, doing: string): Promise<Answer> {
+/** createCall is the CREATE of a file, folder or pipe. */
+export function createCall(place: Place, path: string, opening: Opening) {
   const value = {
     oplockLevel: 0,
     impersonationLevel: IMPERSONATION.IMPERSONATION,
@@ -110,7 +117,8 @@ function create(place: Place, path: string, opening: Opening, doing: string): Pr
     name: path,
     contexts: [],
   };
-  return place.connection.request({ command: COMMAND.CREATE, body: CreateRequest, value, treeId: place.treeId, doing });
+  const doing = `opening ${place.shareName}${path && `\\${path}`}`;
+  return { command: COMMAND.CREATE, body: CreateRequest, value, treeId: place.treeId, doing };
 }
 
 /** OpenFile is an open file, folder or pipe of one tree. */

@@ -18,9 +18,10 @@ import {
   SHARE_ACCESS,
   TreeDisconnect,
 } from './messages/index.ts';
-import { listFolder, type Listed } from './listing.ts';
+import { listed, listFolder, type Listed } from './listing.ts';
 import { checkedName, checkedPath, parentsOf } from './names.ts';
-import { openFile, openOr, type OpenFile, type Opening, type Place } from './open-file.ts';
+import { listAtOnce, openAndClose, readAtOnce, writeAtOnce } from './one-trip.ts';
+import { openFile, openOr, refusedOr, type OpenFile, type Opening, type Place } from './open-file.ts';
 import { SmbPipe } from './pipe.ts';
 
 const ABSENT = [STATUS.OBJECT_NAME_NOT_FOUND, STATUS.OBJECT_PATH_NOT_FOUND, STATUS.NO_SUCH_FILE] as const;
@@ -91,6 +92,8 @@ export class SmbTree {
 
   /** readFile reads a whole file; one of more than `maxBytes` is refused with PP_SMB_TOO_BIG before anything is read. */
   async readFile(path: string, options: { maxBytes: number }): Promise<Bytes> {
+    const small = await readAtOnce(this.#place, checkedPath(path), TO_READ, options.maxBytes);
+    if (small) return small;
     const file = await openFile(this.#place, checkedPath(path), TO_READ);
     try {
       const size = file.found.endOfFile;
@@ -105,14 +108,17 @@ export class SmbTree {
 
   /** writeFile writes a whole file over what may be there; when it returns, the machine has it and holds it open no more. */
   async writeFile(path: string, data: Uint8Array): Promise<void> {
-    await this.#write(await openFile(this.#place, checkedPath(path), TO_WRITE), data);
+    if (await writeAtOnce(this.#place, checkedPath(path), TO_WRITE, data)) return;
+    await this.#write(await openFile(this.#place, path, TO_WRITE), data);
   }
 
   /** createNew writes a file that must not be there yet; false if it is. Of several who try at once, one gets true. */
   async createNew(path: string, data: Uint8Array): Promise<boolean> {
-    const file = await openOr(this.#place, checkedPath(path), { ...TO_WRITE, disposition: DISPOSITION.CREATE }, [
-      STATUS.OBJECT_NAME_COLLISION,
-    ]);
+    const opening = { ...TO_WRITE, disposition: DISPOSITION.CREATE };
+    const once = writeAtOnce(this.#place, checkedPath(path), opening, data).then((done) => (done ? 'done' : 'too long'));
+    const tried = await refusedOr(once, [STATUS.OBJECT_NAME_COLLISION]);
+    if (tried !== 'too long') return tried === 'done';
+    const file = await openOr(this.#place, path, opening, [STATUS.OBJECT_NAME_COLLISION]);
     if (!file) return false;
     await this.#write(file, data);
     return true;
@@ -141,7 +147,11 @@ export class SmbTree {
   async remove(path: string): Promise<boolean> {
     const options = TO_CHANGE.options | CREATE_OPTION.NON_DIRECTORY_FILE | CREATE_OPTION.DELETE_ON_CLOSE;
     try {
-      const file = await openOr(this.#place, checkedPath(path), { ...TO_CHANGE, options }, ABSENT);
+      const opening = { ...TO_CHANGE, options };
+      const gone = openAndClose(this.#place, checkedPath(path), opening).then((done) => (done ? 'gone' : 'no credits'));
+      const tried = await refusedOr(gone, ABSENT);
+      if (tried !== 'no credits') return tried === 'gone';
+      const file = await openOr(this.#place, path, opening, ABSENT);
       await file?.close();
       return file !== undefined;
     } catch (error) {
@@ -174,6 +184,8 @@ export class SmbTree {
 
   /** list gives what stands in a folder, without `.` and `..`; a pattern that nothing fits gives nothing. */
   async list(path: string, pattern = '*'): Promise<Listed[]> {
+    const entries = await listAtOnce(this.#place, checkedPath(path), FOLDER, pattern);
+    if (entries) return listed(entries);
     const folder = await openFile(this.#place, checkedPath(path), FOLDER);
     try {
       return await listFolder(folder, pattern);
