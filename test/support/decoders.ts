@@ -71,6 +71,22 @@ function decodeFrame(frame: Uint8Array): unknown {
 
 const records = (...names: RecordName[]) => names.flatMap((name) => readRecord(name).map((line) => line.frame));
 
+const LISTED = {
+  fileIndex: 0,
+  creationTime: 0n,
+  lastAccessTime: 0n,
+  lastWriteTime: 1n,
+  changeTime: 0n,
+  endOfFile: 1n,
+  allocationSize: 0n,
+  fileAttributes: 32,
+  eaSize: 0,
+  shortNameLength: 0,
+  shortName: new Uint8Array(24),
+  reserved2: 0,
+  fileId: 0n,
+};
+
 function smbDecoders(): Decoder[] {
   const clear = records('202-signed', '311-signed');
   const opener = new smb.Opener('AES-128-GCM', new Uint8Array(16), 1n);
@@ -80,20 +96,7 @@ function smbDecoders(): Decoder[] {
     new smb.Sealer('AES-128-GCM', new Uint8Array(16), 1n).seal(clear[0]!),
     new smb.Sealer('AES-128-CCM', new Uint8Array(16), 1n).seal(clear[0]!),
   ];
-  const listed = smb.IdBothDirectoryList.encode(
-    ['.', 'ccmsetup.exe', 'a'].map((fileName) => ({
-      ...{
-        fileIndex: 0,
-        creationTime: 0n,
-        lastAccessTime: 0n,
-        lastWriteTime: 1n,
-        changeTime: 0n,
-        endOfFile: 1n,
-        allocationSize: 0n,
-      },
-      ...{ fileAttributes: 32, eaSize: 0, shortNameLength: 0, shortName: new Uint8Array(24), reserved2: 0, fileId: 0n, fileName },
-    })),
-  );
+  const listed = smb.IdBothDirectoryList.encode(['.', 'ccmsetup.exe', 'a'].map((fileName) => ({ ...LISTED, fileName })));
   return [
     { name: 'SMB frame', samples: clear, decode: decodeFrame },
     {
