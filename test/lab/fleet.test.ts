@@ -14,7 +14,7 @@ async function fleetOf(t: TestContext, options: Partial<FleetOptions>) {
   const fleet = await startFleet({ windows: 24, folder, clock: systemClock, random: systemRandom, ...options });
   t.after(async () => {
     await fleet.stop();
-    await rm(folder, { recursive: true, force: true });
+    await rm(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
   });
   return { fleet, folder };
 }

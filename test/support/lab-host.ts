@@ -45,7 +45,7 @@ export async function startHost(t: TestContext, options: Partial<LabHostOptions>
   await host.start();
   t.after(async () => {
     await host.stop();
-    await rm(folder, { recursive: true, force: true });
+    await rm(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
   });
   return { host, folder };
 }

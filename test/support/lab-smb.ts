@@ -110,7 +110,7 @@ export async function startLabSmb(t: TestContext, options: LabSmbOptions = {}): 
     for (const socket of sockets) socket.destroy();
     listener.close();
     await once(listener, 'close');
-    await rm(home, { recursive: true, force: true });
+    await rm(home, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
   });
   return {
     address: '127.0.0.1',

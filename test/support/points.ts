@@ -67,7 +67,7 @@ export class TestSite {
     t.after(async () => {
       for (const close of site.#closes) await close();
       await database.close();
-      await rm(folder, { recursive: true, force: true });
+      await rm(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
     });
     await site.records.site.create({ code: 'P01', kind: 'primary' });
     await site.records.site.setPoint('mp', { address: 'http://mp.corp.example:8480' }, 'test');

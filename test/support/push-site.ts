@@ -110,7 +110,7 @@ export class PushSite {
     const vault = await openVault({ dir: join(folder, 'vault'), env: {} });
     const site = new PushSite({ folder, url: test.url, database: test.db, clock, vault });
     site.#ends.push(
-      () => rm(folder, { recursive: true, force: true }),
+      () => rm(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 }),
       () => test.close(),
     );
     await site.records.site.create({ code: 'P01', kind: 'primary' });
