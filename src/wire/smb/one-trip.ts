@@ -1,4 +1,4 @@
-import { Reader, type Bytes, type Of } from '#wire/bytes';
+import { Reader, type Bytes, type Of, type Struct } from '#wire/bytes';
 import { STATUS } from '#wire/status';
 import { linkOf, type Link } from './call.ts';
 import { CREDIT_SIZE } from './credits.ts';
@@ -13,6 +13,8 @@ import {
   QUERY_DIRECTORY_FLAG,
   QueryDirectoryRequest,
   QueryDirectoryResponse,
+  QueryInfoRequest,
+  QueryInfoResponse,
   ReadRequest,
   ReadResponse,
   WriteRequest,
@@ -27,6 +29,7 @@ import { operationRefusal } from './refusal.ts';
 const CHAINED: FileId = NO_FILE;
 
 const LIST_BUFFER = CREDIT_SIZE;
+const QUERY_BUFFER = 4096;
 
 interface Trip {
   found: Of<typeof CreateResponse>;
@@ -109,6 +112,33 @@ export async function readAtOnce(place: Place, path: string, opening: Opening, m
   check(place, answer, doing);
   const { data } = decodeBody(answer, ReadResponse);
   return BigInt(data.length) === done.found.endOfFile ? data : undefined;
+}
+
+/** queryAtOnce asks for one information class of a file, folder or its file system. */
+export async function queryAtOnce<T>(
+  place: Place,
+  path: string,
+  opening: Opening,
+  what: { infoType: number; infoClass: number; body: Struct<T> },
+): Promise<T | undefined> {
+  const { treeId } = place;
+  const doing = `looking at ${place.shareName}\\${path}`;
+  const value = {
+    infoType: what.infoType,
+    infoClass: what.infoClass,
+    outputBufferLength: QUERY_BUFFER,
+    additionalInformation: 0,
+    flags: 0,
+    fileId: CHAINED,
+    input: new Uint8Array(0),
+  };
+  const query = { command: COMMAND.QUERY_INFO, body: QueryInfoRequest, value, treeId, doing, payload: QUERY_BUFFER };
+  const done = await trip(place, path, opening, [linkOf(query)]);
+  if (!done) return undefined;
+  await done.closed();
+  const answer = done.answers[0]!;
+  check(place, answer, doing);
+  return what.body.decode(decodeBody(answer, QueryInfoResponse).output);
 }
 
 type Entry = ReturnType<typeof IdBothDirectoryList.decode>[number];

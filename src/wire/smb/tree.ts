@@ -20,7 +20,7 @@ import {
 } from './messages/index.ts';
 import { listed, listFolder, type Listed } from './listing.ts';
 import { checkedName, checkedPath, parentsOf } from './names.ts';
-import { listAtOnce, openAndClose, readAtOnce, writeAtOnce } from './one-trip.ts';
+import { listAtOnce, openAndClose, queryAtOnce, readAtOnce, writeAtOnce } from './one-trip.ts';
 import { openFile, openOr, refusedOr, type OpenFile, type Opening, type Place } from './open-file.ts';
 import { SmbPipe } from './pipe.ts';
 
@@ -211,15 +211,13 @@ export class SmbTree {
 
   /** freeBytes is the room left for this account on the share's disk; undefined if the machine does not tell. */
   async freeBytes(): Promise<bigint | undefined> {
-    const root = await openFile(this.#place, '', FOLDER);
     try {
-      const size = await root.query(INFO_TYPE.FILESYSTEM, FS_INFO.FULL_SIZE, FileFsFullSizeInformation);
-      return size.callerAvailableAllocationUnits * BigInt(size.sectorsPerAllocationUnit) * BigInt(size.bytesPerSector);
+      const what = { infoType: INFO_TYPE.FILESYSTEM, infoClass: FS_INFO.FULL_SIZE, body: FileFsFullSizeInformation };
+      const size = await queryAtOnce(this.#place, '', FOLDER, what);
+      return size && size.callerAvailableAllocationUnits * BigInt(size.sectorsPerAllocationUnit) * BigInt(size.bytesPerSector);
     } catch (error) {
       if (isCode(error, 'PP_SMB_REFUSED')) return undefined;
       throw error;
-    } finally {
-      root.release();
     }
   }
 

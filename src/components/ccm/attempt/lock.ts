@@ -6,6 +6,7 @@ import type { Target } from './target.ts';
 import type { Note } from './timeline.ts';
 
 const PREFIX = 'SMSClientInstall.';
+const LATEST = new Date(8_640_000_000_000_000);
 const NAME = /^SMSClientInstall\.([A-Za-z0-9]{1,16})$/i;
 
 /** lockName is the lock file of a site below ADMIN$ (facts B2). */
@@ -110,6 +111,9 @@ export async function lock(target: Target, context: AttemptContext, note: Note, 
     note(`took over the lock that another CCR of this site left ${age} minutes ago`);
   }
   await clear(target, context, top, own, note);
+  // One that came in the same moment: whose lock is earlier, only the machine's own times tell.
+  const close = sortLocks(top, { ...own, modifiedAt: LATEST }, own.modifiedAt, context.settings.lockMinutes * 60_000).busy;
+  if (close.length > 0) await stillAlone(target, context, note);
   note(`took ${name}`);
 }
 
