@@ -94,7 +94,8 @@ class Counter {
         return probeTcp(options);
       },
       connect: async (options) => {
-        this.connections++;
+        // A connection that the probe made is gone on with, unless it is lost.
+        if (!options.line?.held) this.connections++;
         this.first = Math.min(this.first, clock.now().getTime());
         this.most = Math.max(this.most, ++this.now);
         try {

@@ -32,6 +32,26 @@ describe('TCP', () => {
     });
   });
 
+  test('a probe may keep its connection for one who goes on with it; nobody else gets it, and it does not stay for ever', async () => {
+    await listening(async (port, seen) => {
+      const clock = new ManualClock();
+      const kept = async () => (await probeTcp({ address, port, timeoutMs: 5_000, clock, keep: true })).line!;
+      const line = await kept();
+      const socket = line.take()!;
+      assert.equal(line.take(), undefined);
+      line.drop();
+      socket.end('four');
+      await once(socket.resume(), 'close');
+      assert.deepEqual([seen.octets, seen.connections], [4, 1]);
+      const dropped = await kept();
+      dropped.drop();
+      assert.deepEqual([dropped.held, dropped.take()], [false, undefined]);
+      const old = await kept();
+      await clock.advance(2_000);
+      assert.deepEqual([old.held, old.take()], [false, undefined]);
+    });
+  });
+
   test('a connection carries octets', async () => {
     await listening(async (port, seen) => {
       const socket = await connectTcp({ address, port, timeoutMs: 5_000, clock: systemClock });

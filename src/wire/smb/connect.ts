@@ -2,7 +2,7 @@ import type { Clock } from '#base/clock';
 import type { Log } from '#base/log';
 import type { Random } from '#base/random';
 import type { Credential, PeerNames } from '#wire/auth';
-import { connectTcp } from '#wire/tcp';
+import { connectTcp, type Line } from '#wire/tcp';
 import { Connection } from './connection.ts';
 import type { CipherName, SigningName } from './keys.ts';
 import { logOn } from './logon.ts';
@@ -29,6 +29,8 @@ export interface SmbOptions {
   host: string;
   address: string;
   port?: number;
+  /** line is a connection to that address which a probe left open; a new one is made where it is gone. */
+  line?: Line | undefined;
   credential: Credential;
   clock: Clock;
   random: Random;
@@ -46,9 +48,10 @@ export interface SmbOptions {
 
 /** connectSmb connects, negotiates and logs on. Signing is always required; encryption is used with every machine that can. */
 export async function connectSmb(options: SmbOptions): Promise<SmbSession> {
-  const { address, port = SMB_PORT, clock, signal } = options;
+  const { address, port = SMB_PORT, line, clock, signal } = options;
   const timeoutMs = options.timeouts?.connectMs ?? TIMEOUTS.connectMs;
-  const socket = await connectTcp({ address, port, timeoutMs, clock, ...(signal ? { signal } : {}) });
+  const open = signal?.aborted ? undefined : line?.take();
+  const socket = open ?? (await connectTcp({ address, port, timeoutMs, clock, ...(signal ? { signal } : {}) }));
   return openSession(new SocketTransport(socket, address, port, MOST_FRAME), options);
 }
 

@@ -1,6 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import type { Clock } from '#base/clock';
 import { raise } from '#base/errors';
+import { Line } from './line.ts';
 
 export interface ConnectOptions {
   /** address is an IP address; names are resolved by the caller, who must know which address it reached. */
@@ -57,12 +58,21 @@ export function connectTcp(options: ConnectOptions): Promise<Socket> {
   });
 }
 
-/** probeTcp tells whether something listens, and how long the answer took; nothing is sent. It raises what connectTcp raises. */
-export async function probeTcp(options: ConnectOptions): Promise<{ open: true; ms: number }> {
+/** Probed is what a probe found; `line` is its connection, where the caller asked to keep it. */
+export interface Probed {
+  open: true;
+  ms: number;
+  line: Line | undefined;
+}
+
+/**
+ * probeTcp tells whether something listens, and how long the answer took; nothing is sent. It hangs up again, or keeps the line for who will
+ * speak on it. It raises what connectTcp raises.
+ */
+export async function probeTcp(options: ConnectOptions & { keep?: boolean }): Promise<Probed> {
   const from = options.clock.monotonic();
-  const socket = await connectTcp(options);
+  const line = new Line(await connectTcp(options), options.clock);
   const ms = options.clock.monotonic() - from;
-  socket.on('error', () => {}); // a reset after we hang up is no news
-  socket.destroy();
-  return { open: true, ms };
+  if (!options.keep) line.drop();
+  return { open: true, ms, line: options.keep ? line : undefined };
 }

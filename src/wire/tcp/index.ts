@@ -1,1 +1,2 @@
 export { connectTcp, probeTcp } from './connect.ts';
+export type { Line } from './line.ts';

@@ -20,6 +20,7 @@ export async function open(context: AttemptContext, found: Found, account: PushA
     host: wanted.name,
     address: found.address,
     port: found.port,
+    line: found.line,
     credential: account.credential(wanted.name),
     clock,
     random,

@@ -1,4 +1,5 @@
 import { isCode, PushpointError, raise } from '#base/errors';
+import type { Line } from '#wire/tcp';
 
 import type { Note } from './timeline.ts';
 import { bounded, STEP_LIMIT_MS } from './bounded.ts';
@@ -9,6 +10,8 @@ export interface Found {
   address: string;
   port: number;
   ms: number;
+  /** line is the probe's connection, for the logon; whoever got it drops it when it is done. */
+  line: Line | undefined;
 }
 
 /** More addresses than these are not tried; a machine with more has something else wrong. */
@@ -58,17 +61,20 @@ export class AddressSearch {
     const answers = fresh.map(async (address): Promise<Found | undefined> => {
       this.#tried.add(address);
       try {
-        const { ms } = await network.probe({ address, port, timeoutMs: settings.probeMs, clock, signal: stop.hard });
-        return { address, port, ms };
+        const probe = { address, port, timeoutMs: settings.probeMs, clock, signal: stop.hard, keep: true };
+        const { ms, line } = await network.probe(probe);
+        return { address, port, ms, line };
       } catch (error) {
         if (!(error instanceof PushpointError)) throw error;
         this.#worst = moreTelling(this.#worst, error);
         return undefined;
       }
     });
-    const found = await Promise.all(answers);
+    const found = (await Promise.all(answers)).filter((f) => f !== undefined).sort((a, b) => a.ms - b.ms);
+    // The quickest is the one that is gone on with; a line to another address would be old when its turn comes.
+    for (const { line } of stop.hard.aborted ? found : found.slice(1)) line?.drop();
     stop.hard.throwIfAborted();
-    this.#open.push(...found.filter((f): f is Found => f !== undefined).sort((a, b) => a.ms - b.ms));
+    this.#open.push(...found);
   }
 
   async #resolve(): Promise<string[]> {

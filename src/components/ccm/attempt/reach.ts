@@ -46,8 +46,8 @@ export async function reach(context: AttemptContext): Promise<Reached> {
         throw wrong ?? error;
       }
     });
-    stop.soft.throwIfAborted();
     try {
+      stop.soft.throwIfAborted();
       const chosen = await accounts.choose(ccr);
       journal.choosing(ccr.account !== undefined);
       const { session, account }: LoggedOn = await timeline.run('logon', (note) => logon(context, found, chosen, note));
@@ -56,6 +56,8 @@ export async function reach(context: AttemptContext): Promise<Reached> {
     } catch (error) {
       if (!wrongHost(error)) throw error;
       wrong = error;
+    } finally {
+      found.line?.drop();
     }
   }
 }

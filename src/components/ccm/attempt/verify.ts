@@ -49,6 +49,8 @@ async function connected(context: AttemptContext, note: Note): Promise<Target> {
     } catch (error) {
       if (!wrongHost(error)) throw error;
       wrong = error;
+    } finally {
+      found.line?.drop();
     }
   }
 }
