@@ -94,6 +94,14 @@ export class Worker {
     );
   }
 
+  /**
+   * giveBack puts back, due at `due`, what the tables say this worker has but it does not work at: claims whose answer, and outcomes that,
+   * never came through. No claim of this worker may be under way.
+   */
+  giveBack(working: readonly number[], now: Date, due: Date): Promise<number> {
+    return this.#db.transaction((tx) => putBack(tx, { workers: [this.id], but: working, now, due }));
+  }
+
   /** leave ends the worker in order: what it still has goes back to the queue. */
   async leave(now: Date): Promise<number> {
     const freed = await this.#db.transaction((tx) => buryWorkers(tx, [this.id], now));
@@ -113,17 +121,22 @@ export class Worker {
 async function buryWorkers(tx: Sql, ids: number[], now: Date): Promise<number> {
   await tx.query('select pg_advisory_xact_lock($1)', [CLAIM_LOCK]);
   await tx.query('update ccr_worker set ended_at = $2 where id = any($1) and ended_at is null', [ids, now]);
+  return putBack(tx, { workers: ids, but: [], now, due: now });
+}
+
+/** putBack frees what workers have but for some. Who asked for something else during a verification is not satisfied by its end. */
+function putBack(tx: Sql, o: { workers: readonly number[]; but: readonly number[]; now: Date; due: Date }): Promise<number> {
   return tx.count(
     `with freed as (
-       update ccr set worker_id = null, fence = fence + 1, due_at = $2, rerun = 0, woken = false,
-         state = case when state = 'processing' then 'queued' else state end, changed = pg_current_xact_id()
-       where worker_id = any($1) returning id, attempts, state
+       update ccr set worker_id = null, fence = fence + 1, due_at = $4, rerun = 0, woken = false,
+         state = case when state = 'processing' or rerun = 2 then 'queued' else state end, changed = pg_current_xact_id()
+       where worker_id = any($1) and id <> all($2) returning id, attempts, state
      ), cut as (
-       update ccr_attempt a set ended_at = $2, outcome = 'interrupted' from freed f
+       update ccr_attempt a set ended_at = $3, outcome = 'interrupted' from freed f
        where a.ccr_id = f.id and a.n = f.attempts and a.ended_at is null
      )
      select from freed`,
-    [ids, now],
+    [o.workers, o.but, o.now, o.due],
   );
 }
 

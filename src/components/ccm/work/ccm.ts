@@ -13,6 +13,8 @@ const LEASE_MS = 60_000;
 const RENEW_MS = 15_000;
 /** How many are claimed in one go, so that several processes share a burst. */
 const CLAIM = 64;
+/** What could not be settled is tried again after this; a defect that meets each attempt of a CCR does not go round without a pause. */
+const AGAIN_MS = 30_000;
 /** How long a stop waits for attempts to finish their step before it cuts their connections. */
 const GRACE_MS = 10_000;
 
@@ -35,6 +37,8 @@ export class Ccm {
   #ends: (() => Promise<void>)[] = [];
   #poke: () => void = () => {};
   #poked = false;
+  /** The database may say that this process has CCRs which it does not have: a claim or an outcome did not come through. */
+  #doubtful = false;
   #stopping = false;
   #loop: Promise<void> = Promise.resolve();
   #cancelRenewal: () => void = () => {};
@@ -73,14 +77,16 @@ export class Ccm {
     this.#stopping = true;
     this.#cancelRenewal();
     this.#cancelWatch();
+    for (const running of this.#running.values()) running.stop.ask('stopping');
     this.#wake();
     await this.#presence.stop();
     for (const end of this.#ends.splice(0)) await end();
-    for (const running of this.#running.values()) running.stop.ask('stopping');
     const cut = clock.after(GRACE_MS, () => {
       for (const running of this.#running.values()) running.stop.force('stopping');
     });
     await this.#loop;
+    // What a claim that was under way has brought in the meantime.
+    for (const running of this.#running.values()) running.stop.ask('stopping');
     await Promise.all([...this.#running.values()].map((running) => running.done));
     cut();
     await this.#renewing;
@@ -103,6 +109,7 @@ export class Ccm {
       this.#poked = false;
       let wait = POLL_MS;
       try {
+        if (this.#doubtful) await this.#sortOut();
         const took = await this.#claim();
         if (took > 0) continue;
         const due = await ccr.nextDue();
@@ -126,13 +133,31 @@ export class Ccm {
     });
   }
 
+  /** Between two claims, what is ours in the tables and not under way here is nobody's: without this it would stand at `processing` for ever. */
+  async #sortOut(): Promise<void> {
+    const { clock, log } = this.#parts;
+    const now = clock.now();
+    this.#doubtful = false;
+    try {
+      const count = (await this.#worker?.giveBack([...this.#running.keys()], now, new Date(now.getTime() + AGAIN_MS))) ?? 0;
+      if (count > 0) log.warn('CCRs whose outcome could not be written are tried again', { count, inMs: AGAIN_MS });
+    } catch (error) {
+      this.#doubtful = true;
+      throw error;
+    }
+  }
+
   async #claim(): Promise<number> {
     const { ccr } = this.#parts;
     const { settings } = (await this.#surroundings.here()).site;
     const free = settings.ccr.concurrency - this.#running.size;
     if (free < 1 || !this.#worker) return 0;
     const caps = { perSubnet: settings.ccr.perSubnet, perAccount: settings.ccr.perAccount };
-    const claims = await ccr.claim({ worker: this.#worker, limit: Math.min(free, CLAIM), caps });
+    const limit = Math.min(free, CLAIM);
+    const claims = await ccr.claim({ worker: this.#worker, limit, caps }).catch((error: unknown) => {
+      this.#doubtful = true;
+      throw error;
+    });
     for (const claimed of claims) this.#begin(claimed);
     return claims.length;
   }
@@ -149,7 +174,10 @@ export class Ccm {
     const journal = new Journal(serverLog, thread, `${id}.CCR`, name);
     const done = this.#work
       .run(claimed, stop, journal)
-      .catch((error: unknown) => log.error('working a CCR failed', { machine: name, error }))
+      .catch((error: unknown) => {
+        this.#doubtful = true;
+        log.error('working a CCR failed', { machine: name, error });
+      })
       .finally(() => {
         cut();
         this.#threads.delete(thread);

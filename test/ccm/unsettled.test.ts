@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { raise } from '#base/errors';
+import { CcrRecord, type Claimed } from '#records/ccr';
+import { labSite, locksOn } from '#test/lab-site';
+import { waitFor, type PushSite } from '#test/push-site';
+
+const CUT = () => raise('PP_STORE_UNREACHABLE', { where: 'the test' });
+
+/** The queue of a process whose line to the database is cut once, at an outcome (nothing is written) or at a claim (its answer is lost). */
+class CutRecord extends CcrRecord {
+  readonly #at: 'outcome' | 'claim';
+  cut = 0;
+
+  constructor(site: PushSite, at: 'outcome' | 'claim') {
+    super(site.database, site.clock);
+    this.#at = at;
+  }
+
+  override async started(claimed: Claimed, o: Parameters<CcrRecord['started']>[1]): Promise<boolean> {
+    if (this.#at === 'outcome' && this.cut++ === 0) throw CUT();
+    return super.started(claimed, o);
+  }
+
+  override async claim(o: Parameters<CcrRecord['claim']>[0]): Promise<Claimed[]> {
+    const claimed = await super.claim(o);
+    if (this.#at === 'claim' && claimed.length > 0 && this.cut++ === 0) throw CUT();
+    return claimed;
+  }
+}
+
+for (const at of ['outcome', 'claim'] as const) {
+  test(`an ${at === 'claim' ? 'answer to a claim' : 'outcome'} that never comes through leaves no CCR at processing in a process that lives on`, async (t) => {
+    const { site, hosts } = await labSite(t, { 'PC-1': {} });
+    const ccr = new CutRecord(site, at);
+    await site.startCcm({ ccr });
+    await site.push('PC-1');
+    await waitFor('the cut', () => ccr.cut > 0);
+    await site.until('PC-1', 'queued');
+    await site.skip(31_000);
+    const done = await site.until('PC-1', 'complete', 'failed', 'retry', 'waiting', 'skipped');
+    assert.equal(done.state, 'complete', JSON.stringify(done.steps));
+    assert.equal(done.attempts, 2);
+    assert.equal(done.history[1]!.outcome, 'interrupted');
+    assert.deepEqual(await locksOn(site, 'PC-1'), []);
+    assert.equal(hosts['PC-1']!.machine.serviceState('CcmExec'), 'running');
+  });
+}
+
+test('who asked for a reinstallation during a verification gets it, although the process that verified is killed', async (t) => {
+  const { site } = await labSite(t, { 'PC-1': {} });
+  const { ccr } = site.records;
+  const caps = { perSubnet: 9, perAccount: 9 };
+  const worker = await ccr.registerWorker('to be killed');
+  await site.push('PC-1');
+  const [first] = await ccr.claim({ worker, limit: 1, caps });
+  await ccr.started(first!, { startedAt: site.clock.now(), verifyAt: site.clock.now() });
+  const [second] = await ccr.claim({ worker, limit: 1, caps });
+  assert.equal(second?.purpose, 'verify');
+  await site.push('PC-1', { reinstall: true });
+  await worker.abandon();
+  assert.equal(await ccr.reclaimDead(), 1);
+  assert.equal((await site.show('PC-1')).state, 'queued');
+});
