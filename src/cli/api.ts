@@ -99,11 +99,7 @@ export class Api {
   }
 
   /** list gives a whole list, or one page of it where the caller sets a limit or goes on from a cursor; `next` is null at its end. */
-  async list<T>(
-    path: string,
-    query: Query,
-    page: { limit?: number; cursor?: string },
-  ): Promise<Listed<T>> {
+  async list<T>(path: string, query: Query, page: { limit?: number; cursor?: string }): Promise<Listed<T>> {
     if (page.limit !== undefined || page.cursor !== undefined) {
       const { items, next } = await this.get<Page<T>>(path, { ...query, limit: page.limit ?? PAGE, cursor: page.cursor });
       return { items, next: next ?? null };

@@ -1,8 +1,8 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { raise } from '#base/errors';
-import { createSite, isServing, readRunning, runSite, type RunningSite } from '#executive';
+import { createSite, isServing, makeFolder, readRunning, runSite, type RunningSite } from '#executive';
 import type { Fleet } from '#lab/fleet';
 import type { Api } from './api.ts';
 import { unusable } from './input.ts';
@@ -40,7 +40,7 @@ async function freshFolder(wanted: string | undefined): Promise<string> {
         });
       rmSync(folder, { recursive: true, force: true });
     }
-    mkdirSync(folder, { recursive: true, mode: 0o711 });
+    makeFolder(folder, 0o711);
     writeFileSync(join(folder, MARK), 'made by pushpoint demo; the next demo removes this folder\n');
   } catch (cause) {
     throw unusable(folder, cause);

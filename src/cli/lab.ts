@@ -1,8 +1,9 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { systemClock } from '#base/clock';
 import { PushpointError, raise } from '#base/errors';
 import { systemRandom } from '#base/random';
+import { makeFolder } from '#executive';
 import type { Fleet } from '#lab/fleet';
 import { note } from './output.ts';
 
@@ -33,7 +34,7 @@ const listOf = (folder: string) => join(folder, 'devices.csv');
 function watchRepairs(folder: string, fleet: Fleet): () => void {
   const asked = requests(folder);
   rmSync(asked, { recursive: true, force: true });
-  mkdirSync(asked, { recursive: true, mode: 0o700 });
+  makeFolder(asked, 0o700);
   let cancel: () => void = () => {};
   let closed = false;
   const look = async () => {
@@ -113,7 +114,7 @@ export async function startLab(wish: LabWish): Promise<{ fleet: Fleet; ready: La
   const { startFleet } = await import('#lab/fleet');
   let fleet: Fleet | undefined;
   try {
-    for (const part of ['hosts', 'package']) mkdirSync(join(folder, part), { recursive: true, mode: 0o700 });
+    for (const part of ['hosts', 'package']) makeFolder(join(folder, part), 0o700);
     fleet = await startFleet({
       windows: wish.windows,
       mix: wish.mix,

@@ -2,14 +2,17 @@ import { readText } from './input.ts';
 
 /** No machine has a longer name (RFC 1035 section 2.3.4), and the API takes no longer ones. */
 const LONGEST = 300;
-/** So many names go to the server at once; it takes 10,000. */
-const AT_ONCE = 5000;
+/** So many names the server takes at once. */
+const AT_ONCE = 10_000;
 
 /** namesFrom joins the names of the command line with those of -f FILE: one a line; blank lines and those beginning with # or ; do not count. */
 export async function namesFrom(args: readonly string[], file: string | undefined): Promise<string[]> {
   const lines = file === undefined ? [] : (await readText(file)).split(/\r?\n|\r/);
   const names = lines.map((line) => line.trim()).filter((line) => line !== '' && !/^[#;]/.test(line));
-  return [...new Set([...args, ...names])];
+  // Names are the same in upper and lower case; the one that came first is shown.
+  const once = new Map<string, string>();
+  for (const name of [...args, ...names]) if (!once.has(name.toUpperCase())) once.set(name.toUpperCase(), name);
+  return [...once.values()];
 }
 
 /**

@@ -17,6 +17,9 @@ interface Definition {
   payload?: { file?: unknown };
 }
 
+/** Names of files as the site takes them: no path, so that a package from elsewhere cannot take up other files of this machine. */
+const BESIDE = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+
 async function readDefinition(file: string): Promise<Definition> {
   let value: unknown;
   try {
@@ -44,7 +47,10 @@ export async function addPackage(api: Api, file: string): Promise<{ name: string
   const definition = await readDefinition(file);
   const named = [definition.bootstrap?.file, definition.payload?.file].filter((name) => typeof name === 'string' && name !== '');
   const wanted = [...new Set(named as string[])].map((name) => ({ name, path: resolve(dirname(file), name) }));
-  for (const { path } of wanted) sizeOf(path);
+  for (const { name, path } of wanted) {
+    if (!BESIDE.test(name)) throw raise('PP_CLI_FILE', { file, why: 'the files it names stand beside it, without a path' });
+    sizeOf(path);
+  }
   const progress = new Progress('uploading');
   const stored: Stored[] = [];
   try {

@@ -83,9 +83,10 @@ class Builder implements Verbs {
       const before = this.program.opts<Where & { json?: boolean }>();
       const where = { ...before, ...options };
       const args = given.slice(0, -2).flat() as string[];
+      const called = parent ? `${parent.name()} ${command.name()}` : command.name();
       if (takes === 'nothing' && WHERE.some((key) => before[key] !== undefined))
-        throw usage(`${command.name()} works on no site, so it takes no --data or --server`);
-      this.exitCode = await run(contextOf(command.name(), where), options, ...args);
+        throw usage(`${called} works on no site, so it takes no --data or --server`);
+      this.exitCode = await run(contextOf(called, where), options, ...args);
     });
     return command;
   }

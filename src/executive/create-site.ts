@@ -1,9 +1,11 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { raise } from '#base/errors';
 import { validateCode } from '#records/site';
 import { createVaultKeys } from '#store/vault';
-import { DataFolder, parseListen, replaceFile, type Listen } from './data-folder.ts';
+import { checkDatabaseUrl, DataFolder, parseListen, replaceFile, type Listen, type SiteFile } from './data-folder.ts';
+import { holdRoles } from './role-lock.ts';
 import { openSite } from './site-folder.ts';
 
 /** NewSite is what `site create` is told. */
@@ -28,30 +30,45 @@ export async function createSite(wish: NewSite): Promise<CreatedSite> {
   const code = validateCode(wish.code);
   const folder = new DataFolder(wish.data);
   if (folder.holdsSite()) throw raise('PP_SITE_EXISTS', { data: folder.path, code: folder.readSite().code });
-  if (wish.database !== undefined && URL.canParse(wish.database) && new URL(wish.database).password !== '') {
-    throw raise('PP_CLI_USAGE', { why: 'the database URL must not hold a password; put it into PGPASSWORD or ~/.pgpass' });
-  }
+  checkDatabaseUrl(wish.database);
   const points = parseListen(wish.listen ?? '0.0.0.0:8480', '--listen');
   const console = parseListen(wish.console ?? '127.0.0.1:8481', '--console');
-  const fresh = !existsSync(folder.path);
+  const before = existsSync(folder.path) ? new Set(entries(folder.path)) : undefined;
   folder.make();
-  folder.writeSite({ code, kind: 'primary', points, console, database: wish.database });
+  const release = await holdRoles(folder, new Set(['console']));
   try {
-    await createVaultKeys(folder.vault);
-    const site = await openSite(folder);
-    try {
-      const token = await site.database.transaction(async (tx) => {
-        await site.records.site.create({ code, kind: 'primary' }, tx);
-        await site.records.audit.write({ who: 'site create', what: 'site.create', object: code }, tx);
-        return site.records.site.addToken({ label: 'console.token', scopes: ['admin'] }, tx);
-      });
-      replaceFile(folder.tokenFile, `${token}\n`, 0o600);
-    } finally {
-      await site.close();
-    }
+    // site.json comes last: a folder that was left half-way, by a power cut say, holds no site and can be used again.
+    await furnish(folder, { code, kind: 'primary', points, console, database: wish.database });
   } catch (error) {
-    await rm(fresh ? folder.path : folder.siteFile, { recursive: true, force: true });
+    const made = before ? entries(folder.path).filter((name) => !before.has(name)) : ['.'];
+    for (const name of made) await rm(join(folder.path, name), { recursive: true, force: true });
     throw error;
+  } finally {
+    release();
   }
   return { code, data: folder.path, points, console };
+}
+
+function entries(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch {
+    return []; // not a folder, or not ours to look into: making it says so
+  }
+}
+
+async function furnish(folder: DataFolder, file: SiteFile): Promise<void> {
+  await createVaultKeys(folder.vault);
+  const site = await openSite(folder, { file });
+  try {
+    const token = await site.database.transaction(async (tx) => {
+      await site.records.site.create({ code: file.code, kind: file.kind }, tx);
+      await site.records.audit.write({ who: 'site create', what: 'site.create', object: file.code }, tx);
+      return site.records.site.addToken({ label: 'console.token', scopes: ['admin'] }, tx);
+    });
+    replaceFile(folder.tokenFile, `${token}\n`, 0o600);
+  } finally {
+    await site.close();
+  }
+  folder.writeSite(file);
 }

@@ -1,5 +1,5 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { isAbsolute, join, resolve } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { isNativeError } from 'node:util/types';
 import { raise } from '#base/errors';
 
@@ -67,9 +67,8 @@ export class DataFolder {
   make(): void {
     try {
       // Started by root, the database runs as another user, who has to pass through here to its own folder.
-      mkdirSync(this.path, { recursive: true, mode: process.getuid?.() === 0 ? 0o711 : 0o700 });
-      for (const folder of [this.vault, this.inboxes, this.content, this.bin, this.run, this.logs])
-        mkdirSync(folder, { recursive: true, mode: 0o700 });
+      makeFolder(this.path, process.getuid?.() === 0 ? 0o711 : 0o700);
+      for (const folder of [this.vault, this.inboxes, this.content, this.bin, this.run, this.logs]) makeFolder(folder, 0o700);
       writeFileSync(join(this.run, '.writable'), '');
       rmSync(join(this.run, '.writable'));
     } catch (cause) {
@@ -115,6 +114,23 @@ export class DataFolder {
   }
 }
 
+/**
+ * makeFolder makes a folder and those above it. Node's own recursive way tries for ever where the system says of a new folder that its parent
+ * is not there, as /proc does.
+ */
+export function makeFolder(path: string, mode: number): void {
+  if (existsSync(path)) {
+    if (!statSync(path).isDirectory()) throw new Error(`${path} is not a folder`);
+    return;
+  }
+  if (dirname(path) !== path) makeFolder(dirname(path), mode);
+  try {
+    mkdirSync(path, { mode });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+}
+
 function whyOf(cause: unknown): string {
   return isNativeError(cause) ? cause.message : String(cause);
 }
@@ -133,4 +149,14 @@ export function parseListen(text: string, what: string): Listen {
   if (!match || port > 65535)
     throw raise('PP_CLI_USAGE', { why: `${what} wants HOST:PORT, for example 127.0.0.1:8481, not ${text}` });
   return { host: (match[1] ?? '127.0.0.1').replace(/^\[|\]$/g, ''), port };
+}
+
+/** checkDatabaseUrl keeps passwords out of the command line, where every user of the machine can read them, and out of site.json. */
+export function checkDatabaseUrl(text: string | undefined): void {
+  if (text === undefined) return;
+  // A user without a host is right for PostgreSQL and not for the URL standard.
+  const standard = text.replace(/^(postgres(?:ql)?:\/\/[^/?#]*@)(?=\/)/, '$1localhost');
+  const url = URL.canParse(standard) ? new URL(standard) : undefined;
+  if (url && (url.password !== '' || url.searchParams.has('password') || url.searchParams.has('sslpassword')))
+    throw raise('PP_CLI_USAGE', { why: 'the database URL must not hold a password; put it into PGPASSWORD or ~/.pgpass' });
 }

@@ -1,10 +1,10 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemClock } from '#base/clock';
 import { isCode, raise } from '#base/errors';
 import { writeCcrFile } from '#components/ccm';
 import { nameKey, shownName, validDomain, validName, type ValidName } from '#records/resource';
 import { writeAtomic } from '#store/inbox';
+import { makeFolder } from './data-folder.ts';
 
 /** GenerateWish is what `ccr generate` is told. */
 export interface GenerateWish {
@@ -73,7 +73,7 @@ function textOf({ name, domain, fqdn }: ValidName, common: string, wish: Generat
 
 async function write(folder: string, files: readonly { path: string; text: string }[]): Promise<void> {
   try {
-    await mkdir(folder, { recursive: true });
+    makeFolder(folder, 0o755);
     for (let at = 0; at < files.length; at += AT_ONCE)
       await Promise.all(files.slice(at, at + AT_ONCE).map(({ path, text }) => writeAtomic(path, text, 0o640)));
   } catch (cause) {

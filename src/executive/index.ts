@@ -2,6 +2,7 @@ import type { CreatedSite, NewSite } from './create-site.ts';
 import type { Generated, GenerateWish } from './generate-ccrs.ts';
 import type { ConsoleOnly, RunningSite, RunWish } from './run-site.ts';
 
+export { makeFolder } from './data-folder.ts';
 export type { RunningSite } from './run-site.ts';
 export { isServing, readRunning } from './running.ts';
 

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { DataFolder, parseListen } from './data-folder.ts';
+import { checkDatabaseUrl, DataFolder, parseListen } from './data-folder.ts';
 import { Executive, type Served } from './executive.ts';
 import { readCertificate } from './listeners.ts';
 import { readRoles } from './roles.ts';
@@ -32,6 +32,7 @@ export async function runSite(wish: RunWish): Promise<RunningSite> {
   const folder = new DataFolder(wish.data);
   const file = folder.readSite();
   const roles = readRoles(wish.roles);
+  checkDatabaseUrl(wish.database);
   const at = {
     points: wish.listen === undefined ? file.points : parseListen(wish.listen, '--listen'),
     console: wish.console === undefined ? file.console : parseListen(wish.console, '--console'),

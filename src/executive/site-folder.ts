@@ -43,9 +43,9 @@ export function siteLog(folder: DataFolder, clock: Clock, verbose: boolean): Log
 /** openSite opens what is in a data folder; the caller closes it. */
 export async function openSite(
   folder: DataFolder,
-  o: { database?: string | undefined; connections?: number; verbose?: boolean } = {},
+  o: { file?: SiteFile; database?: string | undefined; connections?: number; verbose?: boolean } = {},
 ): Promise<OpenSite> {
-  const file = folder.readSite();
+  const file = o.file ?? folder.readSite();
   folder.make();
   const clock = systemClock;
   const random = systemRandom;

@@ -1,3 +1,4 @@
+import { raise } from '#base/errors';
 import { readBytes, textOf } from '../input.ts';
 import { EXIT, fields, note, print, printJson, table } from '../output.ts';
 import { numberOption, type Verbs } from '../verb.ts';
@@ -45,7 +46,7 @@ export function deviceVerbs(verbs: Verbs): void {
     run: (context, _options, file) =>
       context.withApi(async (api) => {
         const text = textOf(file, await readBytes(file));
-        const type = /^\s*[[{]/.test(text) ? 'application/json' : 'text/csv';
+        const type = typeOf(file, text);
         const result = await api.text<ImportJson>('/devices/import', new TextEncoder().encode(text), type);
         if (context.json) printJson(result);
         else {
@@ -90,6 +91,17 @@ export function deviceVerbs(verbs: Verbs): void {
         return EXIT.ok;
       }),
   });
+}
+
+/** An import is JSON when it begins like JSON; a file that is broken is told by its name, before anything is sent. */
+function typeOf(file: string, text: string): string {
+  if (!/^\s*[[{]/.test(text)) return 'text/csv';
+  try {
+    JSON.parse(text);
+  } catch (cause) {
+    throw raise('PP_CLI_FILE', { file, why: `it is not JSON: ${(cause as Error).message}` }, { cause });
+  }
+  return 'application/json';
 }
 
 function clientText({ client }: DeviceJson): string {

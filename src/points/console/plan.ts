@@ -33,9 +33,7 @@ export async function planPush(parts: ConsoleParts, names: readonly string[], wi
   const managementPoints = own.length > 0 || site.kind === 'primary' ? own : at(site.parent);
   const wanted = site.settings.push.package;
   const pack = wanted === undefined ? await parts.package.defaultFor('windows') : await parts.package.get(wanted);
-  const refuse = (name: string, reason: string): Planned => ({ name, decision: 'refuse', reason, site: site.code });
-
-  const { machines, refused } = await machinesOf(parts, names);
+  const { machines, others } = await machinesOf(parts, names);
   const accounts = await parts.account.chooseForMany(machines.map(({ machine }) => accountMachine(machine)));
   const live = await parts.ccr.findLive(machines.map(({ machine }) => accountMachine(machine)));
   const common = {
@@ -45,7 +43,7 @@ export async function planPush(parts: ConsoleParts, names: readonly string[], wi
     heartbeatMinutes: site.settings.client.heartbeatMinutes,
     now: parts.clock.now(),
   };
-  const planned = new Map(refused.map(({ text, reason }) => [text, refuse(text, reason)]));
+  const planned = new Map(others.map((other): [string, Planned] => [other.name, { ...other, site: site.code }]));
   machines.forEach(({ text, machine }, i) => {
     const account = accounts[i]![0]?.name;
     const preview = previewPush(wish, { ...common, device: machine.device, account, live: live[i]![0]?.state });
@@ -60,19 +58,20 @@ function accountMachine({ name, domain, device }: Machine) {
 
 interface Sorted {
   machines: { text: string; machine: Machine }[];
-  refused: { text: string; reason: string }[];
+  others: { name: string; decision: 'skip' | 'refuse'; reason: string }[];
 }
 
-/** machinesOf finds out which machine each name means; names that mean none, several, or the same as another are refused. */
+/** machinesOf finds out which machine each name means; names that mean none or several are refused, and a machine is pushed to once. */
 async function machinesOf(parts: ConsoleParts, names: readonly string[]): Promise<Sorted> {
-  const sorted: Sorted = { machines: [], refused: [] };
+  const sorted: Sorted = { machines: [], others: [] };
+  const refuse = (name: string, reason: string) => sorted.others.push({ name, decision: 'refuse', reason });
   const right: { text: string; name: string; domain: string }[] = [];
   for (const text of names) {
     try {
       right.push({ text, ...validName(text) });
     } catch (error) {
       if (!(error instanceof PushpointError)) throw error;
-      sorted.refused.push({ text, reason: error.message });
+      refuse(text, error.message);
     }
   }
   const found = await parts.resource.findMany(right.map(({ name, domain }) => ({ name, domain: domain || undefined })));
@@ -81,9 +80,9 @@ async function machinesOf(parts: ConsoleParts, names: readonly string[]): Promis
     const [device, ...more] = found[i]!;
     const key = device ? `R${device.id}` : nameKey(domain === '' ? name : `${name}.${domain}`);
     const same = first.get(key);
-    if (device && more.length > 0)
-      sorted.refused.push({ text, reason: `${more.length + 1} machines have this name: ${choicesOf(found[i]!)}` });
-    else if (same !== undefined) sorted.refused.push({ text, reason: `it is the same machine as ${same}` });
+    if (device && more.length > 0) refuse(text, `${more.length + 1} machines have this name: ${choicesOf(found[i]!)}`);
+    else if (same !== undefined)
+      sorted.others.push({ name: text, decision: 'skip', reason: `it is the same machine as ${same}` });
     else {
       first.set(key, text);
       sorted.machines.push({ text, machine: { name, domain, device } });

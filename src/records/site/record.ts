@@ -44,6 +44,18 @@ interface SiteRow {
   created_at: Date;
 }
 
+interface PointRow {
+  site: string;
+  kind: PointKind;
+  address: string;
+  is_on: boolean;
+  pin: string | null;
+}
+
+function pointOf({ site, kind, address, is_on, pin }: PointRow): Point {
+  return { site, kind, address, on: is_on, pin: pin ?? undefined };
+}
+
 function siteOf(row: SiteRow): Site {
   return {
     code: row.code,
@@ -152,11 +164,11 @@ export class SiteRecord {
 
   /** points gives the points of one site, or of all. */
   async points(site?: string): Promise<Point[]> {
-    const rows = await this.#db.exec<{ site: string; kind: PointKind; address: string; is_on: boolean; pin: string | null }>(
+    const rows = await this.#db.exec<PointRow>(
       { name: 'site_points', text: 'select * from site_point where $1::text is null or site = $1 order by site, kind' },
       [site],
     );
-    return rows.map(({ is_on, pin, ...row }) => ({ ...row, on: is_on, pin: pin ?? undefined }));
+    return rows.map(pointOf);
   }
 
   /** setPoint sets where a point is reached and whether it is on; on another site only what that site said of itself. */
@@ -175,14 +187,14 @@ export class SiteRecord {
       ]);
       const reached = address ?? old?.address;
       if (reached === undefined) throw raise('PP_SITE_POINT_ADDRESS', { address: '', why: 'none was given' });
-      const [row] = await tx.query<{ address: string; is_on: boolean; pin: string | null }>(
+      const [row] = await tx.query<PointRow>(
         `insert into site_point (site, kind, address, is_on, pin, changed_at) values ($1, $2, $3, coalesce($4, true), $5, $6)
          on conflict (site, kind) do update set address = excluded.address, is_on = coalesce($4, site_point.is_on),
            pin = coalesce($5, site_point.pin), changed_at = excluded.changed_at returning *`,
         [site, kind, reached, o.on, o.pin, this.#clock.now()],
       );
       await this.#db.notify('site_settings', shownName(by), tx);
-      return { site, kind, address: row!.address, on: row!.is_on, pin: row!.pin ?? undefined };
+      return pointOf(row!);
     });
   }
 

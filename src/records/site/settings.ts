@@ -102,9 +102,22 @@ export function patched(stored: StoredSettings, patch: SettingsPatch): StoredSet
     ...Object.fromEntries(Object.entries(next).filter(([g]) => !(g in defaultSettings))),
   };
   if (!Check(Settings, result)) {
-    const first = Errors(Settings, result)[0];
+    const errors = Errors(Settings, result);
+    const [first] = errors;
     const setting = first?.instancePath.slice(1).replaceAll('/', '.').slice(0, 60) ?? 'settings';
-    throw raise('PP_SITE_SETTING', { setting, why: first?.message ?? 'it does not have the right form' });
+    throw raise('PP_SITE_SETTING', { setting, why: whyWrong(errors) });
   }
   return next;
+}
+
+type Wrong = ReturnType<typeof Errors>[number];
+
+/** whyWrong says what is wrong with the first setting of a list of errors, with its values where there are few. */
+function whyWrong([first, ...rest]: Wrong[]): string {
+  if (first?.keyword === 'boolean') return 'there is no such setting';
+  if (first?.keyword !== 'const') return first?.message ?? 'it does not have the right form';
+  const values = [first, ...rest].flatMap((e) =>
+    e.keyword === 'const' && e.instancePath === first.instancePath ? [e.params] : [],
+  );
+  return `it is one of ${values.map(({ allowedValue }) => String(allowedValue)).join(', ')}`;
 }

@@ -52,7 +52,7 @@ export function deviceRoutes(api: FastifyInstance, parts: ConsoleParts): void {
     async (request) => {
       const { rows, rejected, ignored } = parseDevices(...bodyOf(request.body));
       const site = (await parts.site.here()).code;
-      const result = await parts.resource.importDevices(rows, { by: request.who, site, source: 'import' });
+      const { ids: _ids, ...result } = await parts.resource.importDevices(rows, { by: request.who, site, source: 'import' });
       await parts.audit.write({
         who: request.who,
         what: 'device.import',
