@@ -108,10 +108,12 @@ export async function readAtOnce(place: Place, path: string, opening: Opening, m
   if (!done) return undefined;
   await done.closed();
   const answer = done.answers[0]!;
-  if (answer.header.status === STATUS.END_OF_FILE) return new Uint8Array(0);
+  const { endOfFile } = done.found;
+  if (answer.header.status === STATUS.END_OF_FILE) return endOfFile === 0n ? new Uint8Array(0) : undefined;
   check(place, answer, doing);
   const { data } = decodeBody(answer, ReadResponse);
-  return BigInt(data.length) === done.found.endOfFile ? data : undefined;
+  if (data.length > length) throw new Reader(answer.octets, 'READ response').fail(`${data.length} octets, asked were ${length}`);
+  return BigInt(data.length) === endOfFile ? data : undefined;
 }
 
 /** queryAtOnce asks for one information class of a file, folder or its file system. */

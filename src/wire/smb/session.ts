@@ -122,6 +122,7 @@ export class SmbSession {
     const { status } = answer.header;
     if (dialect < DIALECT.SMB300 && NOT_KNOWN.includes(status)) return;
     if (status !== STATUS.SUCCESS) {
+      this.#connection.close();
       throw raise('PP_SMB_DOWNGRADED', { host, what: 'everything' }, { ntstatus: status, detail: statusName(status) });
     }
     const again = ValidateNegotiateResponse.decode(decodeBody(answer, IoctlResponse).output);
