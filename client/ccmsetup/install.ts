@@ -77,9 +77,16 @@ export async function runInstaller(
   return RESTART_CODES.has(code);
 }
 
+const pushOf = ({ registration }: MobileClient) => (registration ? { tokenId: registration.tokenId } : {});
+
+/** noteTaken notes that another push found this client there already and took it as its own. */
+export async function noteTaken(host: TargetHost, config: MobileClient, installed: Installed): Promise<void> {
+  if (config.registration) await writeJson(host, layout.installed, { ...installed, ...pushOf(config) });
+}
+
 async function noteInstalled(host: TargetHost, config: MobileClient): Promise<void> {
   const { version, sha256 } = config.payload;
-  const note: Installed = { version, sha256, site: config.site, installedAt: host.clock.now().toISOString() };
+  const note: Installed = { version, sha256, site: config.site, installedAt: host.clock.now().toISOString(), ...pushOf(config) };
   await host.registry?.set(layout.registryKey, { ProductVersion: version, AssignedSiteCode: config.site });
   await writeJson(host, layout.installed, note);
 }

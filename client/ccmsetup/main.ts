@@ -3,7 +3,7 @@ import { folderOf, joinPath, layout, readInstalled, type TargetHost } from '#cli
 import { ClientLog } from '#client/log';
 import { readMobileClient, writeMobileClient, type MobileClient } from '#messages';
 import { Download } from './download.ts';
-import { clearAway, handOver, installAgent, runInstaller, uninstall } from './install.ts';
+import { clearAway, handOver, installAgent, noteTaken, runInstaller, uninstall } from './install.ts';
 import { readOptions, type SetupOptions } from './options.ts';
 import { RETURN, outcomeOf } from './outcome.ts';
 import { Reporter } from './reporter.ts';
@@ -101,6 +101,7 @@ async function install(
   if (present && !options.force) {
     log.info(`Client ${config.payload.version} is installed already`);
     await handOver(host, config);
+    await noteTaken(host, config, installed);
     // A new token means that the site wants to hear from this client: started again, it registers at once.
     if (config.registration) await stopService(host, layout.agentService);
     await startService(host, layout.agentService);

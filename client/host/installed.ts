@@ -9,6 +9,8 @@ export const Installed = Type.Object({
   sha256: Type.String({ maxLength: 64 }),
   site: Type.String({ maxLength: 3 }),
   installedAt: Type.String({ maxLength: 32 }),
+  /** Which push brought it: the id of its registration token, which is no secret and stays when the token is gone. */
+  tokenId: Type.Optional(Type.String({ maxLength: 64 })),
 });
 export type Installed = Type.Static<typeof Installed>;
 

@@ -129,6 +129,10 @@ test('what an attempt of this CCR that crashed left is taken up again', () => {
   const running = { installed: true, running: true, version: '2.0.0', site: 'P01' };
   assert.equal(verdict(facts({ setup: ours, client: running }), wish()), 'complete');
   assert.equal(verdict(facts({ setup: ours, client: { ...running, running: false } }), wish()), 'install');
+  // The note of the client goes before the file of the bootstrap, which loses its token at the end, and which an old client may stand beside.
+  assert.equal(verdict(facts({ client: { ...running, ccrId: 7 } }), wish()), 'complete');
+  assert.equal(verdict(facts({ setup: ours, client: { ...running, ccrId: 6 } }), wish()), 'PP_PUSH_CLIENT_PRESENT 120');
+  assert.equal(verdict(facts({ setup: ours, client: { ...running, version: '1.0', ccrId: 'none' } }), wish()), 'install');
 });
 
 test('versions are compared by number', () => {

@@ -67,11 +67,15 @@ function osRefusal({ os }: Facts, wish: Wish): PushpointError | undefined {
   return undefined;
 }
 
-/** ours: the mobileclient.tcf there was laid by an earlier attempt of this CCR, so what is there is our own doing. */
+/**
+ * ours: the mobileclient.tcf there was laid by an earlier attempt of this CCR. It tells little: nothing may have been started since, and
+ * when all is done the bootstrap takes the token out of it. So the client's own note of who installed it goes before; others leave none.
+ */
 function clientDecision({ client }: Facts, wish: Wish, ours: boolean): Decision | undefined {
   if (!client.installed || wish.forced || wish.reinstall) return undefined;
   const { machine } = wish;
-  if (ours) return client.running ? { do: 'complete', why: 'the client that this CCR installed is running' } : undefined;
+  const byUs = client.ccrId === undefined ? ours : client.ccrId === wish.ccrId;
+  if (byUs) return client.running ? { do: 'complete', why: 'the client that this CCR installed is running' } : undefined;
   if (client.site !== undefined && client.site !== wish.site)
     return { do: 'refuse', error: raise('PP_PUSH_CLIENT_OF_OTHER_SITE', { machine, site: client.site }) };
   if (client.version !== undefined && compareVersions(client.version, wish.package.version) < 0)

@@ -19,6 +19,8 @@ export interface ClientFacts {
   running: boolean;
   version: string | undefined;
   site: string | undefined;
+  /** The CCR whose push its note of installation names, 'none' if that is none of ours; undefined when there is no such note. */
+  ccrId?: number | 'none' | undefined;
 }
 
 /** SetupFacts is what was learnt of a bootstrap that is already there. */

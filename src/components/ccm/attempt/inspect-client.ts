@@ -7,6 +7,8 @@ import { absent } from './absent.ts';
 export interface ClientNote {
   version: string | undefined;
   site: string | undefined;
+  /** Id of the registration token of the push that brought it. */
+  tokenId?: string | undefined;
 }
 
 /** Where our bootstrap notes a complete installation, below ADMIN$. */
@@ -27,7 +29,8 @@ export async function clientNote(admin: SmbTree): Promise<ClientNote | undefined
   if (!bytes) return undefined;
   try {
     const note = JSON.parse(new TextDecoder().decode(bytes)) as Record<string, unknown>;
-    return { version: shortText(note['version']), site: shortText(note['site'])?.toUpperCase() };
+    const [version, site, tokenId] = [note['version'], note['site'], note['tokenId']].map(shortText);
+    return { version, site: site?.toUpperCase(), tokenId };
   } catch {
     return undefined;
   }

@@ -104,8 +104,14 @@ export async function serviceState(target: Target, name: string): Promise<string
   }
 }
 
-function clientFacts(state: string | undefined, note: ClientNote | undefined): ClientFacts {
-  return { installed: state !== undefined, running: state === 'running', version: note?.version, site: note?.site };
+function clientFacts(state: string | undefined, note: ClientNote | undefined, ccrId: ClientFacts['ccrId']): ClientFacts {
+  return { installed: state !== undefined, running: state === 'running', version: note?.version, site: note?.site, ccrId };
+}
+
+/** pushedBy tells which CCR brought the client, as its own note has it. */
+async function pushedBy(note: ClientNote | undefined, context: AttemptContext): Promise<ClientFacts['ccrId']> {
+  if (note === undefined) return undefined;
+  return (note.tokenId === undefined ? undefined : await context.tokenCcr(note.tokenId)) ?? 'none';
 }
 
 function told(facts: Facts): string {
@@ -144,7 +150,7 @@ export async function inspect(target: Target, context: AttemptContext, note: Not
   const facts: Facts = {
     os: osFacts(target.session, server, productName, folders),
     freeBytes,
-    client: clientFacts(client, version || undefined),
+    client: clientFacts(client, version || undefined, await pushedBy(installed, context)),
     setup,
     windowsPath: server?.windowsPath,
   };
