@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { raise } from '#base/errors';
+import { AccountRecord } from '#records/account';
 import { CcrRecord, type Claimed } from '#records/ccr';
 import { labSite, locksOn } from '#test/lab-site';
 import { waitFor, type PushSite } from '#test/push-site';
@@ -62,4 +63,22 @@ test('who asked for a reinstallation during a verification gets it, although the
   await worker.abandon();
   assert.equal(await ccr.reclaimDead(), 1);
   assert.equal((await site.show('PC-1')).state, 'queued');
+});
+
+test('a database that is away in the middle of an attempt does not cost the machine an hour', async (t) => {
+  const { site } = await labSite(t, { 'PC-1': {} });
+  let cut = 0;
+  class CutAccounts extends AccountRecord {
+    override enter(...o: Parameters<AccountRecord['enter']>): Promise<boolean> {
+      return cut++ === 0 ? Promise.reject(CUT()) : super.enter(...o);
+    }
+  }
+  await site.startCcm({ account: new CutAccounts(site.database, site.clock) });
+  await site.push('PC-1');
+  await waitFor('the cut', () => cut > 0);
+  const queued = await site.until('PC-1', 'queued', 'retry', 'waiting');
+  assert.equal(queued.state, 'queued');
+  assert.equal(queued.lastError, undefined);
+  await site.skip(31_000);
+  assert.equal((await site.until('PC-1', 'complete', 'retry', 'waiting')).state, 'complete');
 });

@@ -23,6 +23,16 @@ const OF_THE_SITE: ReadonlySet<Code> = new Set<Code>([
   'PP_PUSH_NO_PACKAGE',
 ]);
 
+/** The site's own database was away in the middle of an attempt: that says nothing of the machine, which must not wait an hour for it. */
+const OF_THE_DATABASE: ReadonlySet<Code> = new Set<Code>([
+  'PP_STORE_UNREACHABLE',
+  'PP_STORE_CLOSED',
+  'PP_STORE_BUSY',
+  'PP_STORE_SLOW',
+  'PP_STORE_DISK_FULL',
+]);
+const DATABASE_MS = 30_000;
+
 /** How often a CCR whose logon was refused is tried all the same: rarely, because each try counts against the account. */
 const WAIT_MS = 24 * HOUR_MS;
 
@@ -65,6 +75,7 @@ export class Outcomes {
     if (SKIPS.has(error.code)) return record.skip(claimed, error);
     if (error.again === 'never') return record.fail(claimed, error);
     const now = clock.now();
+    if (OF_THE_DATABASE.has(error.code)) return record.release(claimed, new Date(now.getTime() + DATABASE_MS));
     if (exhausted(claimed.ccr, now, settings)) return record.fail(claimed, givenUp(claimed.ccr, error, settings));
     const hourly = nextAt ?? retryAt(claimed.ccr, now, settings, random.fraction());
     const next = within(
