@@ -27,7 +27,7 @@ interface Played {
 async function play(
   name: RecordName,
   lie: Lie,
-  o: { stream?: ConstructorParameters<typeof Liar>[2]; lines?: Line[]; what: string },
+  o: { stream?: ConstructorParameters<typeof Liar>[2]; lines?: Line[]; hasKey?: boolean; what: string },
 ) {
   const clock = new ManualClock();
   const liar = new Liar(o.lines ?? readRecord(name), lie, o.stream);
@@ -35,7 +35,9 @@ async function play(
   const work = smb.openSession(liar, options).then((session) => walk(session));
   const { error, ms } = await ending(work, clock, { mostMs: MOST_MS, activity: () => liar.activity, what: o.what });
   assertNoSecret(o.what, { octets: liar.sent, error }, ACCOUNT);
-  const known = error === undefined ? undefined : ofCatalogue(error, o.what);
+  // Who has the key may say what stands in a file; that it is not what was written is seen by the reader.
+  const isContent = o.hasKey && error instanceof Error && error.message === 'read is not what was written';
+  const known = error === undefined || isContent ? undefined : ofCatalogue(error, o.what);
   return { error: known, liar, ms } satisfies Played;
 }
 
@@ -135,7 +137,7 @@ describe('the line is reset', () => {
 describe('the line is slow', () => {
   for (const name of names) {
     test(`${name}: one octet a second never holds us longer than a request may take`, async () => {
-      for (const index of [0, 1, 2, 5, 20]) {
+      for (const index of [0, 1, 2, 5, answersOf(name).length - 4]) {
         const clock = new ManualClock();
         let liar: Liar;
         const waiting: number[] = [];
@@ -153,7 +155,7 @@ describe('the line is slow', () => {
         };
         liar = new Liar(readRecord(name), honest, stream);
         const work = smb.openSession(liar, recordedOptions(name, clock)).then((session) => walk(session));
-        const end = await ending(work, clock, { mostMs: 60_000, activity: () => liar.sent.length, what: `${name} ${index}` });
+        const end = await ending(work, clock, { mostMs: 125_000, activity: () => liar.sent.length, what: `${name} ${index}` });
         // The liar hangs up on a CANCEL of what nobody waits for.
         assert.ok(isCode(end.error, 'PP_NET_TIMEOUT', 'PP_NET_CLOSED'), `${name} ${index}: ${String(end.error)}`);
       }
@@ -223,6 +225,19 @@ async function keyOf(name: RecordName): Promise<Uint8Array> {
   return key!();
 }
 
+/** signAll signs each message of a frame; where the chain of them is broken, the whole of it as one. */
+function signAll(key: Uint8Array, frame: Bytes): void {
+  let at = 0;
+  for (;;) {
+    const left = frame.length - at;
+    const next = new DataView(frame.buffer, frame.byteOffset + at).getUint32(20, true);
+    const isChained = next >= 64 && next % 8 === 0 && next + 64 <= left;
+    smb.signMessage('HMAC-SHA256', key, frame.subarray(at, isChained ? at + next : frame.length));
+    if (!isChained) return;
+    at += next;
+  }
+}
+
 /** Numbers that a liar would write where a length, an offset or a count stands. */
 const WIDE = [0, 1, 0x3f, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 0xffff_fff8, 0x0001_0000];
 
@@ -246,10 +261,10 @@ describe('a server that has the key lies under its signature', () => {
         const place = numbers.pick(places.filter((one) => one + 4 <= frame.length));
         if (numbers.below(2)) view.setUint32(place, numbers.pick(WIDE), true);
         else view.setUint16(place, numbers.pick(WIDE) & 0xffff, true);
-        smb.signMessage('HMAC-SHA256', key, frame);
+        signAll(key, frame);
         return [frame];
       };
-      const { error } = await play(name, lie, { lines, what: `seed ${seed}, round ${round}, answer ${index}` });
+      const { error } = await play(name, lie, { lines, hasKey: true, what: `seed ${seed}, round ${round}, answer ${index}` });
       if (error) refused++;
     }
     assert.ok(refused > rounds / 10, `only ${refused} of ${rounds} were refused`);
@@ -282,10 +297,10 @@ describe('a server that has the key lies under its signature', () => {
           if (size === 8) view.setBigUint64(at, value, true);
           else if (size === 4) view.setUint32(at, Number(value), true);
           else view.setUint16(at, Number(value), true);
-          smb.signMessage('HMAC-SHA256', key, frame);
+          signAll(key, frame);
           return [frame];
         };
-        const { error } = await play(name, lie, { what: `${what}, answer ${index}` });
+        const { error } = await play(name, lie, { hasKey: true, what: `${what}, answer ${index}` });
         if (!harmless) assert.ok(error, `${what}, answer ${index}`);
       }
     });
@@ -295,7 +310,7 @@ describe('a server that has the key lies under its signature', () => {
     ['a signature of zeros', (frame: Bytes) => frame.fill(0, SIGNATURE_AT, SIGNATURE_AT + 16)],
     ['no signature', (frame: Bytes) => ((frame[16]! &= ~8), frame.fill(0, SIGNATURE_AT, SIGNATURE_AT + 16))],
     ['the flag gone, the signature there', (frame: Bytes) => ((frame[16]! &= ~8), frame)],
-    ['another key', (frame: Bytes) => (smb.signMessage('HMAC-SHA256', new Uint8Array(16), frame), frame)],
+    ['another key', (frame: Bytes) => (signAll(new Uint8Array(16), frame), frame)],
   ] as const) {
     test(`every signed message in turn: ${what}`, async () => {
       for (const name of ['202-signed', '311-signed'] as const) {
