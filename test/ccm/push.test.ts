@@ -180,15 +180,7 @@ const CASES: Record<string, Case> = {
     step: 'start ok',
     wish: { includeDcs: true },
   },
-  // The old client of the lab cannot register, so only the look at the services proves the new one.
-  'CLIENT-FORCED': {
-    host: installed,
-    state: 'complete',
-    win32: undefined,
-    step: 'verify ok',
-    wish: { forced: true },
-    looked: true,
-  },
+  'CLIENT-FORCED': { host: installed, state: 'complete', win32: undefined, step: 'verify ok', wish: { forced: true } },
   'OLD-SETUP': { host: { switches: { oldSetupRunning: 'stoppable' } }, state: 'complete', win32: undefined, step: 'copy ok' },
   'NO-REGISTRY': { host: { switches: { remoteRegistry: 'disabled' } }, state: 'complete', win32: undefined, step: 'inspect ok' },
   ENCRYPTED: { host: { switches: { encryptAll: true } }, state: 'complete', win32: undefined, step: 'start ok' },
