@@ -46,7 +46,7 @@ const network: Network = {
 };
 
 async function closePoint(app: FastifyInstance): Promise<void> {
-  await hangUp(app.server as Server);
+  await hangUp(app.server);
   await app.close();
 }
 

@@ -32,10 +32,29 @@ for (const kind of ['http', 'https'] as const) {
     const url = `${kind}://127.0.0.1:${(server.address() as AddressInfo).port}`;
     const common = ['-sS', '-k', '--http1.1', '--max-time', '20'];
     const { stdout } = await run('curl', [
-      ...[...common, '-X', 'SMS_POST', `${url}/sms_mp/machine.ccr?mn=PC042&dn=CORP&fkey=True`, '--next'],
-      ...[...common, `${url}/plain`, '--next'],
-      ...[...common, '-X', 'CCM_POST', '-d', 'SMS_POST / HTTP/1.1', `${url}/ccm_system/request`, '--next'],
-      ...[...common, '-X', 'BITS_POST', '-H', 'Transfer-Encoding: chunked', '-d', 'x'.repeat(100_000), `${url}/bits`],
+      ...common,
+      '-X',
+      'SMS_POST',
+      `${url}/sms_mp/machine.ccr?mn=PC042&dn=CORP&fkey=True`,
+      '--next',
+      ...common,
+      `${url}/plain`,
+      '--next',
+      ...common,
+      '-X',
+      'CCM_POST',
+      '-d',
+      'SMS_POST / HTTP/1.1',
+      `${url}/ccm_system/request`,
+      '--next',
+      ...common,
+      '-X',
+      'BITS_POST',
+      '-H',
+      'Transfer-Encoding: chunked',
+      '-d',
+      'x'.repeat(100_000),
+      `${url}/bits`,
     ]);
     assert.deepEqual(stdout.trim().split('\n'), [
       'SMS_POST /sms_mp/machine.ccr?mn=PC042&dn=CORP&fkey=True 0',

@@ -136,7 +136,8 @@ export const clientErrors = {
     origin: 'refused',
     message: 'the registration token {token} of {name} was used by another client already',
     http: 409,
-    cause: 'A token serves one client once. The machine was installed anew from an old copy, or somebody else has read its mobileclient.tcf.',
+    cause:
+      'A token serves one client once. The machine was installed anew from an old copy, or somebody else has read its mobileclient.tcf.',
     remedy: 'Look at the client that used it, block it if it is not yours, and push the client to the machine again.',
     again: 'never',
   },
