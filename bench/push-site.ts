@@ -41,6 +41,8 @@ export interface SiteOrder {
   program: 'inert' | 'client';
   protection: 'encrypted' | 'signed';
   concurrency: number;
+  /** Only eight logons with one account are under way at once; slow machines need more accounts to be all busy at the same time. */
+  manyAccounts: boolean;
   database?: string | undefined;
 }
 
@@ -151,7 +153,12 @@ async function open(order: SiteOrder) {
   // Each machine of the fleet stands on its own address of few subnets, which is not how a site's machines stand.
   await all.site.updateSettings({ ccr: { concurrency, perSubnet: concurrency, perAccount: concurrency } }, 'bench');
   const sealedPassword = vault.seal(lab.password, passwordPurpose(lab.username));
-  await all.account.add({ name: 'push', username: lab.username, sealedPassword, scope: { kind: 'site' } });
+  if (!order.manyAccounts)
+    await all.account.add({ name: 'push', username: lab.username, sealedPassword, scope: { kind: 'site' } });
+  for (let n = 0; order.manyAccounts && n < 100; n++) {
+    const pattern = `*${String(n).padStart(2, '0')}`;
+    await all.account.add({ name: `push ${n}`, username: lab.username, sealedPassword, scope: { kind: 'host', pattern } });
+  }
   const bootstrap =
     order.program === 'inert' ? inertProgram(order.payloadBytes) : padded(await buildBundle('ccmsetup'), order.payloadBytes);
   const files = [

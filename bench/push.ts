@@ -91,6 +91,7 @@ function round(kind: Kind): Promise<SiteCost> {
       program,
       protection,
       concurrency,
+      manyAccounts: slowMs > 0,
       database: options.database,
     };
     try {
