@@ -1,5 +1,4 @@
 import { lookup } from 'node:dns/promises';
-import type { Server } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import { systemClock } from '#base/clock';
 import { raise } from '#base/errors';
