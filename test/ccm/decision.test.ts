@@ -133,6 +133,7 @@ test('what an attempt of this CCR that crashed left is taken up again', () => {
   assert.equal(verdict(facts({ client: { ...running, ccrId: 7 } }), wish()), 'complete');
   assert.equal(verdict(facts({ setup: ours, client: { ...running, ccrId: 6 } }), wish()), 'PP_PUSH_CLIENT_PRESENT 120');
   assert.equal(verdict(facts({ setup: ours, client: { ...running, version: '1.0', ccrId: 'none' } }), wish()), 'install');
+  assert.equal(verdict(facts(), wish({ proven: 'the client reported in', forced: true })), 'complete', 'nothing is done twice');
 });
 
 test('versions are compared by number', () => {

@@ -68,6 +68,7 @@ export class WholeSite {
   readonly data: string;
   #here: RunningSite | undefined;
   #child: ChildProcess | undefined;
+  #killed = false;
   points = '';
   console = '';
   #token = '';
@@ -79,9 +80,9 @@ export class WholeSite {
     this.data = join(this.folder, 'P01');
   }
 
-  /** create makes the site; nobody serves it yet. */
-  async create(): Promise<this> {
-    await createSite({ code: 'P01', data: this.data, listen: '127.0.0.1:0', console: '127.0.0.1:0' });
+  /** create makes the site; nobody serves it yet. `listen` is where its points are each time it runs, else any free port. */
+  async create(listen = '127.0.0.1:0'): Promise<this> {
+    await createSite({ code: 'P01', data: this.data, listen, console: '127.0.0.1:0' });
     this.#token = readFileSync(join(this.data, 'run', 'console.token'), 'utf8').trim();
     return this;
   }
@@ -94,10 +95,10 @@ export class WholeSite {
   }
 
   /** spawn serves it in a process of its own, as `pushpoint up` does. */
-  async spawn(listen?: string): Promise<this> {
-    const at = listen === undefined ? [] : ['--listen', listen];
-    const child = spawn(COMMAND, ['up', '--data', this.data, '--json', ...at], { stdio: ['ignore', 'pipe', 'pipe'] });
+  async spawn(): Promise<this> {
+    const child = spawn(COMMAND, ['up', '--data', this.data, '--json'], { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;
+    this.#killed = false;
     let said = '';
     child.stderr.on('data', (octets: Buffer) => (said += octets.toString('utf8')));
     const lines = createInterface({ input: child.stdout });
@@ -115,6 +116,7 @@ export class WholeSite {
     this.#child = undefined;
     if (!child || child.exitCode !== null || child.signalCode !== null) return;
     const gone = once(child, 'exit');
+    this.#killed = true;
     child.kill('SIGKILL');
     await gone;
   }
@@ -204,6 +206,8 @@ export class WholeSite {
   /** close stops it in order, and removes everything. */
   async close(): Promise<void> {
     await this.#here?.stop();
+    // What a killed process left running, its database, is ended by the next one.
+    if (this.#killed) await this.spawn();
     const child = this.#child;
     if (child && child.exitCode === null && child.signalCode === null) {
       const gone = once(child, 'exit');

@@ -2,8 +2,12 @@ import { nameKey, sameDomain, shortKey, type Named } from '#records/resource';
 import type { Sql } from '#store/database';
 import { ccrOf, type Ccr, type CcrRow } from './ccr.ts';
 
-/** Woken says which CCRs are meant: by themselves, by the machine that showed up, or by the error whose cause is gone (PP_PUSH_NO_ACCOUNT). */
+/**
+ * Woken says which CCRs are meant: by themselves, by the machine that showed up, by the error whose cause is gone (PP_PUSH_NO_ACCOUNT), or
+ * those in verification whose client was heard since the start, for whoever did not hear it being announced.
+ */
 export type Woken =
+  | { heard: true }
   | { ids: readonly number[] }
   | { resourceId: number }
   | { name: string; domain?: string | undefined }
@@ -11,12 +15,17 @@ export type Woken =
 
 const LIVE = 'finished_at is null';
 
+const HEARD = `$2::boolean and state = 'verifying' and worker_id is null and exists (
+  select from client k where not k.obsolete and k.last_seen_at >= ccr.started_at
+    and case when ccr.resource_id is not null then k.resource_id = ccr.resource_id else k.name_key = ccr.name_key end)`;
+
 /** wake makes CCRs due at once, because their machine was seen; those a worker has are verified at once when they are started. */
 export async function wake(sql: Sql, who: Woken, now: Date): Promise<number> {
   let where: string;
   let value: unknown;
   let domain = '';
   if ('ids' in who) [where, value] = ['id = any($2)', who.ids];
+  else if ('heard' in who) [where, value] = [HEARD, who.heard];
   else if ('lastError' in who) [where, value] = ["last_error = $2 and state in ('waiting', 'retry')", who.lastError];
   else if ('resourceId' in who) [where, value] = ['resource_id = $2', who.resourceId];
   else {

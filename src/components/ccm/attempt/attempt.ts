@@ -140,6 +140,7 @@ async function decided(context: AttemptContext, facts: Facts): Promise<Decision>
       includeDcs: ccr.includeDcs,
       inspectOnly: ccr.inspectOnly,
       package: push,
+      proven: context.proven,
     });
     if (decision.do !== 'refuse') {
       note(decision.why, decision.do === 'report' ? 'skipped' : undefined);

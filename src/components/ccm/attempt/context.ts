@@ -65,6 +65,8 @@ export interface AttemptContext {
   site: string;
   settings: SiteSettings['ccr'];
   push: Push;
+  /** What proves that an earlier attempt of this CCR, which was cut, has succeeded: then only its lock is to be taken away. */
+  proven: string | undefined;
   network: Network;
   accounts: Accounts;
   clock: Clock;

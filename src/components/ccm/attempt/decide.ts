@@ -11,6 +11,8 @@ export interface Wish {
   reinstall: boolean;
   includeDcs: boolean;
   inspectOnly: boolean;
+  /** The proof that this CCR is fulfilled already, where there is one. */
+  proven?: string | undefined;
   package: {
     name: string;
     version: string;
@@ -86,6 +88,7 @@ function clientDecision({ client }: Facts, wish: Wish, ours: boolean): Decision 
 
 /** decide says what becomes of an attempt; it looks at nothing but what it is given. */
 export function decide(facts: Facts, wish: Wish): Decision {
+  if (wish.proven !== undefined) return { do: 'complete', why: wish.proven };
   const refusal = osRefusal(facts, wish);
   if (refusal) return { do: 'refuse', error: refusal };
   const ours = facts.setup.ccrId === wish.ccrId;

@@ -66,6 +66,7 @@ export class Ccm {
     this.#renewal();
     // What changed while nobody listened.
     await this.#changed('site');
+    await ccr.wake({ heard: true });
     this.#loop = this.#run();
     this.#presence.start();
     log.info('CCM started', { database: database.kind, worker: this.#worker.id });
@@ -209,8 +210,9 @@ export class Ccm {
 
   /** A client registered or spoke: its CCR, if it is being verified, is looked at now. */
   async #heard(payload: string): Promise<void> {
-    if (payload === '') return this.#wake();
     try {
+      // After a lost connection nobody knows who was heard meanwhile.
+      if (payload === '') return void (await this.#parts.ccr.wake({ heard: true }));
       const { resourceId, name, domain } = JSON.parse(payload) as { resourceId?: number; name: string; domain?: string };
       // Only what is being verified, or just started: a machine cannot call credentials to itself by talking much.
       const live = (await this.#parts.ccr.find(name, domain || undefined)).filter(

@@ -51,22 +51,37 @@ export class CcrWork {
       await this.#notReady(claimed, error, site, journal);
       return;
     }
-    if (await this.#hadStarted(claimed)) return;
-    const result = await attempt(await this.#context(claimed, stop, journal, site, push));
+    const proven = await this.#hadStarted(claimed);
+    if (proven !== undefined && !(await this.#leftLock(claimed))) return this.#proven(claimed, proven);
+    const result = await attempt(await this.#context(claimed, stop, journal, site, push, proven));
+    // The lock may stay where the machine cannot be reached any more; it is stale soon. The push has succeeded either way.
+    if (proven !== undefined && result.kind !== 'interrupted') return this.#proven(claimed, proven);
     await this.#settle(claimed, result, site, journal);
   }
 
-  /** A process that died after the start may have left a CCR whose client has long reported in: then there is nothing to do. */
-  async #hadStarted(claimed: Claimed): Promise<boolean> {
-    const { ccr, clock, client } = this.#parts;
+  /** A process that died after the start may have left a CCR whose client has long reported in: then nothing is to be installed. */
+  async #hadStarted(claimed: Claimed): Promise<string | undefined> {
+    const { client } = this.#parts;
     const since = claimed.ccr.retryIntervalStart;
-    if (claimed.ccr.attempts < 2 || since === undefined || claimed.ccr.inspectOnly) return false;
+    if (claimed.ccr.attempts < 2 || since === undefined || claimed.ccr.inspectOnly) return undefined;
     const found = await client.since(claimed.ccr.resourceId ?? claimed.ccr, since);
-    if (found?.tokenId === undefined || (await client.tokenKey(found.tokenId))?.ccrId !== claimed.ccr.id) return false;
-    const proof = `client ${found.guid} reported in at ${found.lastSeenAt.toISOString()} with the token of this CCR`;
+    if (found?.tokenId === undefined || (await client.tokenKey(found.tokenId))?.ccrId !== claimed.ccr.id) return undefined;
+    return `client ${found.guid} reported in at ${found.lastSeenAt.toISOString()} with the token of this CCR`;
+  }
+
+  /** leftLock tells whether an attempt was cut that may have taken the lock, and none after it has removed it. */
+  async #leftLock({ ccr }: Claimed): Promise<boolean> {
+    const [, ...earlier] = (await this.#parts.ccr.showId(ccr.id))?.history ?? [];
+    const last = earlier.find(
+      ({ outcome, steps }) => outcome === 'interrupted' || steps.some((step) => step.name === 'release' && step.outcome === 'ok'),
+    );
+    return last !== undefined && !last.steps.some((step) => step.name === 'release' && step.outcome === 'ok');
+  }
+
+  async #proven(claimed: Claimed, proof: string): Promise<void> {
+    const { ccr, clock } = this.#parts;
     ccr.attempt(claimed).step({ name: 'verify', outcome: 'ok', startedAt: clock.now(), durationMs: 0, detail: proof });
     await ccr.complete(claimed, proof);
-    return true;
   }
 
   async #notReady(claimed: Claimed, error: PushpointError, site: Site, journal: Journal): Promise<void> {
@@ -139,7 +154,14 @@ export class CcrWork {
     }
   }
 
-  async #context(claimed: Claimed, stop: Stop, journal: Journal, site: Site, push: Push): Promise<AttemptContext> {
+  async #context(
+    claimed: Claimed,
+    stop: Stop,
+    journal: Journal,
+    site: Site,
+    push: Push,
+    proven?: string,
+  ): Promise<AttemptContext> {
     const { ccr: record, network, clock, random, log, client } = this.#parts;
     const { ccr } = claimed;
     const timeline = record.attempt(claimed);
@@ -154,6 +176,7 @@ export class CcrWork {
       site: site.code,
       settings: site.settings.ccr,
       push,
+      proven,
       network,
       accounts: this.#accounts,
       clock,
