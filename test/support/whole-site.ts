@@ -69,6 +69,8 @@ export class WholeSite {
   #here: RunningSite | undefined;
   #child: ChildProcess | undefined;
   #killed = false;
+  /** said is what the process of `spawn` wrote to its outputs. */
+  said = '';
   points = '';
   console = '';
   #token = '';
@@ -99,12 +101,12 @@ export class WholeSite {
     const child = spawn(COMMAND, ['up', '--data', this.data, '--json'], { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;
     this.#killed = false;
-    let said = '';
-    child.stderr.on('data', (octets: Buffer) => (said += octets.toString('utf8')));
+    for (const stream of [child.stdout, child.stderr])
+      stream.on('data', (octets: Buffer) => (this.said += octets.toString('utf8')));
     const lines = createInterface({ input: child.stdout });
     const first = await Promise.race([
       once(lines, 'line').then(([line]) => String(line)),
-      once(child, 'exit').then(([code]) => Promise.reject(new Error(`up ended with ${code}: ${said}`))),
+      once(child, 'exit').then(([code]) => Promise.reject(new Error(`up ended with ${code}: ${this.said}`))),
     ]);
     this.#serves(JSON.parse(first) as { points: string; console: string });
     return this;

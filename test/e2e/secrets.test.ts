@@ -1,0 +1,207 @@
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { systemClock } from '#base/clock';
+import { silentLog } from '#base/log';
+import { systemRandom } from '#base/random';
+import { startFleet, type Fleet } from '#lab/fleet';
+import { readMobileClient } from '#messages';
+import { openDatabase } from '#store/database';
+import { ntHash } from '#wire/auth';
+import { eventually, WholeSite, type Shown } from '#test/whole-site';
+
+/** Secrets are looked for in everything that the product writes, answers or shows of itself; they stand nowhere. */
+
+const RIGHT = 'Canary-7g2Kx-right!';
+const WRONG = 'Canary-9w4Qz-wrong!';
+
+let site: WholeSite;
+let fleet: Fleet;
+
+/** A secret in the forms in which it could leak: as text of either kind, in base64 and hex, and the hash that is as good as a password. */
+function forms(secret: string): Map<string, Buffer> {
+  const utf8 = Buffer.from(secret, 'utf8');
+  const wide = Buffer.from(secret, 'utf16le');
+  const nt = Buffer.from(ntHash(secret));
+  const text = (words: string) => Buffer.from(words, 'latin1');
+  // Inside longer base64 the first and last characters depend on the neighbours; the middle does not, at each of three offsets.
+  const middles = [0, 1, 2].map((offset) =>
+    Buffer.concat([Buffer.alloc(offset), utf8])
+      .toString('base64')
+      .slice(4, -4),
+  );
+  return new Map([
+    ['text', utf8],
+    ['UTF-16', wide],
+    ['hex', text(utf8.toString('hex'))],
+    ['hex of UTF-16', text(wide.toString('hex'))],
+    ...middles.map((middle, offset) => [`base64 ${offset}`, text(middle)] as const),
+    ['base64 of UTF-16', text(wide.toString('base64').slice(0, -4))],
+    ['in a URL', text(encodeURIComponent(secret).replaceAll('!', '%21'))],
+    // What a token secret stands for.
+    ['decoded', Buffer.from(secret, 'base64url')],
+    ['hex of decoded', text(Buffer.from(secret, 'base64url').toString('hex'))],
+    ['NT hash', nt],
+    ['NT hash in hex', text(nt.toString('hex'))],
+    ['NT hash in base64', text(nt.toString('base64').slice(0, -4))],
+  ]);
+}
+
+/** Search holds the places that were looked into, and what was found there. */
+class Search {
+  readonly #secrets: { name: string; forms: Map<string, Buffer> }[];
+  readonly found: string[] = [];
+  places = 0;
+  bytes = 0;
+
+  constructor(secrets: Record<string, string>) {
+    this.#secrets = Object.entries(secrets).map(([name, secret]) => ({ name, forms: forms(secret) }));
+  }
+
+  look(place: string, octets: Buffer): void {
+    this.places++;
+    this.bytes += octets.length;
+    for (const { name, forms: all } of this.#secrets)
+      for (const [form, needle] of all) if (octets.includes(needle)) this.found.push(`${name} (${form}) in ${place}`);
+  }
+
+  folder(folder: string): void {
+    for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true }))
+      if (entry.isFile()) this.look(join(entry.parentPath, entry.name), readFileSync(join(entry.parentPath, entry.name)));
+  }
+}
+
+/** The process of the site and everything it has started, by their numbers. */
+function family(pid: number): number[] {
+  const parents = new Map<number, number>();
+  const lines = new Map<number, string>();
+  for (const name of readdirSync('/proc').filter((one) => /^\d+$/.test(one))) {
+    try {
+      parents.set(Number(name), Number(/\) \S (\d+) /.exec(readFileSync(`/proc/${name}/stat`, 'latin1'))![1]));
+      lines.set(Number(name), readFileSync(`/proc/${name}/cmdline`, 'latin1'));
+    } catch {
+      // It has ended since.
+    }
+  }
+  const ours = new Set([pid, ...[...lines].filter(([, line]) => line.includes(site.data)).map(([one]) => one)]);
+  for (let size = -1; size !== ours.size;) {
+    size = ours.size;
+    for (const [one, parent] of parents) if (ours.has(parent)) ours.add(one);
+  }
+  return [...ours];
+}
+
+before(async () => {
+  site = new WholeSite();
+  fleet = await startFleet({
+    windows: 5,
+    folder: join(site.folder, 'hosts'),
+    clock: systemClock,
+    random: systemRandom,
+    addresses: '127.25.1.1',
+    password: RIGHT,
+  });
+  await (await site.create()).spawn();
+});
+
+after(async () => {
+  await site?.close();
+  await fleet?.stop();
+});
+
+/** tokenOn is the secret of the registration token that a push has laid on a machine, as long as it lies there. */
+function tokenOn(name: string): string | undefined {
+  const file = join(site.folder, 'hosts', name, 'Windows', 'ccmsetup', 'mobileclient.tcf');
+  if (!existsSync(file)) return undefined;
+  try {
+    return readMobileClient(readFileSync(file)).registration?.token;
+  } catch {
+    return undefined; // half written
+  }
+}
+
+test('no password, and no secret of a registration token, stands in anything that the site writes, answers or shows', async (t) => {
+  const [good, denied, broken, refused, shy] = fleet.hosts.map(({ host }) => host);
+  await good!.set({ slowMs: 60 });
+  await denied!.set({ ordinaryRights: true });
+  await broken!.set({ startTimesOut: true });
+  await shy!.set({ answersAs: 'SOMEBODY' });
+  const answers: string[] = [];
+  await site.prepare({ csv: fleet.csv(), account: fleet.account });
+  const refusing = { name: 'wrong', username: 'CORP\\push', password: WRONG, scope: { kind: 'host', pattern: refused!.name } };
+  answers.push(JSON.stringify(await site.send('POST', '/accounts', refusing)));
+
+  // Requests that are wrong in every way that puts the password near an error.
+  for (const body of [
+    JSON.stringify(refusing),
+    JSON.stringify({ ...refusing, name: WRONG.repeat(40) }),
+    JSON.stringify({ ...refusing, name: 'b', password: { of: WRONG } }),
+    JSON.stringify({ ...refusing, name: 'c', scope: { kind: WRONG } }),
+    `{"name":"e","password":"${WRONG}`,
+    WRONG,
+  ]) {
+    const answer = await site.call('POST', '/accounts', body, 'application/json');
+    assert.ok(answer.status >= 400 && answer.status < 500, `${answer.status} ${answer.text}`);
+    answers.push(answer.text);
+  }
+
+  await site.push([good!, denied!, broken!, refused!, shy!].map(({ name }) => name));
+  let goodToken: string | undefined;
+  await eventually('the token on the machine', () => (goodToken = tokenOn(good!.name)) !== undefined);
+  const states: Record<string, Shown> = {};
+  for (const host of [good!, denied!, broken!, refused!, shy!]) states[host.name] = await site.until(host.name);
+  assert.equal(states[good!.name]!.state, 'complete', JSON.stringify(states[good!.name]!.steps));
+  assert.equal(states[denied!.name]!.lastErrorCode, 5);
+  assert.equal(states[broken!.name]!.lastErrorCode, 1053);
+  assert.equal(states[refused!.name]!.steps[1]!.outcome, 'ok', 'the second account was right');
+  assert.match(states[refused!.name]!.steps[1]!.detail!, /trying the next account/);
+  assert.equal(states[shy!.name]!.lastErrorCode, 1396);
+  const brokenToken = tokenOn(broken!.name)!;
+  assert.ok(goodToken && brokenToken && goodToken !== brokenToken);
+
+  const passwords = { 'right password': RIGHT, 'wrong password': WRONG };
+  const search = new Search({ ...passwords, 'token of a push': goodToken, 'token of a failed push': brokenToken });
+  const listening = new Search({ 'right password': RIGHT });
+  listening.look('itself', Buffer.from(`x${RIGHT}x`, 'utf16le'));
+  assert.equal(listening.found.length, 1, 'the search can find');
+
+  search.look('the outputs of the process', Buffer.from(site.said));
+  for (const [index, answer] of answers.entries()) search.look(`answer ${index}`, Buffer.from(answer));
+  const { paths } = await site.get<{ paths: Record<string, Record<string, unknown>> }>('/openapi.json');
+  for (const [path, methods] of Object.entries(paths)) {
+    if (!('get' in methods)) continue;
+    for (const name of [good!.name, refused!.name]) {
+      const answer = await site.call('GET', path.replace(/^\/api\/v1/, '').replace(/\{\w+\}/g, name));
+      search.look(`GET ${path}`, Buffer.from(answer.text));
+    }
+  }
+  for (const pid of family(site.pid!)) {
+    for (const file of ['cmdline', 'environ']) {
+      const path = `/proc/${pid}/${file}`;
+      if (existsSync(path)) search.look(path, readFileSync(path));
+    }
+  }
+  const database = await openDatabase({ dataDir: site.data, clock: systemClock, log: silentLog, connections: 1 });
+  const tables = await database.query<{ name: string }>(
+    "select relname as name from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace",
+  );
+  assert.ok(tables.length > 10);
+  for (const { name } of tables) {
+    const rows = await database.query<{ row: string }>(`select t::text as row from "${name}" t`);
+    search.look(`table ${name}`, Buffer.from(rows.map(({ row }) => row).join('\n')));
+  }
+  await database.close();
+  search.folder(site.data);
+  assert.deepEqual(search.found, []);
+
+  // On the machines: the tokens belong there while they are of use, the passwords never.
+  const onHosts = new Search(passwords);
+  onHosts.folder(join(site.folder, 'hosts'));
+  assert.deepEqual(onHosts.found, []);
+  const logs = new Search({ 'token of a push': goodToken, 'token of a failed push': brokenToken });
+  logs.folder(join(site.folder, 'hosts', good!.name));
+  assert.deepEqual(logs.found, [], 'nothing is left of the token where the client was installed');
+  assert.ok(search.places > 100 && search.bytes > 1_000_000);
+  t.diagnostic(`${search.places} places of the site, ${Math.round(search.bytes / 1e6)} MB`);
+});
