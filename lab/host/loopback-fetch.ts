@@ -59,9 +59,9 @@ export async function loopbackFetch(from: string, run: AbortSignal, target: stri
     method: init.method ?? 'GET',
     headers: { host: url.host, ...init.headers, ...(init.body && { 'content-length': String(init.body.length) }) },
     localAddress: from,
-    agent: false,
     signal,
-    ...(isTls && { createConnection: pinned(host, url, from, { ...init, signal }) }),
+    // Where an agent is named, be it false, its own connections are used and the pinned ones are not.
+    ...(isTls ? { createConnection: pinned(host, url, from, { ...init, signal }) } : { agent: false }),
   };
   return new Promise((resolve, reject) => {
     const sent = (isTls ? requestHttps : requestHttp)(options, (answer) => resolve(bodyOf(answer)));
