@@ -1,3 +1,5 @@
+import { X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { Argument } from 'commander';
 import { usage } from '../failure.ts';
 import { EXIT, print, printJson, table } from '../output.ts';
@@ -7,33 +9,53 @@ interface PointJson {
   kind: string;
   address: string;
   on: boolean;
+  pin?: string;
+}
+
+/** pinOf reads what --pin was given: the file of a certificate, its SHA-256 with or without colons, or `none`. */
+function pinOf(given: string | undefined): string | undefined {
+  if (given === undefined) return undefined;
+  if (given === 'none') return '';
+  const hex = given.replaceAll(':', '').toLowerCase();
+  if (/^[0-9a-f]{64}$/.test(hex)) return hex;
+  try {
+    return new X509Certificate(readFileSync(given)).fingerprint256.replaceAll(':', '').toLowerCase();
+  } catch {
+    throw usage(`--pin wants the file of a certificate in PEM form, its SHA-256 in hex, or none; not ${given}`);
+  }
 }
 
 /** pointVerbs: point set, list. */
 export function pointVerbs(verbs: Verbs): void {
   const point = verbs.group('point', 'the points of this site');
   verbs
-    .add<{ address?: string; off?: boolean }>(point, {
+    .add<{ address?: string; off?: boolean; pin?: string }>(point, {
       name: 'set',
       does: 'say where clients reach a point (mp, slp, fsp), or switch it off',
       examples: [
         'pushpoint point set mp --address http://mp.corp.example:8480 --data ./p01',
+        'pushpoint point set mp --address https://mp.corp.example:8443 --pin chain.pem --data ./p01',
         'pushpoint point set mp --off --data ./p01',
       ],
       run: (context, options, kind) =>
         context.withApi(async (api) => {
-          if (options.address === undefined && !options.off) throw usage('point set needs --address URL or --off');
+          if (options.address === undefined && options.pin === undefined && !options.off)
+            throw usage('point set needs --address URL, --pin or --off');
+          const pin = pinOf(options.pin);
           const made = await api.send<PointJson>('PUT', `/points/${encodeURIComponent(kind)}`, {
             address: options.address,
-            on: options.off !== true,
+            on: options.off ? false : options.address === undefined ? undefined : true,
+            pin,
           });
           if (context.json) printJson(made);
-          else print(made.on ? `Clients reach the ${kind} at ${made.address}.` : `The ${kind} is off.`);
+          else if (!made.on) print(`The ${kind} is off.`);
+          else print(`Clients reach the ${kind} at ${made.address}${made.pin ? `, only with the certificate ${made.pin}` : ''}.`);
           return EXIT.ok;
         }),
     })
     .addArgument(new Argument('<kind>', 'mp, slp or fsp').choices(['mp', 'slp', 'fsp']))
     .option('--address <url>', 'URL that clients can reach, with the intranet name of the server')
+    .option('--pin <certificate>', 'the certificate clients have to be shown there: PEM file or SHA-256; none takes the pin away')
     .option('--off', 'switch the point off');
   verbs.add(point, {
     name: 'list',

@@ -171,7 +171,7 @@ export class SiteRecord {
     return rows.map(pointOf);
   }
 
-  /** setPoint sets where a point is reached and whether it is on; on another site only what that site said of itself. */
+  /** setPoint sets where a point is reached, whether it is on and its certificate's pin (empty: none any more); on another site only what that site said of itself. */
   async setPoint(
     kind: PointKind,
     o: { address?: string | undefined; on?: boolean | undefined; pin?: string | undefined; site?: string | undefined },
@@ -188,9 +188,9 @@ export class SiteRecord {
       const reached = address ?? old?.address;
       if (reached === undefined) throw raise('PP_SITE_POINT_ADDRESS', { address: '', why: 'none was given' });
       const [row] = await tx.query<PointRow>(
-        `insert into site_point (site, kind, address, is_on, pin, changed_at) values ($1, $2, $3, coalesce($4, true), $5, $6)
+        `insert into site_point (site, kind, address, is_on, pin, changed_at) values ($1, $2, $3, coalesce($4, true), nullif($5, ''), $6)
          on conflict (site, kind) do update set address = excluded.address, is_on = coalesce($4, site_point.is_on),
-           pin = coalesce($5, site_point.pin), changed_at = excluded.changed_at returning *`,
+           pin = nullif(coalesce($5, site_point.pin), ''), changed_at = excluded.changed_at returning *`,
         [site, kind, reached, o.on, o.pin, this.#clock.now()],
       );
       await this.#db.notify('site_settings', shownName(by), tx);

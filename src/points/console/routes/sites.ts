@@ -4,7 +4,15 @@ import type { ConsoleParts } from '../server.ts';
 import { line, strict } from '../shapes.ts';
 
 const Kind = Type.Object({ kind: Type.Union([Type.Literal('mp'), Type.Literal('slp'), Type.Literal('fsp')]) });
-const PointBody = Type.Object({ address: Type.Optional(line(300, 1)), on: Type.Optional(Type.Boolean()) }, strict);
+/** pin: SHA-256 of the certificate that the point shows; empty takes it away. */
+const PointBody = Type.Object(
+  {
+    address: Type.Optional(line(300, 1)),
+    on: Type.Optional(Type.Boolean()),
+    pin: Type.Optional(Type.String({ pattern: '^([0-9a-f]{64})?$' })),
+  },
+  strict,
+);
 const Patch = Type.Record(Type.String({ maxLength: 40 }), Type.Record(Type.String({ maxLength: 40 }), Type.Unknown()));
 
 /** siteRoutes: sites, settings, points. */
@@ -46,7 +54,7 @@ export function siteRoutes(api: FastifyInstance, parts: ConsoleParts): void {
         who: request.who,
         what: 'point.set',
         object: point.kind,
-        detail: { address: point.address, on: point.on },
+        detail: { address: point.address, on: point.on, pin: point.pin },
         address: request.ip,
       });
       return point;
