@@ -64,6 +64,9 @@ export class Api {
     const { code, detail, cause, remedy } = (said ?? {}) as Partial<Failure> & { detail?: string };
     if (typeof code !== 'string' || typeof detail !== 'string')
       throw raise('PP_CLI_NOT_A_SITE', { url: this.#base, why: `it answered ${status}, and not in the form of the API` });
+    // A management point says this of everything that it does not serve.
+    if (code === 'PP_MP_NOT_HERE')
+      throw raise('PP_CLI_NOT_A_SITE', { url: this.#base, why: 'it is a point, and the console listens elsewhere' });
     throw new ApiFailure({ code, message: detail, cause, remedy }, status);
   }
 

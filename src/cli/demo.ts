@@ -7,7 +7,7 @@ import type { Fleet } from '#lab/fleet';
 import type { Api } from './api.ts';
 import { unusable } from './input.ts';
 import { startLab, untilSignal, type LabReady } from './lab.ts';
-import { EXIT, note, print, printJson, table } from './output.ts';
+import { EXIT, note, print, printJson, shellWord, table } from './output.ts';
 import { addPackage } from './package-file.ts';
 import { codeText, explain, type CcrJson } from './timeline.ts';
 import { isSettled, waitFor } from './wait.ts';
@@ -75,22 +75,22 @@ function report(ccrs: CcrJson[], fleet: Fleet): void {
 }
 
 function nextSteps(data: string, labFolder: string, ccrs: CcrJson[]): void {
-  const bad = (ccrs.find((c) => c.state === 'retry') ?? ccrs[0])?.name ?? 'NAME';
+  const bad = ccrs.find((c) => c.state === 'retry')?.name;
   const good = (ccrs.find((c) => c.state === 'complete') ?? ccrs[0])?.name ?? 'NAME';
   const lines = [
     '',
     'The site goes on running. In another terminal, try:',
-    `  export PUSHPOINT_DATA=${data}`,
+    `  export PUSHPOINT_DATA=${shellWord(data)}`,
     '  bin/pushpoint ccr list                  # every CCR, and why it is where it is',
-    `  bin/pushpoint ccr show ${bad}          # what was tried on that machine, step by step`,
+    `  bin/pushpoint ccr show ${bad ?? good}          # what was tried on that machine, step by step`,
     `  bin/pushpoint push ${good} --force --wait   # install again over the client that is there`,
-    `  bin/pushpoint lab repair ${bad} --folder ${labFolder}   # take the trouble away …`,
-    `  bin/pushpoint ccr retry ${bad}         # … and let it succeed`,
+    bad && `  bin/pushpoint lab repair ${bad} --folder ${shellWord(labFolder)}   # take the trouble away …`,
+    bad && `  bin/pushpoint push ${bad} --wait    # … and let it succeed`,
     '  bin/pushpoint client list               # the agents that reported in',
-    `  ls ${join(data, 'inboxes/ccrretry.box')}; tail ${join(data, 'logs/ccm.log')}`,
+    `  ls ${shellWord(join(data, 'inboxes/ccrretry.box'))}; tail ${shellWord(join(data, 'logs/ccm.log'))}`,
     'Ctrl-C ends the demo.',
   ];
-  for (const line of lines) print(line);
+  for (const line of lines) if (line !== undefined) print(line);
 }
 
 /** The parts of a demo that run; whatever happens, they are ended in the opposite order. */

@@ -9,13 +9,16 @@ const reasons: Record<string, string> = {
   ENOTDIR: 'a part of its path is not a folder',
 };
 
-const shown = (file: string) => (file === '-' ? '(standard input)' : file);
+/** wrongFile makes the error for a file of the command line that does not hold what it must; `-` is standard input. */
+export function wrongFile(file: string, why: string, cause?: unknown): Error {
+  return raise('PP_CLI_FILE', { file: file === '-' ? '(standard input)' : file, why }, { cause });
+}
 
 /** unusable makes the error for a file that cannot be used, with the system's reason in words where there is one. */
 export function unusable(file: string, cause: unknown): Error {
   if (isCode(cause, 'PP_CLI_FILE')) return cause;
   const { code, message } = cause as NodeJS.ErrnoException;
-  return raise('PP_CLI_FILE', { file: shown(file), why: reasons[code ?? ''] ?? message }, { cause });
+  return wrongFile(file, reasons[code ?? ''] ?? message, cause);
 }
 
 /** readBytes reads a whole file; `-` is standard input. */
@@ -43,8 +46,7 @@ export function textOf(file: string, bytes: Uint8Array): string {
   } catch {
     // told below
   }
-  if (text === undefined || text.includes('\0'))
-    throw raise('PP_CLI_FILE', { file: shown(file), why: 'it is no text in UTF-8 or UTF-16' });
+  if (text === undefined || text.includes('\0')) throw wrongFile(file, 'it is no text in UTF-8 or UTF-16');
   return text;
 }
 
@@ -56,9 +58,8 @@ export async function readText(file: string): Promise<string> {
 /** readPassword reads a password from a file or from standard input; one line end after it does not belong to it. */
 export async function readPassword(file: string): Promise<string> {
   const password = (await readText(file)).replace(/\r?\n$/, '');
-  if (password === '') throw raise('PP_CLI_FILE', { file: shown(file), why: 'it holds no password' });
-  if (/[\r\n]/.test(password))
-    throw raise('PP_CLI_FILE', { file: shown(file), why: 'it holds more than one line, and a password is one' });
+  if (password === '') throw wrongFile(file, 'it holds no password');
+  if (/[\r\n]/.test(password)) throw wrongFile(file, 'it holds more than one line, and a password is one');
   return password;
 }
 
@@ -66,7 +67,7 @@ export async function readPassword(file: string): Promise<string> {
 export function sizeOf(file: string): number {
   try {
     const stat = statSync(file);
-    if (!stat.isFile()) throw raise('PP_CLI_FILE', { file: shown(file), why: 'it is not a file' });
+    if (!stat.isFile()) throw wrongFile(file, 'it is not a file');
     return stat.size;
   } catch (cause) {
     throw unusable(file, cause);

@@ -60,6 +60,11 @@ export function fields(rows: [string, string | number | boolean | null | undefin
     print(`${name.padEnd(width)}  ${typeof value === 'boolean' ? (value ? 'yes' : 'no') : value}`);
 }
 
+/** shellWord is a path as it may be pasted into a shell. */
+export function shellWord(path: string): string {
+  return /^[A-Za-z0-9_@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
+}
+
 /** Progress draws one line that is redrawn on a terminal, and prints nothing elsewhere: standard error only. */
 export class Progress {
   readonly #label: string;

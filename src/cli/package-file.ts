@@ -1,7 +1,6 @@
 import { dirname, resolve } from 'node:path';
-import { raise } from '#base/errors';
 import type { Api } from './api.ts';
-import { readText, sizeOf } from './input.ts';
+import { readText, sizeOf, wrongFile } from './input.ts';
 import { Progress } from './output.ts';
 
 /** Stored is a file of a package as the site keeps it. */
@@ -26,7 +25,7 @@ async function readDefinition(file: string): Promise<Definition> {
     value = JSON.parse(await readText(file));
   } catch (cause) {
     if (!(cause instanceof SyntaxError)) throw cause;
-    throw raise('PP_CLI_FILE', { file, why: `it is not JSON: ${cause.message}` }, { cause });
+    throw wrongFile(file, `it is not JSON: ${cause.message}`, cause);
   }
   const definition = value as Definition;
   if (
@@ -35,10 +34,7 @@ async function readDefinition(file: string): Promise<Definition> {
     typeof definition.name !== 'string' ||
     typeof definition.bootstrap?.file !== 'string'
   )
-    throw raise('PP_CLI_FILE', {
-      file,
-      why: 'it describes no package: name and bootstrap.file must stand in it (docs/packages.md)',
-    });
+    throw wrongFile(file, 'it describes no package: name and bootstrap.file must stand in it (docs/packages.md)');
   return definition;
 }
 
@@ -48,7 +44,7 @@ export async function addPackage(api: Api, file: string): Promise<{ name: string
   const named = [definition.bootstrap?.file, definition.payload?.file].filter((name) => typeof name === 'string' && name !== '');
   const wanted = [...new Set(named as string[])].map((name) => ({ name, path: resolve(dirname(file), name) }));
   for (const { name, path } of wanted) {
-    if (!BESIDE.test(name)) throw raise('PP_CLI_FILE', { file, why: 'the files it names stand beside it, without a path' });
+    if (!BESIDE.test(name)) throw wrongFile(file, 'the files it names stand beside it, without a path');
     sizeOf(path);
   }
   const progress = new Progress('uploading');

@@ -5,7 +5,7 @@ import { raise } from '#base/errors';
 import { isServing, readRunning, startConsoleOnly } from '#executive';
 import { Api } from './api.ts';
 import { usage } from './failure.ts';
-import { unusable } from './input.ts';
+import { unusable, wrongFile } from './input.ts';
 import { note } from './output.ts';
 
 /** Where the command finds the site: a data folder on this machine, or a server somewhere. */
@@ -22,7 +22,7 @@ function readToken(file: string): string {
   } catch (cause) {
     throw unusable(file, cause);
   }
-  if (!/^[A-Za-z0-9._~+/=-]{16,512}$/.test(token)) throw raise('PP_CLI_FILE', { file, why: 'it holds no API token' });
+  if (!/^[A-Za-z0-9._~+/=-]{16,512}$/.test(token)) throw wrongFile(file, 'it holds no API token');
   return token;
 }
 

@@ -15,10 +15,14 @@ function places(command: Command, path: string[] = []): Place[] {
   return [{ path, command }, ...visible(command).flatMap((c) => places(c, [...path, c.name()]))];
 }
 
-function wordsOf(command: Command): string[] {
+/** Verbs and arguments that are known beforehand; where there are none, the shell offers files. */
+function namesOf(command: Command): string {
   const choices = command.registeredArguments.flatMap((argument) => argument.argChoices ?? []);
-  const options = command.options.flatMap((o) => (o.long && !o.hidden ? [o.long] : []));
-  return [...visible(command).map((c) => c.name()), ...choices, ...options, '--help'];
+  return [...visible(command).map((c) => c.name()), ...choices].join(' ');
+}
+
+function optionsOf(command: Command): string {
+  return [...command.options.flatMap((o) => (o.long && !o.hidden ? [o.long] : [])), '--help'].join(' ');
 }
 
 /** Of options that take a value: the words that can stand there, where there are few; else the shell offers files. */
@@ -41,7 +45,7 @@ function bash(program: Command): string {
   const { flags, choices } = valuesOf(all);
   return [
     '_pushpoint() {',
-    '  local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} path="" words="" word skip=""',
+    '  local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} path="" words="" options="" word skip=""',
     '  COMPREPLY=()',
     '  # --option=value comes as three words',
     '  if [ "$current" = "=" ]; then current=""; elif [ "$before" = "=" ]; then before=${COMP_WORDS[COMP_CWORD-2]}; fi',
@@ -61,11 +65,14 @@ function bash(program: Command): string {
     '  # What stands behind the verb are its arguments.',
     '  while :; do',
     '    case "$path" in',
-    ...all.map(({ path, command }) => `      "${path.join(' ')}") words="${wordsOf(command).join(' ')}" ;;`),
+    ...all.map(
+      ({ path, command }) => `      "${path.join(' ')}") words="${namesOf(command)}" options="${optionsOf(command)}" ;;`,
+    ),
     '    esac',
-    '    if [ -n "$words" ] || [ -z "$path" ]; then break; fi',
+    '    if [ -n "$options" ] || [ -z "$path" ]; then break; fi',
     '    case "$path" in *" "*) path=${path% *} ;; *) path="" ;; esac',
     '  done',
+    '  case "$current" in -*) words=$options ;; esac',
     '  COMPREPLY=($(compgen -W "$words" -- "$current"))',
     '}',
     '# Where no word fits, the shell offers files.',

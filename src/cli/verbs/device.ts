@@ -1,5 +1,4 @@
-import { raise } from '#base/errors';
-import { readBytes, textOf } from '../input.ts';
+import { readText, wrongFile } from '../input.ts';
 import { EXIT, fields, note, print, printJson, table } from '../output.ts';
 import { numberOption, type Verbs } from '../verb.ts';
 
@@ -45,7 +44,7 @@ export function deviceVerbs(verbs: Verbs): void {
     ],
     run: (context, _options, file) =>
       context.withApi(async (api) => {
-        const text = textOf(file, await readBytes(file));
+        const text = await readText(file);
         const type = typeOf(file, text);
         const result = await api.text<ImportJson>('/devices/import', new TextEncoder().encode(text), type);
         if (context.json) printJson(result);
@@ -99,7 +98,7 @@ function typeOf(file: string, text: string): string {
   try {
     JSON.parse(text);
   } catch (cause) {
-    throw raise('PP_CLI_FILE', { file, why: `it is not JSON: ${(cause as Error).message}` }, { cause });
+    throw wrongFile(file, `it is not JSON: ${(cause as Error).message}`, cause);
   }
   return 'application/json';
 }

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { createSite } from '#executive';
-import { EXIT, print, printJson, table } from '../output.ts';
+import { EXIT, print, printJson, shellWord, table } from '../output.ts';
 import type { Verbs } from '../verb.ts';
 import { changesOf, linesOf } from '../settings.ts';
 
@@ -91,9 +91,4 @@ function createVerb(verbs: Verbs, site: Command): void {
       '--database <url>',
       'an external PostgreSQL 15 or newer instead of the embedded one (no password in it: PGPASSWORD or ~/.pgpass)',
     );
-}
-
-/** shellWord is a path as it may be pasted into a shell. */
-function shellWord(path: string): string {
-  return /^[A-Za-z0-9_@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
 }

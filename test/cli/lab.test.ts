@@ -1,0 +1,171 @@
+import assert from 'node:assert/strict';
+import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { publicKeyOf, signRequest, type Registration } from '#messages';
+import { pushpoint, Running } from '#test/command';
+import { scratch } from '#test/scratch';
+
+/** The command against a site and a lab that run: what an administrator does on the first day, from import to a blocked client. */
+
+interface Lab {
+  hosts: number;
+  csv: string;
+  username: string;
+  passwordFile: string;
+  package: string;
+}
+
+interface Client {
+  name: string;
+  guid: string;
+  approval: string;
+  blocked: boolean;
+}
+
+const folder = mkdtempSync(join(scratch, 'pushpoint-cli-'));
+const data = join(folder, 'P01');
+let lab: Running<Lab>;
+let up: Running<{ points: string }>;
+
+const on = (...args: string[]) => pushpoint([...args, '--data', data]);
+
+async function done<T = Record<string, unknown>>(...args: string[]): Promise<T> {
+  const ran = await on(...args, '--json');
+  assert.equal(ran.code, 0, `${args.join(' ')}: ${ran.err}`);
+  return ran.json<T>();
+}
+
+before(async () => {
+  await done('site', 'create', 'P01', '--listen', '127.0.0.1:0', '--console', '127.0.0.1:0');
+  up = await Running.start(['up', '--data', data]);
+  lab = await Running.start(['lab', 'up', '--windows', '8', '--folder', join(folder, 'lab')]);
+});
+
+after(async () => {
+  await up?.stop();
+  await lab?.stop();
+  rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
+});
+
+test('machines, account, package and management point, then push --wait: every machine has its verdict, with cause and fix', async () => {
+  const { ready } = lab;
+  assert.equal(ready.hosts, 8);
+  await done('point', 'set', 'mp', '--address', up.ready.points);
+  assert.equal((await done('device', 'import', ready.csv))['added'], 8);
+  await done('account', 'add', 'lab', '--username', ready.username, '--password-file', ready.passwordFile);
+  await done('package', 'add', ready.package);
+  const names = readFileSync(ready.csv, 'utf8')
+    .trim()
+    .split('\r\n')
+    .slice(1)
+    .map((row) => row.split(',', 1)[0]!);
+  const ran = await pushpoint(['push', '-f', '-', '--wait', '--timeout', '2', '--data', data], { input: names.join('\n') });
+  assert.equal(ran.code, 1, 'a lab has faulty machines among the healthy ones');
+  assert.match(ran.out, /^8 of 8 machines get a CCR\.\nNAME +STATE +CODE +WHY\n/);
+  for (const name of names) assert.match(ran.out, new RegExp(`^${name} +(complete|skipped|retry|waiting) `, 'm'));
+  assert.match(ran.out, /^\d+ PP_\w+\n {2}cause: .+\n {2}fix: {3}.+$/m);
+});
+
+test('a machine that was repaired completes at the next push, and a healthy one when it is forced', async () => {
+  const { items } = await done<{ items: { name: string }[] }>('ccr', 'list', '--state', 'retry');
+  const name = items[0]!.name;
+  const where = ['--folder', join(folder, 'lab')];
+  const strange = await pushpoint(['lab', 'repair', name, '../WS-9', ...where]);
+  assert.match(strange.err, /it has no host \.\.\/WS-9 \[PP_CLI_LAB\]/);
+  assert.equal((await pushpoint(['lab', 'repair', name.toLowerCase(), ...where])).code, 0);
+  assert.equal((await on('push', name, '--wait')).code, 0);
+  const again = await on('push', name, '--wait');
+  assert.deepEqual([again.code, again.out], [0, '0 of 1 machines get a CCR.\n']);
+  assert.match(again.err, /: skip: client .* is installed and was heard .*: --force/);
+  const forced = await done<{ ccrs: { state: string; forced: boolean }[] }>('push', name, '--force', '--wait');
+  assert.deepEqual(
+    forced.ccrs.map((c) => [c.state, c.forced]),
+    [['complete', true]],
+  );
+  const looked = await done<{ ccrs: { state: string; steps: { name: string }[] }[] }>('push', name, '--inspect', '--wait');
+  assert.ok(!looked.ccrs[0]!.steps.some((step) => step.name === 'copy' || step.name === 'start'));
+});
+
+/** What a machine that was never pushed to says of itself when it registers. */
+async function register(name: string): Promise<void> {
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const path = '/ccm_system/registration';
+  const registration: Registration = {
+    requestId: randomUUID(),
+    publicKey: publicKeyOf(privateKey),
+    name,
+    domain: 'CORP',
+    fqdn: `${name.toLowerCase()}.corp.example`,
+    addresses: ['127.0.0.1'],
+    os: { name: 'Windows 11', version: '10.0.26100', type: 'workstation' },
+    hardwareId: `2:${randomUUID()}`,
+    clientVersion: '0.0.1',
+    time: new Date().toISOString(),
+  };
+  const body = JSON.stringify(registration);
+  const at = { time: new Date(), nonce: randomBytes(16).toString('base64url') };
+  const headers = signRequest({ method: 'POST', path, body: Buffer.from(body) }, { privateKey }, at);
+  const answer = await fetch(up.ready.points + path, {
+    method: 'POST',
+    headers: { ...headers, 'content-type': 'application/json' },
+    body,
+  });
+  assert.equal(answer.status, 200, await answer.text());
+}
+
+test('clients are listed, shown, blocked and unblocked; a conflict is seen, told by GUID and decided', async () => {
+  const { items } = await done<{ items: Client[] }>('client', 'list');
+  const real = items[0]!;
+  assert.deepEqual([real.approval, real.blocked], ['approved', false]);
+  const show = await on('client', 'show', real.name);
+  assert.match(
+    show.out,
+    new RegExp(`^name +${real.name}$[^]*^guid +${real.guid}$[^]*^approval +approved$[^]*^what it said`, 'm'),
+  );
+  const act = async (action: string, name: string, ...more: string[]) => (await on('client', action, name, ...more)).out;
+  assert.equal(await act('block', real.name, '--dry-run'), `${real.name} (${real.guid}) would be blocked.\n`);
+  assert.equal((await done<Client>('client', 'show', real.guid)).blocked, false);
+  assert.equal(await act('block', real.name.toLowerCase()), `${real.name} (${real.guid}) blocked.\n`);
+  assert.equal((await done<Client>('client', 'show', real.name)).blocked, true);
+  assert.match((await on('client', 'list')).out, new RegExp(`^${real.name} .*approved, blocked`, 'm'));
+  assert.equal(await act('block', real.name), `${real.name} (${real.guid}) was blocked already.\n`);
+  assert.equal(await act('unblock', real.name), `${real.name} (${real.guid}) unblocked.\n`);
+
+  assert.match((await on('client', 'conflicts')).err, /no conflicts/);
+  await register(real.name);
+  const conflicts = await done<{ items: Client[] }>('client', 'conflicts');
+  assert.deepEqual(
+    conflicts.items.map((c) => [c.name, c.approval]),
+    [[real.name, 'pending']],
+  );
+  const liar = conflicts.items[0]!.guid;
+  const which = await on('client', 'block', real.name);
+  assert.equal(which.code, 1);
+  assert.match(which.err, new RegExp(`${liar} \\(pending\\).*PP_API_AMBIGUOUS`));
+  assert.deepEqual(await done('client', 'block', liar), { guid: liar, name: real.name, done: true });
+  await register('NEWCOMER');
+  assert.equal((await done<Client>('client', 'show', 'newcomer')).approval, 'pending');
+  assert.equal((await done('client', 'approve', 'NEWCOMER'))['done'], true);
+  assert.equal((await done('client', 'approve', 'NEWCOMER'))['done'], false);
+  assert.equal((await done<Client>('client', 'show', 'newcomer')).approval, 'approved');
+  const nobody = await on('client', 'approve', 'NOBODY');
+  assert.deepEqual([nobody.code, /PP_API_NOT_FOUND/.test(nobody.err)], [1, true]);
+});
+
+test('a lab that ended is not asked in vain', async () => {
+  assert.equal(await lab.stop('SIGINT'), 0);
+  const ran = await pushpoint(['lab', 'repair', 'WS-0001', '--folder', join(folder, 'lab')]);
+  assert.match(ran.err, /no lab runs there \[PP_CLI_LAB\]/);
+});
+
+test('demo does all of it by itself and leaves nothing running', async () => {
+  const where = join(folder, 'demo of mine');
+  const ran = await pushpoint(['demo', '--windows', '3', '--exit', '--json', '--folder', where]);
+  assert.equal(ran.code, 0, ran.err);
+  const { ccrs } = ran.json<{ ccrs: { state: string }[] }>();
+  assert.equal(ccrs.length, 3);
+  assert.ok(ccrs.every((ccr) => ['complete', 'skipped', 'retry', 'waiting'].includes(ccr.state)));
+  assert.ok(!existsSync(join(where, 'P01', 'run', 'server.json')), 'nothing runs any more');
+});
