@@ -79,3 +79,11 @@ test('what is no hash is no path, and what is missing is told', async () => {
   const { sha256 } = await store.put(noise(5));
   assert.deepEqual([await store.remove(sha256), await store.remove(sha256)], [true, false]);
 });
+
+test('a folder that takes no files is told as such, and a file handed in that is not there is not', async () => {
+  const blocked = path.join(dir, 'blocked');
+  await writeFile(blocked, '');
+  const there = new ContentStore({ dir: blocked, random: systemRandom });
+  await assert.rejects(there.put(noise(10)), (e) => isCode(e, 'PP_STORE_CONTENT_FOLDER'));
+  await assert.rejects(store.put(path.join(dir, 'not there')), { code: 'ENOENT' });
+});

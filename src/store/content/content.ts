@@ -17,6 +17,9 @@ function missing(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'ENOENT';
 }
 
+/** What the system says of a folder or disk that takes no files; anything else is a defect. */
+const FOLDER = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOSPC', 'EDQUOT', 'ENOTDIR', 'EEXIST', 'EIO']);
+
 /** hashOf reads a whole file. */
 async function hashOf(file: string): Promise<Stored> {
   const hash = createHash('sha256');
@@ -59,6 +62,17 @@ export class ContentStore {
 
   /** put stores bytes, a stream of them, or the file at a path; one that is here already is fine, a damaged one is replaced. */
   async put(source: Uint8Array | AsyncIterable<Uint8Array> | string, expected?: string): Promise<Stored> {
+    try {
+      return await this.#put(source, expected);
+    } catch (error) {
+      const { code, path: at } = error as NodeJS.ErrnoException;
+      // A write that fails names no path; a file that was handed in and cannot be read is not the folder's fault.
+      if (!FOLDER.has(code ?? '') || (at !== undefined && !at.startsWith(this.#dir))) throw error;
+      throw raise('PP_STORE_CONTENT_FOLDER', { folder: this.#dir, why: code! }, { cause: error });
+    }
+  }
+
+  async #put(source: Uint8Array | AsyncIterable<Uint8Array> | string, expected: string | undefined): Promise<Stored> {
     const incoming = path.join(this.#dir, 'incoming');
     await mkdir(incoming, { recursive: true });
     const temporary = path.join(incoming, Buffer.from(this.#random.bytes(12)).toString('hex'));

@@ -276,6 +276,14 @@ export const storeErrors = {
     remedy: 'Check the disk, and add the package again, which replaces the damaged file.',
     again: 'wait',
   },
+  PP_STORE_CONTENT_FOLDER: {
+    origin: 'misconfigured',
+    message: 'files of packages cannot be stored in {folder}: {why}',
+    http: 507,
+    cause: 'The disk is full, or the folder may not be written to by the user that Pushpoint runs as.',
+    remedy: 'Make space or mend the rights of that folder, then send the package again.',
+    again: 'wait',
+  },
   PP_STORE_CONTENT_MISMATCH: {
     origin: 'malformed',
     message: 'the bytes that came have the SHA-256 {sha256}, not {expected}',
