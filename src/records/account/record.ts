@@ -218,11 +218,8 @@ export class AccountRecord {
    */
   async failed(accountId: number, machineKey: string, win32: number): Promise<string | undefined> {
     try {
-      return await this.#db.transaction(async (tx) => {
-        const stopped = await applyFailure(tx, { accountId, machineKey, win32, now: this.#clock.now() });
-        if (stopped) await this.#db.notify('account', stopped.name, tx);
-        return stopped?.reason;
-      });
+      // A stop is not announced: what waits for an account gains nothing by it, and each new try would count against another one.
+      return await this.#db.transaction((tx) => applyFailure(tx, { accountId, machineKey, win32, now: this.#clock.now() }));
     } finally {
       this.#turns.end(accountId, machineKey);
     }

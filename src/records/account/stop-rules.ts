@@ -21,10 +21,10 @@ interface Failure {
 
 /**
  * applyFailure writes down that a machine refused an account and applies the stop rules (design section 5): locked, disabled or expired
- * stops it at once, a wrong password does so from the second machine in a row. It gives name and reason when this one stopped it. The row
+ * stops it at once, a wrong password does so from the second machine in a row. It gives the reason when this one stopped it. The row
  * is locked, so that of two workers at once the second one sees what the first one wrote.
  */
-export async function applyFailure(tx: Sql, failure: Failure): Promise<{ name: string; reason: string } | undefined> {
+export async function applyFailure(tx: Sql, failure: Failure): Promise<string | undefined> {
   const { accountId, machineKey, win32, now } = failure;
   const [row] = await tx.query<AccountRow>('select * from account where id = $1 for update', [accountId]);
   if (!row) return undefined;
@@ -45,5 +45,5 @@ export async function applyFailure(tx: Sql, failure: Failure): Promise<{ name: s
      where id = $1`,
     [accountId, win32, reason, now],
   );
-  return { name: row.name, reason };
+  return reason;
 }
