@@ -11,6 +11,8 @@ import { Surroundings } from './surroundings.ts';
 const POLL_MS = 10_000;
 const LEASE_MS = 60_000;
 const RENEW_MS = 15_000;
+/** The end of a lease, in which it is asked for a last time. */
+const LAST_MS = 5_000;
 /** How many are claimed in one go, so that several processes share a burst. */
 const CLAIM = 64;
 /** What could not be settled is tried again after this; a defect that meets each attempt of a CCR does not go round without a pause. */
@@ -244,7 +246,7 @@ export class Ccm {
 
   #renewal(): void {
     this.#cancelRenewal = this.#parts.clock.after(RENEW_MS, () => {
-      this.#renewing = this.#renew()
+      void this.#renewInTurn()
         .catch((error: unknown) => this.#parts.log.error('the lease cannot be renewed', { error }))
         .finally(() => {
           if (!this.#stopping) this.#renewal();
@@ -252,18 +254,34 @@ export class Ccm {
     });
   }
 
-  /** Without a renewal in time others believe this process dead: then nothing of it may go on. */
+  /** One renewal at a time: of two on the way the older one could arrive last. */
+  #renewInTurn(): Promise<void> {
+    const turn = this.#renewing.then(() => this.#renew());
+    this.#renewing = turn.catch(() => {});
+    return turn;
+  }
+
+  /**
+   * Without a renewal in time others believe this process dead: then nothing of it may go on. A machine that slept finds all its timers due
+   * at once, so the lease is asked for a last time; only what is not granted within its last seconds is lost.
+   */
   #watchLease(): void {
     this.#cancelWatch();
-    this.#cancelWatch = this.#parts.clock.after(LEASE_MS - RENEW_MS / 3, () => {
-      this.#parts.log.error('the lease could not be renewed in time, attempts are ended', { running: this.#running.size });
-      for (const running of this.#running.values()) running.stop.force('lease lost');
+    this.#cancelWatch = this.#parts.clock.after(LEASE_MS - LAST_MS, () => {
+      this.#cancelWatch = this.#parts.clock.after(LAST_MS, () => this.#leaseLost());
+      this.#renewInTurn().catch(() => this.#leaseLost());
     });
+  }
+
+  #leaseLost(): void {
+    this.#parts.log.error('the lease could not be renewed in time, attempts are ended', { running: this.#running.size });
+    for (const running of this.#running.values()) running.stop.force('lease lost');
   }
 
   async #renew(): Promise<void> {
     const { ccr, clock, log } = this.#parts;
-    const held = await ccr.renew(this.#worker!, new Date(clock.now().getTime() + LEASE_MS));
+    const until = new Date(clock.now().getTime() + LEASE_MS);
+    const held = await ccr.renew(this.#worker!, until);
     if (!held) {
       // Declared dead, as after a long hang: what was ours is somebody else's now.
       for (const running of this.#running.values()) running.stop.force('lease lost');
@@ -274,6 +292,8 @@ export class Ccm {
       this.#wake();
     }
     if (!this.#stopping) this.#watchLease();
-    await ccr.reclaimDead();
+    // A process that slept in between would find itself dead; the next renewal tells.
+    const now = clock.now();
+    if (now < until) await ccr.reclaimDead(now);
   }
 }
