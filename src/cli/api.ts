@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import { raise } from '#base/errors';
 import { ApiFailure, type Failure } from './failure.ts';
 
-type Query = Record<string, string | number | undefined>;
+type Query = Record<string, string | number | boolean | undefined>;
 
 /** Page is one page of a list of the API. */
 interface Page<T> {
@@ -71,18 +71,16 @@ export class Api {
   }
 
   get<T>(path: string, query: Query = {}): Promise<T> {
-    const search = new URLSearchParams();
-    for (const [key, value] of Object.entries(query)) if (value !== undefined) search.set(key, String(value));
-    return this.#call('GET', `${path}${search.size ? `?${search.toString()}` : ''}`, undefined, undefined) as Promise<T>;
+    return this.#call('GET', `${path}${tailOf(query)}`, undefined, undefined) as Promise<T>;
   }
 
-  send<T>(method: 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body: unknown = {}): Promise<T> {
-    return this.#call(method, path, JSON.stringify(body), 'application/json') as Promise<T>;
+  send<T>(method: 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body: unknown = {}, query: Query = {}): Promise<T> {
+    return this.#call(method, `${path}${tailOf(query)}`, JSON.stringify(body), 'application/json') as Promise<T>;
   }
 
   /** text sends a document as it is (a CSV or JSON list of machines). */
-  text<T>(path: string, body: Uint8Array<ArrayBuffer>, type: string): Promise<T> {
-    return this.#call('POST', path, body, type) as Promise<T>;
+  text<T>(path: string, body: Uint8Array<ArrayBuffer>, type: string, query: Query = {}): Promise<T> {
+    return this.#call('POST', `${path}${tailOf(query)}`, body, type) as Promise<T>;
   }
 
   /** upload streams a file of any size. */
@@ -116,6 +114,12 @@ export class Api {
   close(): Promise<void> {
     return this.#end();
   }
+}
+
+function tailOf(query: Query): string {
+  const search = new URLSearchParams();
+  for (const [key, value] of Object.entries(query)) if (value !== undefined) search.set(key, String(value));
+  return search.size ? `?${search.toString()}` : '';
 }
 
 function readJson(text: string): unknown {

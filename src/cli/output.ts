@@ -32,6 +32,11 @@ function printJsonText(text: string): void {
   process.stdout.write(`${escaped}\n`);
 }
 
+/** printDone says what a verb has done, or what it would have. */
+export function printDone(text: string, dryRun: boolean | undefined): void {
+  print(dryRun ? `dry run, nothing is changed: ${text}` : text);
+}
+
 /** note writes one line to standard error, where it does not disturb what a script reads. */
 export function note(line: string): void {
   process.stderr.write(`${safe(line)}\n`);

@@ -1,6 +1,8 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { Api } from './api.ts';
-import { readText, sizeOf, wrongFile } from './input.ts';
+import { readText, sizeOf, unusable, wrongFile } from './input.ts';
 import { Progress } from './output.ts';
 
 /** Stored is a file of a package as the site keeps it. */
@@ -38,26 +40,46 @@ async function readDefinition(file: string): Promise<Definition> {
   return definition;
 }
 
-/** addPackage sends the files that a definition names and then the definition; nothing is sent before all of them are seen to be there. */
-export async function addPackage(api: Api, file: string): Promise<{ name: string; version: string; stored: Stored[] }> {
+async function hashOf(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  try {
+    for await (const part of createReadStream(path)) hash.update(part as Buffer);
+  } catch (cause) {
+    throw unusable(path, cause);
+  }
+  return hash.digest('hex');
+}
+
+/**
+ * addPackage lets the site judge the definition, then sends the files it names, then takes the package in: nothing is sent for a package that
+ * would be refused. A dry run ends after the judgement.
+ */
+export async function addPackage(
+  api: Api,
+  file: string,
+  dryRun?: boolean,
+): Promise<{ name: string; version: string; stored: Stored[] }> {
   const definition = await readDefinition(file);
   const named = [definition.bootstrap?.file, definition.payload?.file].filter((name) => typeof name === 'string' && name !== '');
-  const wanted = [...new Set(named as string[])].map((name) => ({ name, path: resolve(dirname(file), name) }));
-  for (const { name, path } of wanted) {
-    if (!BESIDE.test(name)) throw wrongFile(file, 'the files it names stand beside it, without a path');
-    sizeOf(path);
-  }
-  const progress = new Progress('uploading');
   const stored: Stored[] = [];
+  for (const name of new Set(named as string[])) {
+    if (!BESIDE.test(name)) throw wrongFile(file, 'the files it names stand beside it, without a path');
+    const path = resolve(dirname(file), name);
+    stored.push({ name, size: sizeOf(path), sha256: await hashOf(path) });
+  }
+  const add = (query: { dryRun?: boolean }) =>
+    api.send<{ name: string; version: string }>('POST', '/packages', { definition, files: stored }, query);
+  const judged = await add({ dryRun: true });
+  if (dryRun) return { ...judged, stored };
+  const progress = new Progress('uploading');
   try {
-    for (const [i, { name, path }] of wanted.entries()) {
-      progress.update(i, wanted.length, name);
-      const { sha256, size } = await api.upload<Stored>('/content', path);
-      stored.push({ name, sha256, size });
+    for (const [i, { name, sha256 }] of stored.entries()) {
+      progress.update(i, stored.length, name);
+      const sent = await api.upload<{ sha256: string }>('/content', resolve(dirname(file), name));
+      if (sent.sha256 !== sha256) throw wrongFile(name, 'it was changed while it was sent; try again');
     }
   } finally {
     progress.end();
   }
-  const made = await api.send<{ name: string; version: string }>('POST', '/packages', { definition, files: stored });
-  return { ...made, stored };
+  return { ...(await add({})), stored };
 }

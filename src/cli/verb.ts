@@ -41,3 +41,6 @@ export function numberOption(flags: string, description: string, least: number, 
     return value;
   });
 }
+
+/** DRY_RUN is the option of every verb that changes something; the site tries the change and takes it back. */
+export const DRY_RUN = ['--dry-run', 'say what would become of it, change nothing'] as const;

@@ -15,6 +15,8 @@ export interface NewSite {
   listen?: string | undefined;
   console?: string | undefined;
   database?: string | undefined;
+  /** Only see whether it could be made. */
+  dryRun?: boolean | undefined;
 }
 
 /** CreatedSite is the answer. */
@@ -33,6 +35,10 @@ export async function createSite(wish: NewSite): Promise<CreatedSite> {
   checkDatabaseUrl(wish.database);
   const points = parseListen(wish.listen ?? '0.0.0.0:8480', '--listen');
   const console = parseListen(wish.console ?? '127.0.0.1:8481', '--console');
+  if (wish.dryRun) {
+    folder.checkWritable();
+    return { code, data: folder.path, points, console };
+  }
   const before = existsSync(folder.path) ? new Set(entries(folder.path)) : undefined;
   folder.make();
   const release = await holdRoles(folder, new Set(['console']));

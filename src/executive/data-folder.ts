@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { isNativeError } from 'node:util/types';
 import { raise } from '#base/errors';
@@ -71,6 +71,18 @@ export class DataFolder {
       for (const folder of [this.vault, this.inboxes, this.content, this.bin, this.run, this.logs]) makeFolder(folder, 0o700);
       writeFileSync(join(this.run, '.writable'), '');
       rmSync(join(this.run, '.writable'));
+    } catch (cause) {
+      throw raise('PP_SITE_FOLDER', { data: this.path, why: whyOf(cause) }, { cause });
+    }
+  }
+
+  /** checkWritable sees whether make could make the folders, without making any. */
+  checkWritable(): void {
+    let there = this.path;
+    while (!existsSync(there) && dirname(there) !== there) there = dirname(there);
+    try {
+      if (!statSync(there).isDirectory()) throw new Error(`${there} is not a folder`);
+      accessSync(there, constants.W_OK | constants.X_OK);
     } catch (cause) {
       throw raise('PP_SITE_FOLDER', { data: this.path, why: whyOf(cause) }, { cause });
     }

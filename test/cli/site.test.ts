@@ -359,6 +359,45 @@ test('a reader that has seen enough is no error, a full disk is one', () => {
   assert.match(full.stderr, /^pushpoint: .*ENOSPC.* \[PP_CLI_SYSTEM\]\n {2}cause: .+\n {2}fix: .+\n$/);
 });
 
+test('every verb that changes something can be tried: a dry run says the same and changes nothing', async () => {
+  const state = async () => {
+    const lists = [
+      ['point', 'list'],
+      ['site', 'settings'],
+      ['device', 'list'],
+      ['account', 'list'],
+      ['package', 'list'],
+    ];
+    return Promise.all(lists.map((verb) => done(verb)));
+  };
+  const before = await state();
+  const dry = async (args: string[], how?: How) => {
+    const ran = await on([...args, '--dry-run'], how);
+    assert.deepEqual([ran.code, ran.err], [0, ''], args.join(' '));
+    assert.match(ran.out, /^dry run, nothing is changed: /);
+    return ran.out;
+  };
+  assert.match(await dry(['point', 'set', 'mp', '--address', 'http://other.corp.example']), /reach the mp at http:\/\/other/);
+  assert.match(await dry(['site', 'settings', 'ccr.concurrency=9']), /ccr\.concurrency=9/);
+  assert.match(await dry(['device', 'import', '-'], { input: 'name\nTRIED\n' }), /1 added/);
+  const account = ['account', 'add', 'tried', '--username', 'CORP\\tried', '--password-file', '-'];
+  assert.match(await dry(account, { input: CANARY }), /Account tried /);
+  assert.match(await dry(['account', 'remove', 'one']), /Account one removed/);
+  assert.match(await dry(['account', 'resume', 'one', '--password-file', '-'], { input: 'other' }), /Account one is used again/);
+  const content = readdirSync(join(data, 'content'));
+  const definition = JSON.parse(readFileSync(at('agent.json'), 'utf8')) as { version: string };
+  writeFileSync(at('setup.exe'), 'MZ two');
+  writeFileSync(at('agent.json'), JSON.stringify({ ...definition, version: '2.0' }));
+  assert.match(await dry(['package', 'add', at('agent.json')]), /Package agent 2\.0 added \(setup\.exe: 6 bytes/);
+  assert.deepEqual(readdirSync(join(data, 'content')), content);
+  assert.deepEqual(await state(), before);
+  refused(await on(['account', 'remove', 'nobody', '--dry-run']), 1, 'PP_API_NOT_FOUND', /no account nobody/);
+  refused(await on(['site', 'settings', 'ccr.concurrency=0', '--dry-run']), 2, 'PP_SITE_SETTING', />= 1/);
+  const site = await pushpoint(['site', 'create', 'P02', '--dry-run', '--data', at('P02')]);
+  assert.deepEqual([site.code, existsSync(at('P02'))], [0, false]);
+  refused(await pushpoint(['site', 'create', 'P02', '--dry-run', '--data', '/dev/null/x']), 1, 'PP_SITE_FOLDER', /not a folder/);
+});
+
 test('SIGTERM ends up in order: exit code 0, no server.json, no database server', async () => {
   const { pid } = JSON.parse(readFileSync(join(data, 'run', 'server.json'), 'utf8')) as { pid: number };
   assert.equal(await up.stop('SIGTERM'), 0);

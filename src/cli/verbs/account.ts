@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import { usage } from '../failure.ts';
 import { readPassword } from '../input.ts';
-import { EXIT, print, printJson, table } from '../output.ts';
-import type { Verbs } from '../verb.ts';
+import { EXIT, printDone, printJson, table } from '../output.ts';
+import { DRY_RUN, type Verbs } from '../verb.ts';
 
 interface AccountJson {
   name: string;
@@ -17,6 +17,7 @@ interface AddOptions {
   passwordFile: string;
   host?: string;
   subnet?: string;
+  dryRun?: boolean;
 }
 
 function scopeText(scope: AccountJson['scope']): string {
@@ -54,33 +55,41 @@ export function accountVerbs(verbs: Verbs): void {
       }),
   });
   verbs
-    .add<{ passwordFile?: string }>(account, {
+    .add<{ passwordFile?: string; dryRun?: boolean }>(account, {
       name: 'resume <name>',
       does: 'use a stopped account again, with a new password if one is given',
       examples: ['pushpoint account resume push --password-file /run/secrets/push --data ./p01'],
       async run(context, options, name) {
         const password = options.passwordFile === undefined ? undefined : await readPassword(options.passwordFile);
         return context.withApi(async (api) => {
-          const made = await api.send<AccountJson>('POST', `/accounts/${encodeURIComponent(name)}/resume`, { password });
+          const made = await api.send<AccountJson>(
+            'POST',
+            `/accounts/${encodeURIComponent(name)}/resume`,
+            { password },
+            { dryRun: options.dryRun },
+          );
           if (context.json) printJson(made);
-          else print(`Account ${made.name} is used again; it is tried on one machine alone first.`);
+          else printDone(`Account ${made.name} is used again; it is tried on one machine alone first.`, options.dryRun);
           return EXIT.ok;
         });
       },
     })
-    .option('--password-file <file>', PASSWORD_FILE);
-  verbs.add(account, {
-    name: 'remove <name>',
-    does: 'forget an account',
-    examples: ['pushpoint account remove push --data ./p01'],
-    run: (context, _options, name) =>
-      context.withApi(async (api) => {
-        const removed = await api.send<{ removed: string }>('DELETE', `/accounts/${encodeURIComponent(name)}`);
-        if (context.json) printJson(removed);
-        else print(`Account ${removed.removed} removed.`);
-        return EXIT.ok;
-      }),
-  });
+    .option('--password-file <file>', PASSWORD_FILE)
+    .option(...DRY_RUN);
+  verbs
+    .add<{ dryRun?: boolean }>(account, {
+      name: 'remove <name>',
+      does: 'forget an account',
+      examples: ['pushpoint account remove push --data ./p01'],
+      run: (context, { dryRun }, name) =>
+        context.withApi(async (api) => {
+          const removed = await api.send<{ removed: string }>('DELETE', `/accounts/${encodeURIComponent(name)}`, {}, { dryRun });
+          if (context.json) printJson(removed);
+          else printDone(`Account ${removed.removed} removed.`, dryRun);
+          return EXIT.ok;
+        }),
+    })
+    .option(...DRY_RUN);
 }
 
 function addVerb(verbs: Verbs, account: Command): void {
@@ -96,11 +105,13 @@ function addVerb(verbs: Verbs, account: Command): void {
         const scope = scopeOf(options);
         const password = await readPassword(options.passwordFile);
         return context.withApi(async (api) => {
-          const made = await api.send<AccountJson>('POST', '/accounts', { name, username: options.username, password, scope });
+          const body = { name, username: options.username, password, scope };
+          const made = await api.send<AccountJson>('POST', '/accounts', body, { dryRun: options.dryRun });
           if (context.json) printJson(made);
           else
-            print(
+            printDone(
               `Account ${made.name} (${made.username}) added for ${scopeText(made.scope)}; it is tried on one machine alone first.`,
+              options.dryRun,
             );
           return EXIT.ok;
         });
@@ -112,5 +123,6 @@ function addVerb(verbs: Verbs, account: Command): void {
     )
     .requiredOption('--password-file <file>', PASSWORD_FILE)
     .option('--host <pattern>', 'only for machines whose name matches, for example LAB-*')
-    .option('--subnet <cidr>', 'only for machines in this subnet');
+    .option('--subnet <cidr>', 'only for machines in this subnet')
+    .option(...DRY_RUN);
 }

@@ -1,6 +1,6 @@
 import { readText, wrongFile } from '../input.ts';
-import { EXIT, fields, note, print, printJson, table } from '../output.ts';
-import { numberOption, type Verbs } from '../verb.ts';
+import { EXIT, fields, note, printDone, printJson, table } from '../output.ts';
+import { DRY_RUN, numberOption, type Verbs } from '../verb.ts';
 
 interface DeviceJson {
   name: string;
@@ -35,28 +35,30 @@ interface ListOptions {
 /** deviceVerbs: device import, list, show. */
 export function deviceVerbs(verbs: Verbs): void {
   const device = verbs.group('device', 'machines as discovery knows them');
-  verbs.add(device, {
-    name: 'import <file>',
-    does: 'take in machines from a CSV file (name,domain,fqdn,ip,os,type) or a JSON array; - reads standard input. An import is a trusted source',
-    examples: [
-      'pushpoint device import machines.csv --data ./p01',
-      'pushpoint device list --json | jq .items | pushpoint device import - --data ./p02',
-    ],
-    run: (context, _options, file) =>
-      context.withApi(async (api) => {
-        const text = await readText(file);
-        const type = typeOf(file, text);
-        const result = await api.text<ImportJson>('/devices/import', new TextEncoder().encode(text), type);
-        if (context.json) printJson(result);
-        else {
-          const same = result.unchanged === undefined ? '' : `${result.unchanged} unchanged, `;
-          print(`${result.added} added, ${result.changed} changed, ${same}${result.rejected.length} rejected.`);
-          if (result.ignored?.length) note(`not understood and left out: ${result.ignored.join(', ')}`);
-          for (const row of result.rejected) note(`${type === 'text/csv' ? 'line' : 'item'} ${row.line}: ${row.reason}`);
-        }
-        return result.rejected.length ? EXIT.failed : EXIT.ok;
-      }),
-  });
+  verbs
+    .add<{ dryRun?: boolean }>(device, {
+      name: 'import <file>',
+      does: 'take in machines from a CSV file (name,domain,fqdn,ip,os,type) or a JSON array; - reads standard input. An import is a trusted source',
+      examples: [
+        'pushpoint device import machines.csv --data ./p01',
+        'pushpoint device list --json | jq .items | pushpoint device import - --data ./p02',
+      ],
+      run: (context, { dryRun }, file) =>
+        context.withApi(async (api) => {
+          const text = await readText(file);
+          const type = typeOf(file, text);
+          const result = await api.text<ImportJson>('/devices/import', new TextEncoder().encode(text), type, { dryRun });
+          if (context.json) printJson(result);
+          else {
+            const same = result.unchanged === undefined ? '' : `${result.unchanged} unchanged, `;
+            printDone(`${result.added} added, ${result.changed} changed, ${same}${result.rejected.length} rejected.`, dryRun);
+            if (result.ignored?.length) note(`not understood and left out: ${result.ignored.join(', ')}`);
+            for (const row of result.rejected) note(`${type === 'text/csv' ? 'line' : 'item'} ${row.line}: ${row.reason}`);
+          }
+          return result.rejected.length ? EXIT.failed : EXIT.ok;
+        }),
+    })
+    .option(...DRY_RUN);
   verbs
     .add<ListOptions>(device, {
       name: 'list',

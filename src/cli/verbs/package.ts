@@ -1,6 +1,6 @@
-import { EXIT, print, printJson, table } from '../output.ts';
+import { EXIT, printDone, printJson, table } from '../output.ts';
 import { addPackage } from '../package-file.ts';
-import type { Verbs } from '../verb.ts';
+import { DRY_RUN, type Verbs } from '../verb.ts';
 
 interface PackageJson {
   name: string;
@@ -12,18 +12,24 @@ interface PackageJson {
 /** packageVerbs: package add, list. */
 export function packageVerbs(verbs: Verbs): void {
   const group = verbs.group('package', 'what is pushed');
-  verbs.add(group, {
-    name: 'add <file>',
-    does: 'take in a package: a JSON file that names a bootstrap and a payload beside it (docs/packages.md)',
-    examples: ['pushpoint package add our-agent.json --data ./p01'],
-    run: (context, _options, file) =>
-      context.withApi(async (api) => {
-        const { stored, ...made } = await addPackage(api, file);
-        if (context.json) printJson(made);
-        else print(`Package ${made.name} ${made.version} added (${stored.map((f) => `${f.name}: ${f.size} bytes`).join(', ')}).`);
-        return EXIT.ok;
-      }),
-  });
+  verbs
+    .add<{ dryRun?: boolean }>(group, {
+      name: 'add <file>',
+      does: 'take in a package: a JSON file that names a bootstrap and a payload beside it (docs/packages.md)',
+      examples: ['pushpoint package add our-agent.json --data ./p01'],
+      run: (context, { dryRun }, file) =>
+        context.withApi(async (api) => {
+          const { stored, ...made } = await addPackage(api, file, dryRun);
+          if (context.json) printJson(made);
+          else
+            printDone(
+              `Package ${made.name} ${made.version} added (${stored.map((f) => `${f.name}: ${f.size} bytes`).join(', ')}).`,
+              dryRun,
+            );
+          return EXIT.ok;
+        }),
+    })
+    .option(...DRY_RUN);
   verbs.add(group, {
     name: 'list',
     does: 'the packages',

@@ -2,8 +2,8 @@ import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Argument } from 'commander';
 import { usage } from '../failure.ts';
-import { EXIT, print, printJson, table } from '../output.ts';
-import type { Verbs } from '../verb.ts';
+import { EXIT, printDone, printJson, table } from '../output.ts';
+import { DRY_RUN, type Verbs } from '../verb.ts';
 
 interface PointJson {
   kind: string;
@@ -29,7 +29,7 @@ function pinOf(given: string | undefined): string | undefined {
 export function pointVerbs(verbs: Verbs): void {
   const point = verbs.group('point', 'the points of this site');
   verbs
-    .add<{ address?: string; off?: boolean; pin?: string }>(point, {
+    .add<{ address?: string; off?: boolean; pin?: string; dryRun?: boolean }>(point, {
       name: 'set',
       does: 'say where clients reach a point (mp, slp, fsp), or switch it off',
       examples: [
@@ -42,21 +42,31 @@ export function pointVerbs(verbs: Verbs): void {
           if (options.address === undefined && options.pin === undefined && !options.off)
             throw usage('point set needs --address URL, --pin or --off');
           const pin = pinOf(options.pin);
-          const made = await api.send<PointJson>('PUT', `/points/${encodeURIComponent(kind)}`, {
-            address: options.address,
-            on: options.off ? false : options.address === undefined ? undefined : true,
-            pin,
-          });
+          const made = await api.send<PointJson>(
+            'PUT',
+            `/points/${encodeURIComponent(kind)}`,
+            {
+              address: options.address,
+              on: options.off ? false : options.address === undefined ? undefined : true,
+              pin,
+            },
+            { dryRun: options.dryRun },
+          );
           if (context.json) printJson(made);
-          else if (!made.on) print(`The ${kind} is off.`);
-          else print(`Clients reach the ${kind} at ${made.address}${made.pin ? `, only with the certificate ${made.pin}` : ''}.`);
+          else if (!made.on) printDone(`The ${kind} is off.`, options.dryRun);
+          else
+            printDone(
+              `Clients reach the ${kind} at ${made.address}${made.pin ? `, only with the certificate ${made.pin}` : ''}.`,
+              options.dryRun,
+            );
           return EXIT.ok;
         }),
     })
     .addArgument(new Argument('<kind>', 'mp, slp or fsp').choices(['mp', 'slp', 'fsp']))
     .option('--address <url>', 'URL that clients can reach, with the intranet name of the server')
     .option('--pin <certificate>', 'the certificate clients have to be shown there: PEM file or SHA-256; none takes the pin away')
-    .option('--off', 'switch the point off');
+    .option('--off', 'switch the point off')
+    .option(...DRY_RUN);
   verbs.add(point, {
     name: 'list',
     does: 'the points of this site',

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { createSite } from '#executive';
-import { EXIT, print, printJson, shellWord, table } from '../output.ts';
-import type { Verbs } from '../verb.ts';
+import { EXIT, print, printDone, printJson, shellWord, table } from '../output.ts';
+import { DRY_RUN, type Verbs } from '../verb.ts';
 import { changesOf, linesOf } from '../settings.ts';
 
 interface SiteJson {
@@ -34,32 +34,35 @@ export function siteVerbs(verbs: Verbs): void {
         return EXIT.ok;
       }),
   });
-  verbs.add(site, {
-    name: 'settings [assignments...]',
-    does: 'show the settings of the site, or change them: group.name=value',
-    examples: [
-      'pushpoint site settings --data ./p01',
-      'pushpoint site settings ccr.smsPost=off ccr.concurrency=64 --data ./p01',
-      'pushpoint site settings push.systems=workstations,servers --data ./p01',
-    ],
-    run: (context, _options, ...assignments) =>
-      context.withApi(async (api) => {
-        const now = await api.get<Settings>('/settings');
-        const changes = changesOf(assignments, now);
-        const settings = assignments.length ? await api.send<Settings>('PATCH', '/settings', changes) : now;
-        if (context.json) printJson(settings);
-        else {
-          const changed = new Set(assignments.map((one) => one.slice(0, one.indexOf('='))));
-          for (const line of linesOf(settings)) if (!changed.size || changed.has(line.slice(0, line.indexOf('=')))) print(line);
-        }
-        return EXIT.ok;
-      }),
-  });
+  verbs
+    .add<{ dryRun?: boolean }>(site, {
+      name: 'settings [assignments...]',
+      does: 'show the settings of the site, or change them: group.name=value',
+      examples: [
+        'pushpoint site settings --data ./p01',
+        'pushpoint site settings ccr.smsPost=off ccr.concurrency=64 --data ./p01',
+        'pushpoint site settings push.systems=workstations,servers --data ./p01',
+      ],
+      run: (context, { dryRun }, ...assignments) =>
+        context.withApi(async (api) => {
+          const now = await api.get<Settings>('/settings');
+          const changes = changesOf(assignments, now);
+          const settings = assignments.length ? await api.send<Settings>('PATCH', '/settings', changes, { dryRun }) : now;
+          if (context.json) printJson(settings);
+          else {
+            const changed = new Set(assignments.map((one) => one.slice(0, one.indexOf('='))));
+            for (const line of linesOf(settings))
+              if (!changed.size || changed.has(line.slice(0, line.indexOf('=')))) printDone(line, dryRun);
+          }
+          return EXIT.ok;
+        }),
+    })
+    .option(...DRY_RUN);
 }
 
 function createVerb(verbs: Verbs, site: Command): void {
   verbs
-    .add<{ listen?: string; console?: string; database?: string }>(site, {
+    .add<{ listen?: string; console?: string; database?: string; dryRun?: boolean }>(site, {
       name: 'create <code>',
       does: 'make a primary site in a new data folder',
       examples: [
@@ -74,8 +77,10 @@ function createVerb(verbs: Verbs, site: Command): void {
           listen: options.listen,
           console: options.console,
           database: options.database,
+          dryRun: options.dryRun,
         });
         if (context.json) printJson(made);
+        else if (options.dryRun) printDone(`site ${made.code} made in ${made.data}.`, true);
         else {
           print(`Site ${made.code} made in ${made.data}.`);
           print('Next, say where clients reach it, and run it:');
@@ -90,5 +95,6 @@ function createVerb(verbs: Verbs, site: Command): void {
     .option(
       '--database <url>',
       'an external PostgreSQL 15 or newer instead of the embedded one (no password in it: PGPASSWORD or ~/.pgpass)',
-    );
+    )
+    .option(...DRY_RUN);
 }

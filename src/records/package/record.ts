@@ -61,7 +61,7 @@ export class PackageRecord {
   }
 
   /** add puts a package in, or a newer version in its place; the first of a platform is its default, and one that says so. */
-  async add(definition: unknown, files: readonly PackageFile[], by: string): Promise<Package> {
+  async add(definition: unknown, files: readonly PackageFile[], by: string, via?: Sql): Promise<Package> {
     const checked = packageDefinition(definition);
     const byName = new Map(files.map((f) => [f.name, f]));
     for (const name of filesOf(checked))
@@ -69,7 +69,8 @@ export class PackageRecord {
     const { payload } = checked;
     if (payload?.sha256 && byName.get(payload.file)!.sha256 !== payload.sha256)
       throw raise('PP_PACKAGE_HASH', { package: checked.name, file: payload.file });
-    return this.#db.transaction(async (tx) => {
+    const within = <T>(work: (tx: Sql) => Promise<T>) => (via ? work(via) : this.#db.transaction(work));
+    return within(async (tx) => {
       // Two that become the default at once wait for each other here.
       await tx.query('select pg_advisory_xact_lock(1128481360)');
       const [other] = await tx.query('select from package where platform = $1 and is_default and name <> $2', [

@@ -150,9 +150,13 @@ export class SiteRecord {
     return (await this.#db.query<SiteRow>('select * from site order by own desc, code')).map(siteOf);
   }
 
+  #within<T>(via: Sql | undefined, work: (tx: Sql) => Promise<T>): Promise<T> {
+    return via ? work(via) : this.#db.transaction(work);
+  }
+
   /** updateSettings changes settings of the own site and announces it on 'site_settings'. */
-  async updateSettings(patch: SettingsPatch, by: string): Promise<SiteSettings> {
-    return this.#db.transaction(async (tx) => {
+  async updateSettings(patch: SettingsPatch, by: string, via?: Sql): Promise<SiteSettings> {
+    return this.#within(via, async (tx) => {
       const [row] = await tx.query<SiteRow>('select * from site where own for update');
       if (!row) throw raise('PP_SITE_NONE');
       const next = patched(row.settings, patch);
@@ -176,9 +180,10 @@ export class SiteRecord {
     kind: PointKind,
     o: { address?: string | undefined; on?: boolean | undefined; pin?: string | undefined; site?: string | undefined },
     by: string,
+    via?: Sql,
   ): Promise<Point> {
     const address = o.address === undefined ? undefined : pointAddress(o.address);
-    return this.#db.transaction(async (tx) => {
+    return this.#within(via, async (tx) => {
       const site = o.site === undefined ? (await this.own(tx))?.code : validateCode(o.site);
       if (site === undefined) throw raise('PP_SITE_NONE');
       const [old] = await tx.query<{ address: string }>('select address from site_point where site = $1 and kind = $2', [

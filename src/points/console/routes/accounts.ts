@@ -3,6 +3,7 @@ import { Type, type Static } from 'typebox';
 import { raise } from '#base/errors';
 import { passwordPurpose, type AccountListed } from '#records/account';
 import { shownName } from '#records/resource';
+import { change, DryRun } from '../change.ts';
 import type { ConsoleParts } from '../server.ts';
 import { line, Named, strict } from '../shapes.ts';
 
@@ -28,12 +29,12 @@ export function accountRoutes(api: FastifyInstance, parts: ConsoleParts): void {
   api.get('/accounts', { schema: { summary: 'Push accounts, never with a password' } }, async () => ({
     items: await account.list(),
   }));
-  api.post<{ Body: Static<typeof NewAccount> }>(
+  api.post<{ Body: Static<typeof NewAccount>; Querystring: DryRun }>(
     '/accounts',
-    { schema: { summary: 'Add a push account', body: NewAccount } },
+    { schema: { summary: 'Add a push account', body: NewAccount, querystring: DryRun } },
     async (request) => {
       const { name, username, password, scope } = request.body;
-      return parts.database.transaction(async (tx) => {
+      return change(parts.database, request.query, async (tx) => {
         const made = await account.add(
           { name, username, scope, sealedPassword: sealer.seal(password, passwordPurpose(username)) },
           tx,
@@ -52,13 +53,20 @@ export function accountRoutes(api: FastifyInstance, parts: ConsoleParts): void {
       });
     },
   );
-  api.post<{ Params: Static<typeof Named>; Body: Static<typeof Resume> }>(
+  api.post<{ Params: Static<typeof Named>; Body: Static<typeof Resume>; Querystring: DryRun }>(
     '/accounts/:name/resume',
-    { schema: { summary: 'Use a stopped account again, with a new password if one is given', params: Named, body: Resume } },
+    {
+      schema: {
+        summary: 'Use a stopped account again, with a new password if one is given',
+        params: Named,
+        body: Resume,
+        querystring: DryRun,
+      },
+    },
     async (request) => {
       const { name, username } = await named(parts, request.params.name);
       const { password } = request.body;
-      return parts.database.transaction(async (tx) => {
+      return change(parts.database, request.query, async (tx) => {
         if (password !== undefined) await account.setPassword(name, sealer.seal(password, passwordPurpose(username)), tx);
         const resumed = await account.resume(name, tx);
         await audit.write(
@@ -75,12 +83,12 @@ export function accountRoutes(api: FastifyInstance, parts: ConsoleParts): void {
       });
     },
   );
-  api.delete<{ Params: Static<typeof Named> }>(
+  api.delete<{ Params: Static<typeof Named>; Querystring: DryRun }>(
     '/accounts/:name',
-    { schema: { summary: 'Forget a push account', params: Named } },
+    { schema: { summary: 'Forget a push account', params: Named, querystring: DryRun } },
     async (request) => {
       const { name } = await named(parts, request.params.name);
-      await parts.database.transaction(async (tx) => {
+      await change(parts.database, request.query, async (tx) => {
         await account.remove(name, tx);
         await audit.write({ who: request.who, what: 'account.remove', object: name, address: request.ip }, tx);
       });

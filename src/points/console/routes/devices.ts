@@ -1,8 +1,10 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Type, type Static } from 'typebox';
 import { raise } from '#base/errors';
 import { CCR_STATES } from '#records/ccr';
 import { parseDevices, type Device } from '#records/resource';
+import type { Sql } from '#store/database';
+import { change, DryRun } from '../change.ts';
 import type { ConsoleParts } from '../server.ts';
 import { line, Named, Page, splitName, strict, theOne } from '../shapes.ts';
 
@@ -40,29 +42,32 @@ export function deviceRoutes(api: FastifyInstance, parts: ConsoleParts): void {
       return deviceJson(theOne('machine', request.params.name, await parts.resource.find(name, domain)));
     },
   );
-  api.post(
+  api.post<{ Querystring: DryRun }>(
     '/devices/import',
     {
       schema: {
         summary: 'Take in machines; an import is a trusted source',
         description: 'text/csv with a header line (name,domain,fqdn,ip,os,type), or a JSON array of such objects',
         consumes: ['text/csv', 'application/json'],
+        querystring: DryRun,
       },
     },
     async (request) => {
       const { rows, rejected, ignored } = parseDevices(...bodyOf(request.body));
       const site = (await parts.site.here()).code;
-      const { ids: _ids, ...result } = await parts.resource.importDevices(rows, { by: request.who, site, source: 'import' });
-      await parts.audit.write({
-        who: request.who,
-        what: 'device.import',
-        object: `${rows.length} machines`,
-        detail: { added: result.added, changed: result.changed, rejected: rejected.length + result.rejected.length },
-        address: request.ip,
-      });
+      // A real import works in parts, so that a large one holds nobody up; only a trial, which is undone, is one piece.
+      const take = (via?: Sql) => parts.resource.importDevices(rows, { by: request.who, site, source: 'import' }, via);
+      const { dryRun } = request.query;
+      const { ids: _ids, ...result } = await (dryRun ? change(parts.database, { dryRun }, take) : take());
+      const detail = { added: result.added, changed: result.changed, rejected: rejected.length + result.rejected.length };
+      if (!dryRun) await parts.audit.write(importEntry(request, rows.length, detail));
       return { ...result, ignored, rejected: [...rejected, ...result.rejected].sort((a, b) => a.line - b.line) };
     },
   );
+}
+
+function importEntry({ who, ip }: FastifyRequest, rows: number, detail: Record<string, unknown>) {
+  return { who, what: 'device.import', object: `${rows} machines`, detail, address: ip };
 }
 
 function bodyOf(body: unknown): [Uint8Array, 'csv' | 'json'] {

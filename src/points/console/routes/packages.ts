@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import { Type, type Static } from 'typebox';
 import { raise } from '#base/errors';
+import { change, DryRun } from '../change.ts';
 import type { ConsoleParts } from '../server.ts';
 import { strict } from '../shapes.ts';
 
@@ -40,27 +41,35 @@ export function packageRoutes(api: FastifyInstance, parts: ConsoleParts): void {
       return stored;
     },
   );
-  api.post<{ Body: Static<typeof NewPackage> }>(
+  api.post<{ Body: Static<typeof NewPackage>; Querystring: DryRun }>(
     '/packages',
-    { schema: { summary: 'Add a package, or a newer version in its place', body: NewPackage } },
-    async (request) => {
-      const { definition, files } = request.body;
-      for (const file of files) {
-        const stored = await parts.content.stat(file.sha256);
-        if (stored?.size !== file.size)
-          throw raise('PP_API_INVALID', { why: `the content of ${file.name} is not here; send it to /content first` });
-      }
-      const made = await parts.package.add(definition, files, request.who);
-      await parts.audit.write({
-        who: request.who,
-        what: 'package.add',
-        object: `${made.name} ${made.version}`,
-        detail: { files },
-        address: request.ip,
+    {
+      schema: {
+        summary: 'Add a package, or a newer version in its place',
+        description: 'A dry run judges the definition before its files are sent.',
+        body: NewPackage,
+        querystring: DryRun,
+      },
+    },
+    async ({ body, query, who, ip }) => {
+      const { definition, files } = body;
+      if (!query.dryRun) await checkContent(parts, files);
+      return change(parts.database, query, async (tx) => {
+        const made = await parts.package.add(definition, files, who, tx);
+        const object = `${made.name} ${made.version}`;
+        await parts.audit.write({ who, what: 'package.add', object, detail: { files }, address: ip }, tx);
+        return made;
       });
-      return made;
     },
   );
+}
+
+async function checkContent(parts: ConsoleParts, files: Static<typeof NewPackage>['files']): Promise<void> {
+  for (const file of files) {
+    const stored = await parts.content.stat(file.sha256);
+    if (stored?.size !== file.size)
+      throw raise('PP_API_INVALID', { why: `the content of ${file.name} is not here; send it to /content first` });
+  }
 }
 
 async function* bounded(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { Type, type Static } from 'typebox';
+import { change, DryRun } from '../change.ts';
 import type { ConsoleParts } from '../server.ts';
 import { line, strict } from '../shapes.ts';
 
@@ -27,37 +28,36 @@ export function siteRoutes(api: FastifyInstance, parts: ConsoleParts): void {
     })),
   }));
   api.get('/settings', { schema: { summary: 'The settings of this site' } }, async () => (await parts.site.here()).settings);
-  api.patch<{ Body: Static<typeof Patch> }>(
+  api.patch<{ Body: Static<typeof Patch>; Querystring: DryRun }>(
     '/settings',
-    { schema: { summary: 'Change settings; what is not named stays', body: Patch } },
-    async (request) => {
-      const settings = await parts.site.updateSettings(request.body, request.who);
-      await parts.audit.write({
-        who: request.who,
-        what: 'site.settings',
-        object: (await parts.site.here()).code,
-        detail: request.body,
-        address: request.ip,
-      });
-      return settings;
-    },
+    { schema: { summary: 'Change settings; what is not named stays', body: Patch, querystring: DryRun } },
+    async ({ body, query, who, ip }) =>
+      change(parts.database, query, async (tx) => {
+        const settings = await parts.site.updateSettings(body, who, tx);
+        const object = (await parts.site.here(tx)).code;
+        await parts.audit.write({ who, what: 'site.settings', object, detail: body, address: ip }, tx);
+        return settings;
+      }),
   );
   api.get('/points', { schema: { summary: 'The points of this site' } }, async () => ({
     items: await parts.site.points((await parts.site.here()).code),
   }));
-  api.put<{ Params: Static<typeof Kind>; Body: Static<typeof PointBody> }>(
+  api.put<{ Params: Static<typeof Kind>; Body: Static<typeof PointBody>; Querystring: DryRun }>(
     '/points/:kind',
-    { schema: { summary: 'Say where clients reach a point, or switch it off', params: Kind, body: PointBody } },
-    async (request) => {
-      const point = await parts.site.setPoint(request.params.kind, request.body, request.who);
-      await parts.audit.write({
-        who: request.who,
-        what: 'point.set',
-        object: point.kind,
-        detail: { address: point.address, on: point.on, pin: point.pin },
-        address: request.ip,
-      });
-      return point;
+    {
+      schema: {
+        summary: 'Say where clients reach a point, or switch it off',
+        params: Kind,
+        body: PointBody,
+        querystring: DryRun,
+      },
     },
+    async ({ params, body, query, who, ip }) =>
+      change(parts.database, query, async (tx) => {
+        const point = await parts.site.setPoint(params.kind, body, who, tx);
+        const detail = { address: point.address, on: point.on, pin: point.pin };
+        await parts.audit.write({ who, what: 'point.set', object: point.kind, detail, address: ip }, tx);
+        return point;
+      }),
   );
 }
