@@ -228,7 +228,7 @@ test('thousands of files at once are all worked, a few at a time', async (t) => 
 test('a folder that is deleted while the inbox runs is made again and goes on', async (t) => {
   const { dir, files } = open(t);
   await isThere(path.join(dir, 'bad'));
-  await rm(dir, { recursive: true });
+  await rm(dir, { recursive: true, maxRetries: 10, retryDelay: 20 });
   await isThere(path.join(dir, 'bad'));
   await writeFile(path.join(dir, 'x.ccr'), 'x');
   await until('the file', () => files.length === 1);
