@@ -1,5 +1,6 @@
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { accessSync, constants, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { raise } from '#base/errors';
 import { createSite, isServing, makeFolder, readRunning, runSite, type RunningSite } from '#executive';
@@ -25,9 +26,21 @@ const CHECKOUT = fileURLToPath(new URL('../../', import.meta.url));
 /** The demo waits this long for the first verdict on each machine. */
 const PATIENCE_MS = 120_000;
 
+/** The demo stands in the checkout, or where this user may write when the checkout is somebody else's. */
+function defaultFolder(): string {
+  const own = join(CHECKOUT, '.data', 'demo');
+  const there = [own, dirname(own), CHECKOUT].find((path) => existsSync(path))!;
+  try {
+    accessSync(there, constants.W_OK | constants.X_OK);
+    return own;
+  } catch {
+    return join(mkdtempSync(join(tmpdir(), 'pushpoint-')), 'demo');
+  }
+}
+
 /** A demo begins anew each time, so its folder is emptied; but only a folder that a demo made, and that no demo uses. */
 async function freshFolder(wanted: string | undefined): Promise<string> {
-  const folder = resolve(wanted ?? join(CHECKOUT, '.data', 'demo'));
+  const folder = resolve(wanted ?? defaultFolder());
   try {
     if (existsSync(folder)) {
       if (!existsSync(join(folder, MARK)))

@@ -4,7 +4,7 @@ import { note } from './output.ts';
 
 const reasons: Record<string, string> = {
   ENOENT: 'it is not there',
-  EACCES: 'this user may not read it',
+  EACCES: 'this user has no right to it',
   EISDIR: 'it is a folder',
   ENOTDIR: 'a part of its path is not a folder',
 };
