@@ -3,8 +3,9 @@ import { test } from 'node:test';
 import { ManualClock } from '#base/clock';
 import { isCode } from '#base/errors';
 import { silentLog } from '#base/log';
-import { networkOf, plainAddress, Rate, Refusals } from '#points/management';
+import { Refusals } from '#points/management';
 import type { AuditEntry, AuditRecord } from '#records/audit';
+import { networkOf, plainAddress, Rate } from '#wire/http';
 
 test('a sender is an IPv4 address, or the /64 of an IPv6 one', () => {
   const same = ['2001:db8:1:2::1', '2001:db8:1:2:ffff::', '2001:db8:1:2:3:4:5:6'];

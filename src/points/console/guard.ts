@@ -1,6 +1,8 @@
 import type { FastifyInstance } from 'fastify';
 import { raise } from '#base/errors';
+import { plainAddress } from '#wire/http';
 import type { ConsoleParts } from './server.ts';
+import { WrongTokens } from './wrong-tokens.ts';
 
 /** Scope is what a token is good for; each one includes those before it. */
 type Scope = 'read' | 'push' | 'admin';
@@ -24,10 +26,17 @@ declare module 'fastify' {
  */
 export function guard(api: FastifyInstance, parts: ConsoleParts): void {
   api.decorateRequest('who', '');
+  const tokens = new WrongTokens(parts);
   api.addHook('onRequest', async (request) => {
+    const address = plainAddress(request.ip);
     const given = /^Bearer ([A-Za-z0-9._~+/=-]{16,512})$/.exec(request.headers.authorization ?? '')?.[1];
+    tokens.check(given, address);
     const token = given === undefined ? undefined : await parts.site.checkToken(given);
-    if (!token) throw raise('PP_API_UNAUTHORIZED');
+    if (!token) {
+      await tokens.wrong(given, address);
+      throw raise('PP_API_UNAUTHORIZED');
+    }
+    tokens.good(given!);
     const reading = request.method === 'GET' || request.method === 'HEAD';
     const scope = request.routeOptions.config.scope ?? (reading ? 'read' : 'admin');
     if (!token.scopes.some((s) => INCLUDES[scope].includes(s))) throw raise('PP_API_FORBIDDEN', { label: token.label, scope });

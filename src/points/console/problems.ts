@@ -17,7 +17,10 @@ export async function answerProblem(log: Log, error: FastifyError, request: Fast
   const problem = problemOf(known);
   problem.status = status ?? problem.status;
   if (problem.status >= 500) log.error('request failed', { method: request.method, route: request.routeOptions.url, error });
-  if (problem.status === 503) reply.header('retry-after', RETRY_SECONDS);
+  if (problem.status === 429 || problem.status === 503) {
+    const seconds = known instanceof PushpointError ? known.params['seconds'] : undefined;
+    reply.header('retry-after', String(seconds ?? RETRY_SECONDS));
+  }
   if (problem.status === 401) reply.header('www-authenticate', 'Bearer');
   await reply.code(problem.status).type('application/problem+json').send(problem);
 }

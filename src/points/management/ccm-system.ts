@@ -11,7 +11,7 @@ import {
   type StateReply,
 } from '#messages';
 import type { Client } from '#records/client';
-import { plainAddress, Rate } from './rate.ts';
+import { plainAddress, Rate } from '#wire/http';
 import type { ManagementParts } from './server.ts';
 import { SignedRequests, type Signer } from './signed.ts';
 

@@ -1,8 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { PushpointError, raise } from '#base/errors';
 import { shownName, validDomain, validName, type Device } from '#records/resource';
-import { ALIAS } from '#wire/http';
-import { plainAddress, Rate } from './rate.ts';
+import { ALIAS, plainAddress, Rate } from '#wire/http';
 import { Refusals } from './refusals.ts';
 import type { ManagementParts } from './server.ts';
 

@@ -1,7 +1,7 @@
 import type { Clock } from '#base/clock';
 import type { Log } from '#base/log';
 import type { AuditRecord } from '#records/audit';
-import { networkOf } from './rate.ts';
+import { networkOf } from '#wire/http';
 
 /** Refusal is one request that was not granted. */
 export interface Refusal {

@@ -17,7 +17,7 @@ import { clientFiles } from './client-files.ts';
 import { machineCcr } from './machine-ccr.ts';
 import { mpList } from './mp-list.ts';
 import { answerProblem, problems } from './problems.ts';
-import { plainAddress, Rate } from './rate.ts';
+import { plainAddress, Rate } from '#wire/http';
 
 /** Patience is how long a peer may take, in milliseconds; one that trickles octets holds a connection no longer than that. */
 export interface Patience {

@@ -1,2 +1,3 @@
 export { acceptPostVerbs } from './accept.ts';
 export { ALIAS } from './alias.ts';
+export { networkOf, plainAddress, Rate } from './rate.ts';

@@ -42,15 +42,28 @@ export class Rate {
 
   /** take takes one from the sender's bucket, or raises PP_API_RATE with the seconds until there is one again. */
   take(address: string): void {
-    const now = this.#clock.monotonic();
-    const key = networkOf(address);
-    const old = this.#buckets.get(key);
-    const left = old ? Math.min(this.#burst, old.left + ((now - old.at) / 1000) * this.#perSecond) : this.#burst;
-    // What is refused is not counted: who waits as long as he is told gets in.
-    const after = left < 1 ? left : left - 1;
-    this.#buckets.delete(key);
-    this.#buckets.set(key, { left: after, at: now });
-    if (this.#buckets.size > MOST) this.#buckets.delete(this.#buckets.keys().next().value!);
+    this.look(address);
+    this.spend(address);
+  }
+
+  /** look raises what take would, and takes nothing. What is refused is not counted: who waits as long as he is told gets in. */
+  look(address: string): void {
+    const left = this.#left(networkOf(address));
     if (left < 1) throw raise('PP_API_RATE', { address, seconds: Math.max(1, Math.ceil((1 - left) / this.#perSecond)) });
+  }
+
+  /** spend takes one from the sender's bucket if there is one. */
+  spend(address: string): void {
+    const key = networkOf(address);
+    const left = this.#left(key);
+    this.#buckets.delete(key);
+    this.#buckets.set(key, { left: left < 1 ? left : left - 1, at: this.#clock.monotonic() });
+    if (this.#buckets.size > MOST) this.#buckets.delete(this.#buckets.keys().next().value!);
+  }
+
+  #left(key: string): number {
+    const old = this.#buckets.get(key);
+    if (!old) return this.#burst;
+    return Math.min(this.#burst, old.left + ((this.#clock.monotonic() - old.at) / 1000) * this.#perSecond);
   }
 }
