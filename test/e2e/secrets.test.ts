@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { systemClock } from '#base/clock';
@@ -9,12 +9,17 @@ import { startFleet, type Fleet } from '#lab/fleet';
 import { readMobileClient } from '#messages';
 import { openDatabase } from '#store/database';
 import { ntHash } from '#wire/auth';
+import { pushpoint } from '#test/command';
+import { family } from '#test/family';
 import { eventually, WholeSite, type Shown } from '#test/whole-site';
 
 /** Secrets are looked for in everything that the product writes, answers or shows of itself; they stand nowhere. */
 
 const RIGHT = 'Canary-7g2Kx-right!';
 const WRONG = 'Canary-9w4Qz-wrong!';
+/** What escapes, encodings and shells stumble over; its first letters are the same in every escaping, so they are looked for by themselves. */
+const ODD_CORE = 'Canary-5tRb8';
+const ODD = `${ODD_CORE} "quoted" 'so' \\ %41%machinename% $HOME \u00e9\ud83d\ude00\u007f&<!-- end`;
 
 let site: WholeSite;
 let fleet: Fleet;
@@ -34,8 +39,14 @@ function forms(secret: string): Map<string, Buffer> {
   return new Map([
     ['text', utf8],
     ['UTF-16', wide],
+    ['UTF-16BE', Buffer.from(wide).swap16()],
     ['hex', text(utf8.toString('hex'))],
+    ['HEX', text(utf8.toString('hex').toUpperCase())],
     ['hex of UTF-16', text(wide.toString('hex'))],
+    ['JSON', text(JSON.stringify(secret).slice(1, -1))],
+    ['JSON in UTF-8', Buffer.from(JSON.stringify(secret).slice(1, -1))],
+    ['a list of octets', text([...utf8].join(','))],
+    ['as Node shows octets', text(utf8.toString('hex').replace(/../g, '$& ').trim())],
     ...middles.map((middle, offset) => [`base64 ${offset}`, text(middle)] as const),
     ['base64 of UTF-16', text(wide.toString('base64').slice(0, -4))],
     ['in a URL', text(encodeURIComponent(secret).replaceAll('!', '%21'))],
@@ -70,26 +81,6 @@ class Search {
     for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true }))
       if (entry.isFile()) this.look(join(entry.parentPath, entry.name), readFileSync(join(entry.parentPath, entry.name)));
   }
-}
-
-/** The process of the site and everything it has started, by their numbers. */
-function family(pid: number): number[] {
-  const parents = new Map<number, number>();
-  const lines = new Map<number, string>();
-  for (const name of readdirSync('/proc').filter((one) => /^\d+$/.test(one))) {
-    try {
-      parents.set(Number(name), Number(/\) \S (\d+) /.exec(readFileSync(`/proc/${name}/stat`, 'latin1'))![1]));
-      lines.set(Number(name), readFileSync(`/proc/${name}/cmdline`, 'latin1'));
-    } catch {
-      // It has ended since.
-    }
-  }
-  const ours = new Set([pid, ...[...lines].filter(([, line]) => line.includes(site.data)).map(([one]) => one)]);
-  for (let size = -1; size !== ours.size;) {
-    size = ours.size;
-    for (const [one, parent] of parents) if (ours.has(parent)) ours.add(one);
-  }
-  return [...ours];
 }
 
 before(async () => {
@@ -129,6 +120,24 @@ test('no password, and no secret of a registration token, stands in anything tha
   await shy!.set({ answersAs: 'SOMEBODY' });
   const answers: string[] = [];
   await site.prepare({ csv: fleet.csv(), account: fleet.account });
+  // A password with everything in it, from a file in UTF-16 as Windows' editors write it, through the command.
+  const file = join(site.folder, 'odd.txt');
+  writeFileSync(file, Buffer.from(`\ufeff${ODD}\r\n`, 'utf16le'), { mode: 0o600 });
+  fleet.domain.accounts.add({ username: 'odd', password: ODD, administrator: true });
+  const who = ['--username', 'CORP\\odd', '--host', good!.name, '--data', site.data];
+  const told = [
+    await pushpoint(['account', 'add', 'odd', ...who, '--password-file', file]),
+    await pushpoint(['account', 'add', 'odd two', ...who, '--password-file', '-', '--dry-run'], { input: `${ODD}\n` }),
+    await pushpoint(['account', 'add', 'odd', ...who, '--password-file', '-', '--json'], { input: ODD }),
+    await pushpoint(['account', 'add', 'odd three', ...who, '--password-file', '-'], { input: `${ODD}\n${ODD}` }),
+    await pushpoint(['account', 'list', '--json', '--data', site.data]),
+  ];
+  assert.deepEqual(
+    told.map(({ code }) => code),
+    [0, 0, 1, 2, 0],
+    JSON.stringify(told),
+  );
+  for (const { out, err } of told) answers.push(out, err);
   const refusing = { name: 'wrong', username: 'CORP\\push', password: WRONG, scope: { kind: 'host', pattern: refused!.name } };
   answers.push(JSON.stringify(await site.send('POST', '/accounts', refusing)));
 
@@ -160,11 +169,18 @@ test('no password, and no secret of a registration token, stands in anything tha
   const brokenToken = tokenOn(broken!.name)!;
   assert.ok(goodToken && brokenToken && goodToken !== brokenToken);
 
-  const passwords = { 'right password': RIGHT, 'wrong password': WRONG };
+  assert.ok(fleet.domain.accounts.find('odd')!.tries.succeeded > 0, 'the odd password is the one that was typed');
+
+  const passwords = { 'right password': RIGHT, 'wrong password': WRONG, 'odd password': ODD, 'part of it': ODD_CORE };
   const search = new Search({ ...passwords, 'token of a push': goodToken, 'token of a failed push': brokenToken });
-  const listening = new Search({ 'right password': RIGHT });
-  listening.look('itself', Buffer.from(`x${RIGHT}x`, 'utf16le'));
-  assert.equal(listening.found.length, 1, 'the search can find');
+  for (const [form, octets] of forms(ODD)) {
+    const listening = new Search({ 'odd password': ODD });
+    listening.look('itself', Buffer.concat([Buffer.from('x '), octets, Buffer.from(' x')]));
+    assert.ok(
+      listening.found.some((one) => one.includes(`(${form})`)),
+      `the search can find it as ${form}`,
+    );
+  }
 
   search.look('the outputs of the process', Buffer.from(site.said));
   for (const [index, answer] of answers.entries()) search.look(`answer ${index}`, Buffer.from(answer));
@@ -176,7 +192,7 @@ test('no password, and no secret of a registration token, stands in anything tha
       search.look(`GET ${path}`, Buffer.from(answer.text));
     }
   }
-  for (const pid of family(site.pid!)) {
+  for (const pid of family(site.pid!, site.data)) {
     for (const file of ['cmdline', 'environ']) {
       const path = `/proc/${pid}/${file}`;
       if (existsSync(path)) search.look(path, readFileSync(path));
