@@ -2,14 +2,15 @@
  * The site server of bench/push.ts, in a process of its own: database, records, CCM and management point as the executive wires them, and a
  * network that counts. It pushes to some machines to get warm, rests, pushes to the rest, and answers with what that cost.
  */
-import { appendFileSync } from 'node:fs';
 import { once } from 'node:events';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { Session } from 'node:inspector/promises';
 import type { AddressInfo } from 'node:net';
 import { loadavg } from 'node:os';
 import path from 'node:path';
 import { systemClock as clock } from '#base/clock';
 import { raise } from '#base/errors';
-import { JsonLog, ServerLog } from '#base/log';
+import { JsonLog, LogFile, ServerLog } from '#base/log';
 import { systemRandom as random } from '#base/random';
 import { buildBundle } from '#client/bundle';
 import { Ccm, type Network } from '#components/ccm';
@@ -44,6 +45,8 @@ export interface SiteOrder {
   /** Only eight logons with one account are under way at once; slow machines need more accounts to be all busy at the same time. */
   manyAccounts: boolean;
   database?: string | undefined;
+  /** profile is a folder for a CPU profile of the counted pushes. */
+  profile?: string | undefined;
 }
 
 /** SiteCost is the answer; times in milliseconds, sizes in octets. */
@@ -138,10 +141,9 @@ function records(database: Database) {
 
 async function open(order: SiteOrder) {
   const { folder, lab } = order;
-  const log = new JsonLog(clock, (line) => appendFileSync(path.join(folder, 'pushpoint.log'), line));
-  const serverLog = new ServerLog(clock, 'SMS_CLIENT_CONFIG_MANAGER', (line) =>
-    appendFileSync(path.join(folder, 'ccm.log'), line),
-  );
+  const [siteLines, ccmLines] = ['pushpoint.log', 'ccm.log'].map((name) => new LogFile(folder, name, undefined, clock));
+  const log = new JsonLog(clock, (line) => siteLines!.write(line));
+  const serverLog = new ServerLog(clock, 'SMS_CLIENT_CONFIG_MANAGER', (line) => ccmLines!.write(line));
   const database = await openDatabase({ dataDir: folder, url: order.database, clock, log, connections: 16 });
   await migrate(database, [site, audit, account, packages, resource, client, ccr], clock);
   await createVaultKeys(path.join(folder, 'vault'), {});
@@ -189,7 +191,10 @@ async function open(order: SiteOrder) {
 
 type Open = Awaited<ReturnType<typeof open>>;
 
-async function request({ all }: Open, names: string[]): Promise<void> {
+type Wishes = Parameters<CcrRecord['requestMany']>[0];
+
+/** wishesFor looks the machines up; that is done before the count begins, as it is not a part of a push. */
+async function wishesFor({ all }: Open, names: string[]): Promise<Wishes> {
   const wishes = [];
   for (const name of names) {
     const [device] = await all.resource.find(name);
@@ -204,6 +209,10 @@ async function request({ all }: Open, names: string[]): Promise<void> {
       requestedBy: 'bench',
     });
   }
+  return wishes;
+}
+
+async function request({ all }: Open, wishes: Wishes): Promise<void> {
   for (let at = 0; at < wishes.length; at += 1000) await all.ccr.requestMany(wishes.slice(at, at + 1000));
 }
 
@@ -250,20 +259,39 @@ async function idleRate({ all }: Open): Promise<number> {
   return (spent.user + spent.system) / 1000 / (clock.monotonic() - from);
 }
 
+/** profiling takes a CPU profile of the counted pushes alone, where one is wanted; the returned function ends it. */
+async function profiling({ profile }: SiteOrder): Promise<() => Promise<void>> {
+  if (profile === undefined) return () => Promise.resolve();
+  const session = new Session();
+  session.connect();
+  await session.post('Profiler.enable');
+  await session.post('Profiler.setSamplingInterval', { interval: 250 });
+  await session.post('Profiler.start');
+  return async () => {
+    const { profile: found } = await session.post('Profiler.stop');
+    session.disconnect();
+    mkdirSync(profile, { recursive: true });
+    writeFileSync(path.join(profile, `push-${process.pid}.cpuprofile`), JSON.stringify(found));
+  };
+}
+
 async function measure(o: Open, order: SiteOrder): Promise<SiteCost> {
   const names = order.lab.hosts.map((host) => host.name);
   const counted = names.slice(order.warm);
-  await request(o, names.slice(0, order.warm));
+  const wishes = await wishesFor(o, counted);
+  await request(o, await wishesFor(o, names.slice(0, order.warm)));
   await settled(o, order, order.warm);
   const idle = await idleRate(o);
   const rested = process.memoryUsage.rss();
   o.counter.reset();
+  const profiled = await profiling(order);
   const cpu = process.cpuUsage();
   const from = clock.monotonic();
-  await request(o, counted);
+  await request(o, wishes);
   await settled(o, order, names.length);
   const spent = process.cpuUsage(cpu);
   const wall = clock.monotonic() - from;
+  await profiled();
   await o.all.ccr.flush();
   const rows = await o.database.query<Timed & Record<string, unknown>>(TIMES, [counted]);
   const { left, first } = o.counter;

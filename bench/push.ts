@@ -38,8 +38,8 @@ const MIB = 1_048_576;
 
 const say = (line: string) => process.stdout.write(`${line}\n`);
 
-function child(name: string, args: string[] = []): ChildProcess {
-  return fork(fileURLToPath(new URL(name, import.meta.url)), [], { execArgv: [...process.execArgv, ...args] });
+function child(name: string): ChildProcess {
+  return fork(fileURLToPath(new URL(name, import.meta.url)));
 }
 
 /** ask gives a child its order and waits for its answer. */
@@ -81,8 +81,7 @@ function round(kind: Kind): Promise<SiteCost> {
   return withLab({ hosts: hosts + warm, slowMs }, async (lab, folder) => {
     const data = path.join(folder, 'site');
     await mkdir(data, { mode: 0o711 });
-    const profile = options.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profile}`];
-    const site = child('push-site.ts', profile);
+    const site = child('push-site.ts');
     const order: SiteOrder = {
       folder: data,
       lab,
@@ -93,6 +92,7 @@ function round(kind: Kind): Promise<SiteCost> {
       concurrency,
       manyAccounts: slowMs > 0,
       database: options.database,
+      profile: options.profile,
     };
     try {
       return await ask<SiteCost>(site, order);

@@ -4,7 +4,6 @@ import type { ConsoleOnly, RunningSite, RunWish } from './run-site.ts';
 
 export { makeFolder } from './data-folder.ts';
 export type { RunningSite } from './run-site.ts';
-export { LogFile } from './log-files.ts';
 export { isServing, readRunning } from './running.ts';
 
 // The door loads what stands behind it only when it is asked for: most commands talk to a server that runs, and need none of this.

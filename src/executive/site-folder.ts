@@ -1,12 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { systemClock, type Clock } from '#base/clock';
-import { JsonLog, type Log } from '#base/log';
+import { JsonLog, LogFile, type Log } from '#base/log';
 import { systemRandom, type Random } from '#base/random';
 import { ContentStore } from '#store/content';
 import { migrate, openDatabase, type Database } from '#store/database';
 import { openSealer, readVaultPublicKey, type Sealer } from '#store/vault';
 import type { DataFolder, SiteFile } from './data-folder.ts';
-import { LogFile } from './log-files.ts';
 import { allMigrations, openRecords, type Records } from './records.ts';
 
 /** The version of this program, from package.json. */
@@ -29,7 +28,7 @@ export interface OpenSite {
 
 /** siteLog writes JSON lines to logs/pushpoint.log, and to standard error where that is wanted. */
 export function siteLog(folder: DataFolder, clock: Clock, verbose: boolean): Log {
-  const file = new LogFile(folder.logs, 'pushpoint.log');
+  const file = new LogFile(folder.logs, 'pushpoint.log', undefined, clock);
   return new JsonLog(
     clock,
     (line) => {
@@ -80,6 +79,6 @@ export async function openSite(
 
 /** ccmLogLines gives the writer of logs/ccm.log. */
 export function ccmLogLines(folder: DataFolder): (line: string) => void {
-  const file = new LogFile(folder.logs, 'ccm.log');
+  const file = new LogFile(folder.logs, 'ccm.log', undefined, systemClock);
   return (line) => file.write(line);
 }
