@@ -1,7 +1,7 @@
 import type { Clock } from '#base/clock';
 import type { Sql } from '#store/database';
 import type { Ccr } from './ccr.ts';
-import { plain } from './plain.ts';
+import { int32, plain } from './plain.ts';
 
 /** Claimed is a CCR that this worker has, until it tells an outcome or loses it. `fence` tells this claim from every other one. */
 export interface Claimed {
@@ -94,7 +94,7 @@ export class Attempt {
       durationMs: Math.max(0, Math.round(step.durationMs)),
       detail: plain(step.detail),
       code: step.code,
-      win32: step.win32,
+      win32: int32(step.win32),
     });
     this.#pending(this);
   }

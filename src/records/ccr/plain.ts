@@ -7,3 +7,8 @@ export function plain(text: string | undefined): string | undefined {
   const clean = text.toWellFormed().replaceAll('\0', '');
   return clean.length > LONGEST ? `${clean.slice(0, LONGEST - 1).toWellFormed()}…` : clean;
 }
+
+/** int32 is a code as the tables take it: what a machine says is 32 bits without a sign, and administrators know HRESULTs with one. */
+export function int32(code: number | undefined): number | undefined {
+  return code === undefined ? undefined : code | 0;
+}

@@ -6,7 +6,7 @@ import { Attempt, StepFlusher, type Claimed } from './attempt.ts';
 import { ccrOf, type Ccr, type CcrRow, type CcrState } from './ccr.ts';
 import * as lists from './list.ts';
 import * as people from './people.ts';
-import { plain } from './plain.ts';
+import { int32, plain } from './plain.ts';
 import { requestAll, type CcrRequest, type Requested } from './request.ts';
 import { Settler, type Outcome } from './settle.ts';
 import { reclaimDead, Worker } from './worker.ts';
@@ -27,7 +27,7 @@ const LEASE_MS = 60_000;
 function errorOf(error: Ended): { code: string; win32: number | undefined; text: string | undefined } {
   return {
     code: error.code,
-    win32: error.win32,
+    win32: int32(error.win32),
     text: plain(error.detail ? `${error.message}; ${error.detail}` : error.message),
   };
 }

@@ -123,9 +123,9 @@ export const pushErrors = {
   },
   PP_PUSH_GIVEN_UP: {
     origin: 'timeout',
-    message: 'given up after {attempts} attempts and {days} days: {last}',
+    message: 'given up after {attempts} attempts within {days} days; last: {last}',
     http: 504,
-    cause: 'The attempts of a week failed, the last one with the error named here.',
+    cause: 'All attempts failed; the last one ended with the error that is named with it.',
     remedy: 'Remove the cause of the last error and push again; a new CCR starts a new week.',
     again: 'never',
   },

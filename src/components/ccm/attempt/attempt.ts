@@ -42,7 +42,8 @@ export async function attempt(context: AttemptContext): Promise<AttemptResult> {
   }
 }
 
-function tell({ journal }: AttemptContext, error: PushpointError): void {
+function tell({ journal, log }: AttemptContext, error: PushpointError): void {
+  if (error.code === 'PP_PUSH_DEFECT') log.error('an attempt met a defect', { error: error.cause });
   if (error.again === 'never') journal.said(error.message);
   else journal.failed(error.win32, error.message);
 }

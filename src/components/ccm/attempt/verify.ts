@@ -31,6 +31,7 @@ export async function verify(context: AttemptContext): Promise<VerifyResult> {
   } catch (error) {
     if (error instanceof Interrupted) return { kind: 'interrupted', why: error.why };
     const known = error as PushpointError;
+    if (known.code === 'PP_PUSH_DEFECT') context.log.error('a verification met a defect', { error: known.cause });
     return known.code === 'PP_PUSH_SETUP_FAILED' ? { kind: 'failed', error: known } : { kind: 'unreached', error: known };
   }
 }

@@ -34,7 +34,7 @@ export class PushAccounts implements Accounts {
     } catch (cause) {
       throw raise('PP_PUSH_ACCOUNT_UNREADABLE', { account: account.name }, { cause });
     }
-    const password = new TextDecoder().decode(opened);
+    const password = new TextDecoder('utf-8', { ignoreBOM: true }).decode(opened);
     opened.fill(0);
     const { username, domain } = logonName(account.username, machine);
     return ntlmCredential({ username, domain, password, clock, random });

@@ -1,15 +1,15 @@
 import { PushpointError, raise } from '#base/errors';
-import type { Claimed } from '#records/ccr';
+import { exhausted, type Claimed } from '#records/ccr';
 import type { Site } from '#records/site';
 import { attempt, type AttemptResult } from '../attempt/attempt.ts';
 import type { AttemptContext, Push } from '../attempt/context.ts';
 import { osVersion, type Facts } from '../attempt/facts.ts';
 import type { Wanted } from '../attempt/identity.ts';
 import type { Stop } from '../attempt/interrupted.ts';
-import { Timeline } from '../attempt/timeline.ts';
+import { failure, Timeline } from '../attempt/timeline.ts';
 import type { Journal } from '../journal.ts';
 import { PushAccounts } from './accounts.ts';
-import type { Outcomes } from './outcome.ts';
+import { isOfTheDatabase, type Outcomes } from './outcome.ts';
 import type { CcmParts } from './parts.ts';
 import type { Surroundings } from './surroundings.ts';
 import { nextSlot, reportedIn, Verification } from './verification.ts';
@@ -32,8 +32,47 @@ export class CcrWork {
     this.#verification = new Verification(parts, outcomes);
   }
 
+  /** run works a claimed CCR to an outcome. It throws only where not even that can be written: then nobody has the CCR any more. */
   async run(claimed: Claimed, stop: Stop, journal: Journal): Promise<void> {
     const { site, points } = await this.#surroundings.here();
+    try {
+      await this.#work(claimed, stop, journal, site, points.length > 0);
+    } catch (error) {
+      await this.#broken(claimed, error, site, journal);
+    }
+  }
+
+  /**
+   * What comes here is no answer of the machine but a failure of our own. It counts as an attempt as any other, so that it has its hour and
+   * its end, and stands in the timeline by name; where it came from stands in the log only.
+   */
+  async #broken(claimed: Claimed, error: unknown, site: Site, journal: Journal): Promise<void> {
+    const { ccr: record, clock, log } = this.#parts;
+    const { ccr, purpose } = claimed;
+    if (isOfTheDatabase(error)) throw error;
+    const known = failure(error, purpose === 'verify' ? 'verify' : 'decide');
+    log.error('working a CCR failed', { machine: ccr.name, purpose, error });
+    // A step that the database does not take would take the outcome down with it.
+    const timeline = record.attempt(claimed);
+    await this.#parts.ccr.flush().catch(() => timeline.take());
+    const now = clock.now();
+    const { code, win32, message: detail } = known;
+    timeline.step({
+      name: purpose === 'verify' ? 'verify' : 'decide',
+      outcome: 'failed',
+      startedAt: now,
+      durationMs: 0,
+      detail,
+      code,
+      win32,
+    });
+    journal.said(detail);
+    if (purpose === 'verify' && !exhausted(ccr, now, site.settings.ccr))
+      await record.requeueVerify(claimed, new Date(now.getTime() + site.settings.ccr.retryMinutes * 60_000), known);
+    else await this.#outcomes.ended(claimed, known, site.settings.ccr);
+  }
+
+  async #work(claimed: Claimed, stop: Stop, journal: Journal, site: Site, hasPoint: boolean): Promise<void> {
     const settings = site.settings.ccr;
     if (claimed.purpose === 'verify') {
       await this.#verification.run(claimed, settings, async () =>
@@ -44,7 +83,7 @@ export class CcrWork {
     let push: Push;
     try {
       // What is missing at the site is known before any machine is bothered (facts B2, 3).
-      if (points.length === 0 && !claimed.ccr.inspectOnly) throw raise('PP_PUSH_NO_MANAGEMENT_POINT', { site: site.code });
+      if (!hasPoint && !claimed.ccr.inspectOnly) throw raise('PP_PUSH_NO_MANAGEMENT_POINT', { site: site.code });
       push = await this.#surroundings.pushFor(claimed.ccr);
     } catch (error) {
       if (!(error instanceof PushpointError)) throw error;

@@ -1,5 +1,5 @@
 import { PushpointError, raise, type Code } from '#base/errors';
-import { exhausted, weekEnd, type Ccr, type Claimed } from '#records/ccr';
+import { exhausted, weekEnd, type Ccr, type Claimed, type Ended } from '#records/ccr';
 import type { SiteSettings } from '#records/site';
 import type { CcmParts } from './parts.ts';
 
@@ -32,6 +32,11 @@ const OF_THE_DATABASE: ReadonlySet<Code> = new Set<Code>([
   'PP_STORE_DISK_FULL',
 ]);
 const DATABASE_MS = 30_000;
+
+/** isOfTheDatabase tells whether an error says that the site's own database is away. */
+export function isOfTheDatabase(error: unknown): boolean {
+  return error instanceof PushpointError && OF_THE_DATABASE.has(error.code);
+}
 
 /** How often a CCR whose logon was refused is tried all the same: rarely, because each try counts against the account. */
 const WAIT_MS = 24 * HOUR_MS;
@@ -75,7 +80,7 @@ export class Outcomes {
     if (SKIPS.has(error.code)) return record.skip(claimed, error);
     if (error.again === 'never') return record.fail(claimed, error);
     const now = clock.now();
-    if (OF_THE_DATABASE.has(error.code)) return record.release(claimed, new Date(now.getTime() + DATABASE_MS));
+    if (isOfTheDatabase(error)) return record.release(claimed, new Date(now.getTime() + DATABASE_MS));
     if (exhausted(claimed.ccr, now, settings)) return record.fail(claimed, givenUp(claimed.ccr, error, settings));
     const hourly = nextAt ?? retryAt(claimed.ccr, now, settings, random.fraction());
     const next = within(
@@ -118,10 +123,9 @@ function within(ccr: Ccr, next: Date, settings: Settings): Date {
   return end !== undefined && next > end ? end : next;
 }
 
-function givenUp(ccr: Ccr, last: PushpointError, settings: Settings): PushpointError {
-  return raise(
-    'PP_PUSH_GIVEN_UP',
-    { attempts: ccr.attempts, days: settings.windowDays, last: last.message },
-    { cause: last, win32: last.win32 },
-  );
+/** The last real error stays with its code, cause and remedy; that it was the last of a week stands in its text. */
+function givenUp(ccr: Ccr, last: PushpointError, { windowDays }: Settings): Ended {
+  const why = last.detail === undefined ? last.message : `${last.message}; ${last.detail}`;
+  const { message } = raise('PP_PUSH_GIVEN_UP', { attempts: ccr.intervalAttempts, days: windowDays, last: why });
+  return { code: last.code, win32: last.win32, message, detail: undefined };
 }
