@@ -95,7 +95,10 @@ export class SmbSession {
     }
     const { shareFlags } = decodeBody(answer, TreeConnectResponse);
     if (shareFlags & SHARE_FLAG.ENCRYPT_DATA && !this.encrypted) throw raise('PP_SMB_NO_ENCRYPTION', { host });
-    await (this.#validated ??= this.#validate(treeId));
+    await (this.#validated ??= this.#validate(treeId).catch((error: unknown) => {
+      connection.close(); // whatever kept the answer away, nothing more is said on this line
+      throw error;
+    }));
     const { maxTransact, maxRead, maxWrite } = this.#negotiated;
     const place = { connection, treeId, sizes: { maxTransact, maxRead, maxWrite }, shareName: share };
     return new SmbTree(place, connection.clock, () => this.#trees.delete(key));
@@ -121,15 +124,12 @@ export class SmbSession {
     const answer = await this.#connection.request({ command: COMMAND.IOCTL, body: IoctlRequest, value, treeId, doing });
     const { status } = answer.header;
     if (dialect < DIALECT.SMB300 && NOT_KNOWN.includes(status)) return;
-    if (status !== STATUS.SUCCESS) {
-      this.#connection.close();
+    if (status !== STATUS.SUCCESS)
       throw raise('PP_SMB_DOWNGRADED', { host, what: 'everything' }, { ntstatus: status, detail: statusName(status) });
-    }
     const again = ValidateNegotiateResponse.decode(decodeBody(answer, IoctlResponse).output);
     const differing = (['capabilities', 'securityMode', 'dialect'] as const).filter((field) => again[field] !== heard[field]);
     const what = bytesEqual(again.guid, heard.guid) ? differing.join(' and ') : 'the machine';
     if (what === '') return;
-    this.#connection.close();
     throw raise('PP_SMB_DOWNGRADED', { host, what });
   }
 

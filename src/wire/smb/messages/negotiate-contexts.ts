@@ -3,6 +3,7 @@ import {
   countOf,
   lengthOf,
   located,
+  Reader,
   repeat,
   rest,
   struct,
@@ -10,7 +11,6 @@ import {
   utf16Rest,
   type Bytes,
   type Of,
-  type Reader,
   type Writer,
 } from '#wire/bytes';
 import { CONTEXT } from './constants.ts';
@@ -64,16 +64,28 @@ export function packContexts(what: NegotiateContexts): NegotiateContext[] {
   return list;
 }
 
-/** unpackContexts reads the contexts that are known here; others are passed over. */
+/** Each side says each of these at most once: of two, nobody knows which one the other side goes by. */
+const KNOWN: readonly number[] = [CONTEXT.PREAUTH_INTEGRITY, CONTEXT.ENCRYPTION, CONTEXT.NETNAME, CONTEXT.SIGNING];
+
+/** unpackContexts reads the contexts that are known here; others are passed over. [MS-SMB2] 3.3.5.4 refuses a known one that stands there twice. */
 export function unpackContexts(list: NegotiateContext[]): NegotiateContexts {
   const what: NegotiateContexts = {};
+  const seen = new Set<number>();
   for (const { type, data } of list) {
+    if (KNOWN.includes(type) && seen.has(type)) throw twice(type, data);
+    seen.add(type);
     if (type === CONTEXT.PREAUTH_INTEGRITY) what.preauth = PreauthIntegrity.decode(data);
     else if (type === CONTEXT.ENCRYPTION) what.ciphers = EncryptionCapabilities.decode(data).ciphers;
     else if (type === CONTEXT.NETNAME) what.netName = NetName.decode(data).name;
     else if (type === CONTEXT.SIGNING) what.signings = SigningCapabilities.decode(data).algorithms;
   }
   return what;
+}
+
+function twice(type: number, data: Bytes): Error {
+  const r = new Reader(data, 'negotiate contexts');
+  r.field = 'type';
+  return r.fail(`context ${type} stands there twice`, 0);
 }
 
 const Entry = struct('negotiate context', {
