@@ -5,10 +5,15 @@ const LONGEST = 300;
 /** So many names the server takes at once. */
 const AT_ONCE = 10_000;
 
-/** namesFrom joins the names of the command line with those of -f FILE: one a line; blank lines and those beginning with # or ; do not count. */
-export async function namesFrom(args: readonly string[], file: string | undefined): Promise<string[]> {
+/** linesFrom gives the lines of -f FILE; blank ones and those beginning with # or ; do not count. */
+export async function linesFrom(file: string | undefined): Promise<string[]> {
   const lines = file === undefined ? [] : (await readText(file)).split(/\r?\n|\r/);
-  const names = lines.map((line) => line.trim()).filter((line) => line !== '' && !/^[#;]/.test(line));
+  return lines.map((line) => line.trim()).filter((line) => line !== '' && !/^[#;]/.test(line));
+}
+
+/** namesFrom joins the names of the command line with those of -f FILE, one a line. */
+export async function namesFrom(args: readonly string[], file: string | undefined): Promise<string[]> {
+  const names = await linesFrom(file);
   // Names are the same in upper and lower case; the one that came first is shown.
   const once = new Map<string, string>();
   for (const name of [...args, ...names]) if (!once.has(name.toUpperCase())) once.set(name.toUpperCase(), name);

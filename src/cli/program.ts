@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { usage } from './failure.ts';
 import { EXIT } from './output.ts';
 import { accountVerbs } from './verbs/account.ts';
+import { boundaryVerbs } from './verbs/boundary.ts';
 import { ccrVerbs } from './verbs/ccr.ts';
 import { clientVerbs } from './verbs/client.ts';
 import { completionVerb } from './verbs/completion.ts';
@@ -123,6 +124,7 @@ export function buildProgram(): Program {
   siteVerbs(builder);
   pointVerbs(builder);
   upVerb(builder);
+  boundaryVerbs(builder);
   deviceVerbs(builder);
   accountVerbs(builder);
   packageVerbs(builder);

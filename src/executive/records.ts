@@ -2,6 +2,7 @@ import type { Clock } from '#base/clock';
 import type { Random } from '#base/random';
 import { AccountRecord, migrations as account } from '#records/account';
 import { AuditRecord, migrations as audit } from '#records/audit';
+import { BoundaryRecord, migrations as boundary } from '#records/boundary';
 import { CcrRecord, migrations as ccr } from '#records/ccr';
 import { ClientRecord, migrations as client } from '#records/client';
 import { PackageRecord, migrations as packages } from '#records/package';
@@ -10,11 +11,12 @@ import { SiteRecord, migrations as site } from '#records/site';
 import type { Database } from '#store/database';
 
 /** allMigrations are the tables of all records. */
-export const allMigrations = [site, audit, account, packages, resource, client, ccr];
+export const allMigrations = [site, boundary, audit, account, packages, resource, client, ccr];
 
 /** Records are all of them, over one database. */
 export interface Records {
   site: SiteRecord;
+  boundary: BoundaryRecord;
   account: AccountRecord;
   package: PackageRecord;
   resource: ResourceRecord;
@@ -27,6 +29,7 @@ export interface Records {
 export function openRecords(database: Database, clock: Clock, random: Random): Records {
   return {
     site: new SiteRecord(database, clock, random),
+    boundary: new BoundaryRecord(database, clock),
     account: new AccountRecord(database, clock),
     package: new PackageRecord(database, clock),
     resource: new ResourceRecord(database, clock),

@@ -34,6 +34,11 @@ const routes: [string, string, unknown?][] = [
   ['PATCH', '/settings', { client: { heartbeatMinutes: 60 } }],
   ['GET', '/points'],
   ['PUT', '/points/fsp', { address: 'http://fsp.corp.example' }],
+  ['GET', '/boundaries'],
+  ['GET', '/boundaries/which?address=10.1.2.3'],
+  ['GET', '/boundaries/report'],
+  ['POST', '/boundaries', { boundaries: ['subnet:10.1.0.0/16'] }],
+  ['DELETE', '/boundaries/subnet%3A10.1.0.0%2F16'],
   ['GET', '/devices'],
   ['GET', '/devices/PC1'],
   ['POST', '/devices/import', [{ name: 'PC1', domain: 'CORP' }]],
@@ -96,7 +101,7 @@ test('a token for reading reads, one for pushing pushes too, and neither changes
   assert.equal((await call('POST', '/push', { names: ['PC1'] }, pusher)).status, 200);
   assert.equal((await call('POST', '/ccrs/pause', { names: ['PC1'] }, pusher)).json.items[0].done, true);
   isProblem(await call('PATCH', '/settings', { client: { heartbeatMinutes: 1 } }, pusher), 403, 'PP_API_FORBIDDEN');
-  isProblem(await call('POST', '/accounts', routes[10]![2], await bearer('nothing')), 403, 'PP_API_FORBIDDEN');
+  isProblem(await call('POST', '/accounts', routes[15]![2], await bearer('nothing')), 403, 'PP_API_FORBIDDEN');
 });
 
 test('a password goes in and never comes out: no answer, no log line, no table has it', async (t) => {
@@ -267,6 +272,8 @@ test('the OpenAPI document is one, and describes every route with its parameters
   );
   const pattern = (route: string) =>
     route
+      .replace(/\?.*$/, '')
+      .replace(/^\/boundaries\/subnet.*$/, '/boundaries/{boundary}')
       .replace(/\/(PC1|push)(?=\/|$)/, '/{name}')
       .replace(/^\/points\/\w+/, '/points/{kind}')
       .replace(/\/(retry|block)$/, '/{action}');

@@ -13,6 +13,7 @@ import { createConsole } from '#points/console';
 import { createManagementPoint, type ManagementParts } from '#points/management';
 import { AccountRecord } from '#records/account';
 import { AuditRecord } from '#records/audit';
+import { BoundaryRecord } from '#records/boundary';
 import { CcrRecord } from '#records/ccr';
 import { ClientRecord } from '#records/client';
 import { PackageRecord } from '#records/package';
@@ -43,6 +44,7 @@ export class TestSite {
     const { db } = database;
     this.records = {
       site: new SiteRecord(db, clock, systemRandom),
+      boundary: new BoundaryRecord(db, clock),
       account: new AccountRecord(db, clock),
       package: new PackageRecord(db, clock),
       resource: new ResourceRecord(db, clock),
