@@ -232,11 +232,65 @@ function named(frame: Bytes, from: string, to: string): Bytes {
   return frame;
 }
 
+const NONE = new Uint8Array(0);
+
+/** paired writes other target information into the challenge, with every length around it right. */
+function paired(frame: Bytes, change: (pairs: Challenge['targetInfo']) => Challenge['targetInfo']): Bytes {
+  const message = { header: smb.Header.decode(frame), octets: frame };
+  const value = smb.decodeBody(message, smb.SessionSetupResponse);
+  const token = decodeToken(value.token);
+  assert.ok(token.kind === 'response');
+  const challenge = Challenge.decode(token.token!);
+  const inner = Challenge.encode({ ...challenge, targetInfo: change(challenge.targetInfo) });
+  const other = { ...value, token: encodeResponse({ ...token, token: inner }) };
+  return smb.encodeMessage(message.header, smb.SessionSetupResponse, other);
+}
+
 describe('the machine that answers is another one', () => {
   const challenges: [what: string, change: (frame: Bytes) => Bytes, ...codes: Code[]][] = [
     ['another name', (f) => named(named(f, 'LAB1', 'EVIL'), 'lab1', 'evil'), 'PP_LOGON_WRONG_HOST'],
     ['a name with a line break', (f) => named(f, 'LAB1', 'LA\n1'), 'PP_WIRE_MALFORMED'],
     ['a name with a NUL', (f) => named(f, 'lab1', 'lab\0'), 'PP_WIRE_MALFORMED'],
+    ['a name that is written backwards', (f) => named(f, 'LAB1', '\u202e1BA'), 'PP_WIRE_MALFORMED'],
+    ['a name with a letter that is not seen', (f) => named(f, 'LAB1', 'LA\u200b1'), 'PP_WIRE_MALFORMED'],
+    ['half a character', (f) => named(f, 'lab1', 'la\ud8001'), 'PP_WIRE_MALFORMED'],
+    [
+      'a letter that only looks the same',
+      (f) => named(named(f, 'LAB1', 'L\u0410B1'), 'lab1', 'l\u0430b1'),
+      'PP_LOGON_WRONG_HOST',
+    ],
+    ['no names at all', (f) => paired(f, (pairs) => pairs.filter(({ id }) => id > 5)), 'PP_LOGON_WRONG_HOST'],
+    [
+      'names of no letters',
+      (f) => paired(f, (pairs) => pairs.map((p) => (p.id > 5 ? p : { ...p, value: NONE }))),
+      'PP_LOGON_WRONG_HOST',
+    ],
+    [
+      'the names of its domain only',
+      (f) => paired(f, (pairs) => pairs.filter(({ id }) => id !== 1 && id !== 3)),
+      'PP_LOGON_WRONG_HOST',
+    ],
+    [
+      'the wanted name, and another one behind it',
+      (f) => paired(f, (pairs) => [...pairs, pairs.find(({ id }) => id === 3)!]),
+      'PP_WIRE_MALFORMED',
+    ],
+    ['the time twice', (f) => paired(f, (pairs) => [...pairs, pairs.find(({ id }) => id === 7)!]), 'PP_WIRE_MALFORMED'],
+    [
+      'a time of three octets',
+      (f) => paired(f, (pairs) => pairs.map((p) => (p.id === 7 ? { ...p, value: new Uint8Array(3) } : p))),
+      'PP_WIRE_MALFORMED',
+    ],
+    [
+      'a list of 5,000 pairs',
+      (f) => paired(f, (pairs) => [...Array.from({ length: 5_000 }, (_, i) => ({ id: 100 + i, value: NONE })), ...pairs]),
+      'PP_WIRE_MALFORMED',
+    ],
+    [
+      'a name of 20,000 letters',
+      (f) => paired(f, (pairs) => pairs.map((p) => (p.id === 3 ? { ...p, value: new Uint8Array(15_000).fill(0x61) } : p))),
+      'PP_WIRE_MALFORMED',
+    ],
   ];
   for (const [what, change, ...codes] of challenges) {
     test(`${what}: after the challenge nothing is sent at all`, async (t) => {

@@ -102,10 +102,16 @@ const NAMES = ['netbiosComputer', 'netbiosDomain', 'dnsComputer', 'dnsDomain', '
 /** The longest DNS name; a NetBIOS name is shorter. */
 const LONGEST_NAME = 255;
 
+/**
+ * What is in no name: control and format characters (which turn the order of letters around or hide them), line separators, and what stands
+ * for half a character.
+ */
+const NOT_IN_NAMES = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\ufffd]/u;
+
 /** A name goes into messages, logs and tables: what no machine can be called is not let in. */
 function nameOf(value: Bytes, field: string): string {
   const name = fromUtf16(value);
-  const isName = name.length <= LONGEST_NAME && !/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/.test(name);
+  const isName = name.length <= LONGEST_NAME && !NOT_IN_NAMES.test(name);
   if (isName) return name;
   const from = new Reader(value.subarray(0, 32), 'NTLM AV_PAIR');
   from.field = field;
