@@ -97,8 +97,8 @@ export class WholeSite {
   }
 
   /** spawn serves it in a process of its own, as `pushpoint up` does. */
-  async spawn(): Promise<this> {
-    const child = spawn(COMMAND, ['up', '--data', this.data, '--json'], { stdio: ['ignore', 'pipe', 'pipe'] });
+  async spawn(more: readonly string[] = []): Promise<this> {
+    const child = spawn(COMMAND, ['up', '--data', this.data, '--json', ...more], { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;
     this.#killed = false;
     for (const stream of [child.stdout, child.stderr])
@@ -205,19 +205,32 @@ export class WholeSite {
     return last!;
   }
 
-  /** close stops it in order, and removes everything. */
-  async close(): Promise<void> {
-    await this.#here?.stop();
+  /** end stops the process of `spawn` in order and gives its exit code; 0 where none runs. */
+  async end(): Promise<number | null> {
     // What a killed process left running, its database, is ended by the next one.
-    if (this.#killed) await this.spawn();
+    if (this.#killed && !this.#child) await this.spawn();
     const child = this.#child;
-    if (child && child.exitCode === null && child.signalCode === null) {
-      const gone = once(child, 'exit');
-      child.kill('SIGTERM');
-      await gone;
-    }
-    rmSync(this.folder, { recursive: true, force: true });
+    if (!child) return 0;
+    return endInOrder(child);
   }
+
+  /** close stops it in order, and removes everything unless it is to be looked at. */
+  async close(keep = false): Promise<void> {
+    await this.#here?.stop();
+    await this.end();
+    if (!keep) rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** endInOrder asks a process to end and gives its exit code; one that hangs is killed after a minute and has none. */
+export async function endInOrder(child: ChildProcess): Promise<number | null> {
+  if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
+  const gone = once(child, 'exit');
+  child.kill('SIGTERM');
+  const patience = systemClock.after(60_000, () => child.kill('SIGKILL'));
+  await gone;
+  patience();
+  return child.exitCode;
 }
 
 /** brief is a timeline in one line, for comparison and for messages. */

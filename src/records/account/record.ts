@@ -43,6 +43,19 @@ const worked: Statement = {
       or worked_at is null or worked_at < $4)`,
 };
 
+/**
+ * One whose attempt was cut left its turn behind, because its process or the database died before it could say how the logon went: its CCR is
+ * nobody's, or was claimed anew after the turn had begun. Without that look all others would wait a minute for it.
+ */
+const lease: Statement = {
+  name: 'account_lease',
+  text: `update account a set lease_key = $2, lease_until = $4 where id = $1 and state <> 'stopped'
+    and (lease_until is null or lease_until <= $3 or lease_key = $2 or exists (
+      select from ccr c where c.machine_key = a.lease_key and c.finished_at is null
+        and (c.worker_id is null or c.last_attempt_at > a.lease_until - $5::interval)))
+    returning id`,
+};
+
 /** AccountRecord knows the push accounts, which to use where, and when to stop; it is the only writer of account and account_host. */
 export class AccountRecord {
   readonly #db: Database;
@@ -190,14 +203,13 @@ export class AccountRecord {
       return 'go';
     }
     this.#turns.proven(accountId, false);
-    const got = await this.#db.exec(
-      {
-        name: 'account_lease',
-        text: `update account set lease_key = $2, lease_until = $4 where id = $1 and state <> 'stopped'
-          and (lease_until is null or lease_until <= $3 or lease_key = $2) returning id`,
-      },
-      [accountId, machineKey, now, new Date(now.getTime() + LEASE_MS)],
-    );
+    const got = await this.#db.exec(lease, [
+      accountId,
+      machineKey,
+      now,
+      new Date(now.getTime() + LEASE_MS),
+      `${LEASE_MS} milliseconds`,
+    ]);
     return got.length === 1 ? 'go' : 'wait';
   }
 

@@ -74,7 +74,11 @@ export async function logon(context: AttemptContext, found: Found, chosen: PushA
       if (chosen.length > 1 && account === chosen[0]) note(`${error.message}; trying the next account`);
       continue;
     }
-    await accounts.worked(account, ccr);
+    await accounts.worked(account, ccr).catch((error: unknown) => {
+      // Nobody else knows this session: left open it would stand on the machine, and keep this process from ending.
+      session.close();
+      throw error;
+    });
     note(`logged on as ${account.username}`);
     note(
       `SMB ${dialectName(session.dialect)}, signed ${session.signing}${session.cipher ? `, encrypted ${session.cipher}` : ''}`,
