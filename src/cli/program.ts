@@ -4,16 +4,20 @@ import { usage } from './failure.ts';
 import { EXIT } from './output.ts';
 import { accountVerbs } from './verbs/account.ts';
 import { boundaryVerbs } from './verbs/boundary.ts';
+import { backupVerb } from './verbs/backup.ts';
 import { ccrVerbs } from './verbs/ccr.ts';
 import { clientVerbs } from './verbs/client.ts';
 import { completionVerb } from './verbs/completion.ts';
+import { dbVerbs } from './verbs/db.ts';
 import { deviceVerbs } from './verbs/device.ts';
 import { labVerbs } from './verbs/lab.ts';
 import { packageVerbs } from './verbs/package.ts';
 import { pointVerbs } from './verbs/point.ts';
 import { pushVerbs } from './verbs/push.ts';
+import { restoreVerb } from './verbs/restore.ts';
 import { siteVerbs } from './verbs/site.ts';
 import { upVerb } from './verbs/up.ts';
+import { vaultVerbs } from './verbs/vault.ts';
 import type { Context, Takes, Verb, Verbs } from './verb.ts';
 import { openApi, whereOf, type Where } from './where.ts';
 
@@ -127,10 +131,14 @@ export function buildProgram(): Program {
   boundaryVerbs(builder);
   deviceVerbs(builder);
   accountVerbs(builder);
+  vaultVerbs(builder);
   packageVerbs(builder);
   pushVerbs(builder);
   ccrVerbs(builder);
   clientVerbs(builder);
+  backupVerb(builder);
+  restoreVerb(builder);
+  dbVerbs(builder);
   labVerbs(builder);
   completionVerb(builder, () => builder.program);
   return {

@@ -1,5 +1,10 @@
+import type { BackedUp, BackupWish } from './backup.ts';
 import type { CreatedSite, NewSite } from './create-site.ts';
 import type { Generated, GenerateWish } from './generate-ccrs.ts';
+import type { RotatedVault } from './rotate-vault.ts';
+import type { Checked } from './manifest.ts';
+import type { Exported, ExportWish, Imported, ImportWish } from './move-database.ts';
+import type { Restored, RestoreWish } from './restore.ts';
 import type { ConsoleOnly, RunningSite, RunWish } from './run-site.ts';
 
 export { makeFolder } from './data-folder.ts';
@@ -26,4 +31,34 @@ export async function startConsoleOnly(data: string): Promise<ConsoleOnly> {
 /** generateCcrFiles writes one CCR file for each name into a folder. */
 export async function generateCcrFiles(wish: GenerateWish): Promise<Generated> {
   return (await import('./generate-ccrs.ts')).generateCcrFiles(wish);
+}
+
+/** rotateVault gives a stopped site a new vault key and seals its passwords anew. */
+export async function rotateVault(data: string, o: { dryRun?: boolean | undefined } = {}): Promise<RotatedVault> {
+  return (await import('./rotate-vault.ts')).rotateVault(data, o);
+}
+
+/** makeBackup writes a backup of a site, running or not. */
+export async function makeBackup(wish: BackupWish): Promise<BackedUp> {
+  return (await import('./backup.ts')).makeBackup(wish);
+}
+
+/** checkBackup reads a backup to its end and proves every part of it. */
+export async function checkBackup(source: { file: string; passphrase?: string | undefined }): Promise<Checked> {
+  return (await import('./manifest.ts')).checkBackup(source);
+}
+
+/** restoreSite makes the data folder of a backup's site. */
+export async function restoreSite(wish: RestoreWish): Promise<Restored> {
+  return (await import('./restore.ts')).restoreSite(wish);
+}
+
+/** exportSite writes all rows of a site's database into a new folder. */
+export async function exportSite(wish: ExportWish): Promise<Exported> {
+  return (await import('./move-database.ts')).exportSite(wish);
+}
+
+/** importSite brings an export into the empty database that a site shall work with. */
+export async function importSite(wish: ImportWish): Promise<Imported> {
+  return (await import('./move-database.ts')).importSite(wish);
 }

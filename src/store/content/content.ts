@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readFile, rename, stat, unlink } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, stat, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import type { Random } from '#base/random';
 import { raise } from '#base/errors';
@@ -16,6 +16,8 @@ const SHA256 = /^[0-9a-f]{64}$/;
 function missing(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'ENOENT';
 }
+
+const compare = (a: string, b: string): number => (a < b ? -1 : 1);
 
 /** What the system says of a folder or disk that takes no files; anything else is a defect. */
 const FOLDER = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOSPC', 'EDQUOT', 'ENOTDIR', 'EEXIST', 'EIO']);
@@ -153,6 +155,19 @@ export class ContentStore {
     }
     if (found.sha256 !== sha256) throw raise('PP_STORE_CONTENT_CORRUPT', { sha256 });
     return found;
+  }
+
+  /** list names all contents that are here, in the order of their names. */
+  async *list(): AsyncGenerator<string> {
+    const entries = async (folder: string) =>
+      await readdir(folder).catch((error: unknown) => {
+        if (missing(error)) return [];
+        throw error;
+      });
+    for (const prefix of (await entries(this.#dir)).sort(compare))
+      if (/^[0-9a-f]{2}$/.test(prefix))
+        for (const name of (await entries(path.join(this.#dir, prefix))).sort(compare))
+          if (SHA256.test(name) && name.startsWith(prefix)) yield name;
   }
 
   /** remove deletes a content; false when it was not here. */

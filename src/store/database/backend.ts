@@ -47,3 +47,9 @@ export async function settleBackend<T>(dataDir: string, kind: Kind, open: () => 
   if (found === undefined) await usable(folder, () => writeAtomic(file, `${JSON.stringify({ backend: kind })}\n`, 0o644));
   return opened;
 }
+
+/** changeBackend writes down that the site works with the other kind from now on; the caller has brought its data there. */
+export async function changeBackend(dataDir: string, kind: Kind): Promise<void> {
+  const folder = await databaseFolder(dataDir);
+  await usable(folder, () => writeAtomic(path.join(folder, 'backend.json'), `${JSON.stringify({ backend: kind })}\n`, 0o644));
+}

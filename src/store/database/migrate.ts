@@ -110,12 +110,38 @@ export async function migrate(db: Database, records: Migrations[], clock: Clock)
   const steps = await allSteps(records);
   return await db.transaction(async (tx) => {
     await tx.query('set local statement_timeout = 0');
-    await tx.query('select pg_advisory_xact_lock($1)', [LOCK]);
-    await tx.query(`create table if not exists migration (
-      record text not null, name text not null, checksum text not null, applied_at timestamptz not null, primary key (record, name))`);
-    const applied = await check(tx, steps);
-    const missing = steps.filter((step) => !applied.has(step.id));
-    for (const step of missing) await apply(tx, step, clock);
-    return missing.map((step) => step.id);
+    return await applyMissing(tx, steps, steps, clock);
   });
+}
+
+async function applyMissing(tx: Sql, known: Step[], wanted: Step[], clock: Clock): Promise<string[]> {
+  await tx.query('select pg_advisory_xact_lock($1)', [LOCK]);
+  await tx.query(`create table if not exists migration (
+    record text not null, name text not null, checksum text not null, applied_at timestamptz not null, primary key (record, name))`);
+  const applied = await check(tx, known);
+  const missing = wanted.filter((step) => !applied.has(step.id));
+  for (const step of missing) await apply(tx, step, clock);
+  return missing.map((step) => step.id);
+}
+
+/** migrateTo makes the tables as they were when exactly these migrations had been applied; one that is not known here is refused. */
+export async function migrateTo(
+  tx: Sql,
+  records: Migrations[],
+  applied: readonly { id: string; checksum: string }[],
+  clock: Clock,
+): Promise<void> {
+  const steps = await allSteps(records);
+  for (const { id, checksum } of applied) {
+    const step = steps.find((one) => one.id === id);
+    if (!step) throw raise('PP_STORE_NEWER', { migration: id });
+    if (step.checksum !== checksum) throw raise('PP_STORE_MIGRATION_CHANGED', { migration: id });
+  }
+  const ids = new Set(applied.map(({ id }) => id));
+  await applyMissing(
+    tx,
+    steps,
+    steps.filter(({ id }) => ids.has(id)),
+    clock,
+  );
 }

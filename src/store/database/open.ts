@@ -18,19 +18,22 @@ export interface OpenOptions {
   connections?: number | undefined;
   /** pgBin is the folder of PostgreSQL's programs that the administrator wants; PUSHPOINT_PG_BIN where nothing is said. */
   pgBin?: string | undefined;
+  /** unsettled opens a database that the folder does not work with (yet), to bring data to it: nothing is written down, nothing refused. */
+  unsettled?: boolean | undefined;
 }
 
 /** openDatabase gives the store of a site, started and answering; it does not migrate. */
 export async function openDatabase(options: OpenOptions): Promise<Database> {
   const { dataDir, url, clock, log, connections, pgBin = process.env['PUSHPOINT_PG_BIN'] } = options;
+  const settle: typeof settleBackend = options.unsettled ? (_dataDir, _kind, open) => open() : settleBackend;
   if (url !== undefined) {
-    const at = await settleBackend(dataDir, 'external', () => externalServer(url));
+    const at = await settle(dataDir, 'external', () => externalServer(url));
     return new PooledDatabase({ at, clock, log, connections });
   }
   if (process.platform !== 'linux') throw raise('PP_STORE_PLATFORM', { platform: process.platform });
   const keeper = new Keeper({ dataDir, pgBin, clock, log });
   try {
-    const at = await settleBackend(dataDir, 'managed', () => keeper.start());
+    const at = await settle(dataDir, 'managed', () => keeper.start());
     return new PooledDatabase({ at, clock, log, connections, revive: () => keeper.revive(), leave: () => keeper.leave() });
   } catch (error) {
     await keeper.leave();
