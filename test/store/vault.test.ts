@@ -5,7 +5,7 @@ import path from 'node:path';
 import { after, test } from 'node:test';
 import { inspect } from 'node:util';
 import { isCode, type Code } from '#base/errors';
-import { createVaultKeys, openSealer, openVault, readVaultPublicKey } from '#store/vault';
+import { createVaultKeys, openSealer, openVault, readVaultPublicKey, rotateVault } from '#store/vault';
 
 const CANARY = 'Correct-Horse-9!';
 const home = await mkdtemp(path.join(tmpdir(), 'pushpoint vault ü '));
@@ -131,4 +131,103 @@ test('a vault that is printed or turned into JSON shows no private key', async (
   const raw = Buffer.from(secret, 'base64');
   const shown = inspect(vault, { depth: 9, showHidden: true }) + JSON.stringify(vault);
   for (const form of [secret, raw.toString('hex'), raw.toString('base64url')]) assert.ok(!shown.includes(form));
+});
+
+/** Shelf is where sealed values lie, as in a database: what is stored is stored for all of them or for none. */
+class Shelf {
+  values: Map<string, Uint8Array>;
+
+  constructor(vault: { seal(plain: string, purpose: string): Uint8Array }) {
+    this.values = new Map(['account/A', 'account/B'].map((purpose) => [purpose, vault.seal(CANARY, purpose)]));
+  }
+
+  async reseal(change: (sealed: Uint8Array, purpose: string) => Uint8Array): Promise<void> {
+    this.values = new Map([...this.values].map(([purpose, sealed]) => [purpose, change(sealed, purpose)]));
+  }
+
+  async opens(dir: string): Promise<void> {
+    const vault = await openVault({ dir, env: {} });
+    for (const [purpose, sealed] of this.values) assert.equal(text(vault.open(sealed, purpose)), CANARY, purpose);
+    // What is sealed with the public file, as a point does, opens too.
+    assert.equal(text(vault.open(openSealer(await readVaultPublicKey(dir)).seal(CANARY, 'p'), 'p')), CANARY);
+  }
+}
+
+test('a new key pair: everything is sealed for it, the old key is gone and opens nothing any more', async () => {
+  const dir = await freshDir();
+  const old = await openVault({ dir, env: {} });
+  const shelf = new Shelf(old);
+  const { from, to } = await rotateVault(dir, (change) => shelf.reseal(change), {});
+  assert.notEqual(from, to);
+  assert.deepEqual((await readdir(dir)).sort(), ['vault.key', 'vault.pub']);
+  assert.equal((await stat(path.join(dir, 'vault.key'))).mode & 0o777, 0o600);
+  await shelf.opens(dir);
+  for (const [purpose, sealed] of shelf.values) {
+    assert.throws(() => old.open(sealed, purpose), says('PP_STORE_VAULT_OTHER_KEY'));
+    const now = await openVault({ dir, env: {} });
+    assert.throws(() => now.open(sealed, 'account/C'), says('PP_STORE_VAULT_BROKEN'));
+  }
+});
+
+test('a change of keys that is cut off anywhere leaves a vault that opens everything, and is finished by the next one', async () => {
+  const NAMES = ['vault.key', 'vault.key.next', 'vault.key.former', 'vault.pub'] as const;
+  const put = async (dir: string, files: Partial<Record<(typeof NAMES)[number], string>>) => {
+    for (const name of NAMES) {
+      await rm(path.join(dir, name), { force: true });
+      if (files[name] !== undefined) await writeFile(path.join(dir, name), files[name], { mode: 0o600 });
+    }
+  };
+  const read = (dir: string, name: string) => readFile(path.join(dir, name), 'utf8');
+  const dir = await freshDir();
+  const shelf = new Shelf(await openVault({ dir, env: {} }));
+  const before = { key: await read(dir, 'vault.key'), pub: await read(dir, 'vault.pub'), values: shelf.values };
+  // Cut off while everything is sealed anew: nothing has changed but for the key that lies ready.
+  await assert.rejects(
+    rotateVault(dir, () => Promise.reject(new Error('power cut')), {}),
+    /power cut/,
+  );
+  assert.deepEqual((await readdir(dir)).sort(), ['vault.key', 'vault.key.next', 'vault.pub']);
+  await shelf.opens(dir);
+  const next = await read(dir, 'vault.key.next');
+  await rotateVault(dir, (change) => shelf.reseal(change), {});
+  assert.equal(await read(dir, 'vault.key'), next, 'it went on with the key that lay there');
+  const after = { key: next, pub: await read(dir, 'vault.pub'), values: shelf.values };
+
+  const states: [what: string, files: Parameters<typeof put>[1], values: Map<string, Uint8Array>][] = [
+    ['key made', { 'vault.key': before.key, 'vault.key.next': after.key, 'vault.pub': before.pub }, before.values],
+    ['stored', { 'vault.key': before.key, 'vault.key.next': after.key, 'vault.pub': before.pub }, after.values],
+    ['public', { 'vault.key': before.key, 'vault.key.next': after.key, 'vault.pub': after.pub }, after.values],
+    [
+      'kept',
+      { 'vault.key': before.key, 'vault.key.next': after.key, 'vault.key.former': before.key, 'vault.pub': after.pub },
+      after.values,
+    ],
+    ['changed', { 'vault.key': after.key, 'vault.key.former': before.key, 'vault.pub': after.pub }, after.values],
+  ];
+  for (const [what, files, values] of states) {
+    await put(dir, files);
+    shelf.values = values;
+    await shelf.opens(dir);
+    await rotateVault(dir, (change) => shelf.reseal(change), {});
+    await shelf.opens(dir);
+    assert.deepEqual((await readdir(dir)).sort(), ['vault.key', 'vault.pub'], what);
+  }
+});
+
+test('no change of keys where the key comes from outside, cannot be read, or a value does not open', async () => {
+  const dir = await freshDir();
+  const never = () => Promise.reject(new Error('not reached'));
+  const secret = (await readFile(path.join(dir, 'vault.key'), 'utf8')).trim();
+  await assert.rejects(rotateVault(dir, never, { PUSHPOINT_VAULT_KEY: secret }), says('PP_STORE_VAULT_GIVEN'));
+  await chmod(path.join(dir, 'vault.key'), 0o644);
+  await assert.rejects(rotateVault(dir, never, {}), says('PP_STORE_VAULT_LOOSE'));
+  await chmod(path.join(dir, 'vault.key'), 0o600);
+  const shelf = new Shelf(await openVault({ dir, env: {} }));
+  shelf.values.get('account/B')![60]! ^= 1;
+  await assert.rejects(
+    rotateVault(dir, (change) => shelf.reseal(change), {}),
+    says('PP_STORE_VAULT_BROKEN'),
+  );
+  await writeFile(path.join(dir, 'vault.key.next'), 'pushpoint-vault-key-1 short\n', { mode: 0o600 });
+  await assert.rejects(openVault({ dir, env: {} }), says('PP_STORE_VAULT_KEY'));
 });

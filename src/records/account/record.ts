@@ -7,6 +7,7 @@ import {
   fitnessOf,
   isLocal,
   machineKeyOf,
+  passwordPurpose,
   scopeOf,
   validScope,
   validUsername,
@@ -270,6 +271,18 @@ export class AccountRecord {
     if (!rows[0]) throw raise('PP_ACCOUNT_UNKNOWN', { name: shownName(name) });
     await this.#db.notify('account', rows[0].name, via);
     return this.#named(name.trim(), via);
+  }
+
+  /** reseal seals the passwords of all accounts anew, in the caller's transaction, and gives how many there are; nothing else changes. */
+  async reseal(change: (sealed: Uint8Array, purpose: string) => Uint8Array, tx: Sql): Promise<number> {
+    const rows = await tx.query<Pick<AccountRow, 'id' | 'username' | 'sealed_password'>>(
+      'select id, username, sealed_password from account order by id for update',
+    );
+    for (const { id, username, sealed_password: sealed } of rows) {
+      const fresh = change(new Uint8Array(sealed), passwordPurpose(username));
+      await tx.query('update account set sealed_password = $2 where id = $1', [id, fresh]);
+    }
+    return rows.length;
   }
 
   /** remove deletes an account and what was remembered of it. */

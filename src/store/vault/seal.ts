@@ -54,6 +54,11 @@ export function sealWith(receiver: Uint8Array, plain: Uint8Array | string, purpo
   return new Uint8Array(Buffer.concat([head, text, cipher.final(), cipher.getAuthTag()]));
 }
 
+/** isFor tells whether a value was sealed for the holder of this private key. */
+export function isFor(privateKey: KeyObject, sealed: Uint8Array): boolean {
+  return keyId(rawPublic(privateKey)).equals(sealed.subarray(1, 1 + KEY_ID));
+}
+
 /** openWith opens a sealed value with the private key. */
 export function openWith(privateKey: KeyObject, sealed: Uint8Array, purpose: string): Uint8Array {
   if (sealed.length < HEAD + TAG || sealed[0] !== VERSION)
@@ -61,7 +66,7 @@ export function openWith(privateKey: KeyObject, sealed: Uint8Array, purpose: str
   const receiver = rawPublic(privateKey);
   const mine = keyId(receiver);
   const theirs = Buffer.from(sealed.subarray(1, 1 + KEY_ID));
-  if (!mine.equals(theirs))
+  if (!isFor(privateKey, sealed))
     throw raise('PP_STORE_VAULT_OTHER_KEY', { purpose, sealedFor: theirs.toString('hex'), have: mine.toString('hex') });
   const sender = sealed.subarray(1 + KEY_ID, HEAD);
   try {

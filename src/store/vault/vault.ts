@@ -1,13 +1,16 @@
 import { link, mkdir, open, readFile, rm, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { randomBytes, type KeyObject } from 'node:crypto';
-import { raise } from '#base/errors';
+import { isCode, raise } from '#base/errors';
 import { syncFolder } from '#store/inbox';
 import { generateKey, rawPublic, readPrivateKey, readPublicKey } from './key.ts';
-import { openWith, sealWith, type Sealer, type Vault } from './seal.ts';
+import { isFor, openWith, sealWith, type Sealer, type Vault } from './seal.ts';
 
-const KEY_FILE = 'vault.key';
-const PUBLIC_FILE = 'vault.pub';
+export const KEY_FILE = 'vault.key';
+export const PUBLIC_FILE = 'vault.pub';
+/** While the keys are changed (rotate.ts), the key to come and the one that was stand beside the key. */
+export const NEXT_FILE = 'vault.key.next';
+export const FORMER_FILE = 'vault.key.former';
 
 export interface VaultOptions {
   /** dir holds vault.key, unless the environment gives the key, and vault.pub. */
@@ -30,7 +33,7 @@ async function write(file: FileHandle, text: string): Promise<void> {
 }
 
 /** createOnce writes a file completely or not at all, and never over another one; false when one is there. */
-async function createOnce(file: string, text: string, mode: number): Promise<boolean> {
+export async function createOnce(file: string, text: string, mode: number): Promise<boolean> {
   const draft = `${file}.${randomBytes(6).toString('hex')}.tmp`;
   await write(await open(draft, 'wx', mode), text);
   try {
@@ -46,7 +49,7 @@ async function createOnce(file: string, text: string, mode: number): Promise<boo
 }
 
 /** keyText reads a key file; `loose` are the rights it must not have. */
-async function keyText(file: string, loose: number): Promise<string> {
+export async function keyText(file: string, loose: number): Promise<string> {
   let handle: FileHandle;
   try {
     handle = await open(file, 'r');
@@ -66,6 +69,11 @@ async function keyText(file: string, loose: number): Promise<string> {
   }
 }
 
+/** givenBy names the variable of the environment that brings the key, if one does. */
+export function givenBy(env: NodeJS.ProcessEnv): string | undefined {
+  return ['PUSHPOINT_VAULT_KEY', 'PUSHPOINT_VAULT_KEY_FILE'].find((name) => env[name]);
+}
+
 async function privateKey({ dir, env = process.env }: VaultOptions): Promise<KeyObject> {
   const text = env['PUSHPOINT_VAULT_KEY'];
   const named = env['PUSHPOINT_VAULT_KEY_FILE'];
@@ -75,6 +83,20 @@ async function privateKey({ dir, env = process.env }: VaultOptions): Promise<Key
   if (named) return readPrivateKey(await keyText(named, 0o022), named);
   const file = path.join(dir, KEY_FILE);
   return readPrivateKey(await keyText(file, 0o077), file);
+}
+
+/** otherKeys are the keys beside the vault's own while a change of keys is under way; none, or one. */
+async function otherKeys(dir: string): Promise<KeyObject[]> {
+  const found: KeyObject[] = [];
+  for (const name of [NEXT_FILE, FORMER_FILE]) {
+    const file = path.join(dir, name);
+    const text = await keyText(file, 0o077).catch((error: unknown) => {
+      if (isCode(error, 'PP_STORE_VAULT_MISSING')) return undefined;
+      throw error;
+    });
+    if (text !== undefined) found.push(readPrivateKey(text, file));
+  }
+  return found;
 }
 
 async function storedPublicKey(dir: string): Promise<Buffer | undefined> {
@@ -93,7 +115,7 @@ async function storedPublicKey(dir: string): Promise<Buffer | undefined> {
  */
 export async function createVaultKeys(dir: string, env: NodeJS.ProcessEnv = process.env): Promise<string> {
   await mkdir(dir, { recursive: true, mode: 0o700 });
-  const given = env['PUSHPOINT_VAULT_KEY'] || env['PUSHPOINT_VAULT_KEY_FILE'];
+  const given = givenBy(env);
   // A public key without its private one means the private one was lost: a new pair would hide that.
   if (!given && (await storedPublicKey(dir)) === undefined) await createOnce(path.join(dir, KEY_FILE), generateKey(), 0o600);
   const raw = rawPublic(await privateKey({ dir, env }));
@@ -117,13 +139,15 @@ export function openSealer(publicKey: string): Sealer {
 /** openVault makes the Vault of a site from its private key, which stays in here. */
 export async function openVault(options: VaultOptions): Promise<Vault> {
   const key = await privateKey(options);
-  const raw = rawPublic(key);
+  const own = rawPublic(key);
   const stored = await storedPublicKey(options.dir);
+  const keys = [key, ...(await otherKeys(options.dir))];
+  const raw = keys.map(rawPublic).find((one) => stored?.equals(one)) ?? own;
   // Points would go on sealing for a key that nobody has any more.
   if (stored && !stored.equals(raw)) throw raise('PP_STORE_VAULT_PAIR', { file: path.join(options.dir, PUBLIC_FILE) });
   return {
     publicKey: raw.toString('base64'),
     seal: (plain, purpose) => sealWith(raw, plain, purpose),
-    open: (sealed, purpose) => openWith(key, sealed, purpose),
+    open: (sealed, purpose) => openWith(keys.find((one) => isFor(one, sealed)) ?? key, sealed, purpose),
   };
 }

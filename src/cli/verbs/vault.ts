@@ -1,0 +1,30 @@
+import { rotateVault } from '#executive';
+import { EXIT, print, printDone, printJson } from '../output.ts';
+import { DRY_RUN, type Verbs } from '../verb.ts';
+
+/** vaultVerbs: vault rotate. */
+export function vaultVerbs(verbs: Verbs): void {
+  const vault = verbs.group('vault', 'the key that opens the stored passwords');
+  verbs
+    .add<{ dryRun?: boolean }>(vault, {
+      name: 'rotate',
+      does: 'make a new vault key and seal all passwords for it; the site and its workers must be stopped',
+      examples: ['pushpoint vault rotate --data /srv/pushpoint', 'pushpoint vault rotate --data /srv/pushpoint --dry-run'],
+      takes: 'folder',
+      async run(context, { dryRun }) {
+        const done = await rotateVault(context.folder(), { dryRun });
+        const sealed = done.accounts === 1 ? '1 password' : `${done.accounts} passwords`;
+        if (context.json) printJson(done);
+        else if (dryRun) printDone(`a new vault key is made, and ${sealed} sealed for it.`, true);
+        else {
+          print(`The vault has a new key (${done.to}; it was ${done.from}); ${sealed} sealed for it.`);
+          print(
+            'Backups from before open with the old key only, which stands in their own vault folder. If somebody may have had the old key,',
+          );
+          print('change the passwords of the accounts too: pushpoint account resume NAME --password-file FILE');
+        }
+        return EXIT.ok;
+      },
+    })
+    .option(...DRY_RUN);
+}
