@@ -5,13 +5,14 @@ import { AuditRecord, migrations as audit } from '#records/audit';
 import { BoundaryRecord, migrations as boundary } from '#records/boundary';
 import { CcrRecord, migrations as ccr } from '#records/ccr';
 import { ClientRecord, migrations as client } from '#records/client';
+import { DiscoveryRecord, migrations as discovery } from '#records/discovery';
 import { PackageRecord, migrations as packages } from '#records/package';
 import { ResourceRecord, migrations as resource } from '#records/resource';
 import { SiteRecord, migrations as site } from '#records/site';
 import type { Database } from '#store/database';
 
 /** allMigrations are the tables of all records. */
-export const allMigrations = [site, boundary, audit, account, packages, resource, client, ccr];
+export const allMigrations = [site, boundary, audit, account, packages, resource, client, ccr, discovery];
 
 /** Records are all of them, over one database. */
 export interface Records {
@@ -22,19 +23,24 @@ export interface Records {
   resource: ResourceRecord;
   client: ClientRecord;
   ccr: CcrRecord;
+  discovery: DiscoveryRecord;
   audit: AuditRecord;
 }
 
 /** openRecords makes the records of a site. */
 export function openRecords(database: Database, clock: Clock, random: Random): Records {
-  return {
+  const known = {
     site: new SiteRecord(database, clock, random),
     boundary: new BoundaryRecord(database, clock),
+    resource: new ResourceRecord(database, clock),
+    ccr: new CcrRecord(database, clock),
+  };
+  return {
+    ...known,
     account: new AccountRecord(database, clock),
     package: new PackageRecord(database, clock),
-    resource: new ResourceRecord(database, clock),
     client: new ClientRecord(database, clock, random),
-    ccr: new CcrRecord(database, clock),
+    discovery: new DiscoveryRecord(database, clock, known),
     audit: new AuditRecord(database, clock),
   };
 }

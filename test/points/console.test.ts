@@ -42,6 +42,7 @@ const routes: [string, string, unknown?][] = [
   ['GET', '/devices'],
   ['GET', '/devices/PC1'],
   ['POST', '/devices/import', [{ name: 'PC1', domain: 'CORP' }]],
+  ['POST', '/devices/reassign', { all: true }],
   ['GET', '/accounts'],
   ['POST', '/accounts', { name: 'push', username: 'CORP\\push', password: CANARY, scope: { kind: 'site' } }],
   ['POST', '/accounts/push/resume', {}],
@@ -101,7 +102,7 @@ test('a token for reading reads, one for pushing pushes too, and neither changes
   assert.equal((await call('POST', '/push', { names: ['PC1'] }, pusher)).status, 200);
   assert.equal((await call('POST', '/ccrs/pause', { names: ['PC1'] }, pusher)).json.items[0].done, true);
   isProblem(await call('PATCH', '/settings', { client: { heartbeatMinutes: 1 } }, pusher), 403, 'PP_API_FORBIDDEN');
-  isProblem(await call('POST', '/accounts', routes[15]![2], await bearer('nothing')), 403, 'PP_API_FORBIDDEN');
+  isProblem(await call('POST', '/accounts', routes[16]![2], await bearer('nothing')), 403, 'PP_API_FORBIDDEN');
 });
 
 test('a password goes in and never comes out: no answer, no log line, no table has it', async (t) => {

@@ -16,6 +16,7 @@ import { AuditRecord } from '#records/audit';
 import { BoundaryRecord } from '#records/boundary';
 import { CcrRecord } from '#records/ccr';
 import { ClientRecord } from '#records/client';
+import { DiscoveryRecord } from '#records/discovery';
 import { PackageRecord } from '#records/package';
 import { ResourceRecord, type RawDevice } from '#records/resource';
 import { SiteRecord } from '#records/site';
@@ -42,14 +43,18 @@ export class TestSite {
     this.clock = clock;
     this.folder = folder;
     const { db } = database;
-    this.records = {
+    const known = {
       site: new SiteRecord(db, clock, systemRandom),
       boundary: new BoundaryRecord(db, clock),
+      resource: new ResourceRecord(db, clock),
+      ccr: new CcrRecord(db, clock),
+    };
+    this.records = {
+      ...known,
       account: new AccountRecord(db, clock),
       package: new PackageRecord(db, clock),
-      resource: new ResourceRecord(db, clock),
       client: new ClientRecord(db, clock, systemRandom),
-      ccr: new CcrRecord(db, clock),
+      discovery: new DiscoveryRecord(db, clock, known),
       audit: new AuditRecord(db, clock),
     };
     const content = new ContentStore({ dir: path.join(folder, 'content'), random: systemRandom });
@@ -98,7 +103,7 @@ export class TestSite {
   /** know imports machines, as an administrator does. */
   async know(...rows: (string | RawDevice)[]): Promise<void> {
     const devices = rows.map((row) => (typeof row === 'string' ? { name: row, domain: 'CORP' } : row));
-    await this.records.resource.importDevices(devices, { site: 'P01', source: 'import' });
+    await this.records.discovery.take(devices, { site: 'P01', source: 'import' });
   }
 
   /** managementPoint starts one and gives its address. */

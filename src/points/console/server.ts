@@ -6,6 +6,7 @@ import type { AuditRecord } from '#records/audit';
 import type { BoundaryRecord } from '#records/boundary';
 import type { CcrRecord } from '#records/ccr';
 import type { ClientRecord } from '#records/client';
+import type { DiscoveryRecord } from '#records/discovery';
 import type { PackageRecord } from '#records/package';
 import type { ResourceRecord } from '#records/resource';
 import type { SiteRecord } from '#records/site';
@@ -38,6 +39,7 @@ export interface ConsoleParts {
   resource: ResourceRecord;
   client: ClientRecord;
   ccr: CcrRecord;
+  discovery: DiscoveryRecord;
   audit: AuditRecord;
   content: ContentStore;
   sealer: Sealer;

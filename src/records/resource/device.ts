@@ -11,7 +11,10 @@ export interface Source {
 
 /** DeviceClient is what is known of the client on a machine. */
 export interface DeviceClient {
-  /** An approved client that registered here, or one that a push saw on the machine; what only claims to be one does not count. */
+  /**
+   * The install flag: an approved client that registered here, or one that a push saw on the machine, since the flag was last cleared; what
+   * only claims to be one does not count.
+   */
   installed: boolean;
   version?: string | undefined;
   guid?: string | undefined;
@@ -71,6 +74,7 @@ interface DeviceRow {
   seen_client_version: string | null;
   seen_client_site: string | null;
   seen_at: Date | null;
+  client_cleared_at: Date | null;
   created_at: Date;
   changed_at: Date;
   sources: { method: string; site: string; at: string }[];
@@ -93,9 +97,14 @@ const SELECT = `
     where resource_id = r.id and not obsolete order by approval = 'approved' desc, last_seen_at desc limit 1
   ) c on true`;
 
+function isFlagged(row: DeviceRow): boolean {
+  const since = (at: Date | null) => row.client_cleared_at === null || (at !== null && at > row.client_cleared_at);
+  return (row.c_approval === 'approved' && since(row.c_seen)) || (row.seen_client_version !== null && since(row.seen_at));
+}
+
 function clientOf(row: DeviceRow): DeviceClient {
   return {
-    installed: row.c_approval === 'approved' || row.seen_client_version !== null,
+    installed: isFlagged(row),
     version: row.c_version ?? row.seen_client_version ?? undefined,
     guid: row.c_guid ?? undefined,
     site: row.c_site ?? row.seen_client_site ?? undefined,

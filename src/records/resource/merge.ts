@@ -233,7 +233,13 @@ async function mergeBatch(tx: Sql, batch: KnownDevice[], o: ImportOptions, now: 
 type Run = <T>(fn: (tx: Sql) => Promise<T>) => Promise<T>;
 
 /** importRows checks rows and merges the good ones, a batch in a transaction. */
-export async function importRows(run: Run, rows: readonly RawDevice[], o: ImportOptions, now: Date): Promise<Imported> {
+export async function importRows(
+  run: Run,
+  rows: readonly RawDevice[],
+  o: ImportOptions,
+  now: Date,
+  tell: (ids: readonly number[], tx: Sql) => Promise<void>,
+): Promise<Imported> {
   const total: Imported = { added: 0, changed: 0, unchanged: 0, rejected: [], ids: [] };
   const good: KnownDevice[] = [];
   rows.forEach((row, i) => {
@@ -242,7 +248,11 @@ export async function importRows(run: Run, rows: readonly RawDevice[], o: Import
     else good.push(device);
   });
   for (let at = 0; at < good.length; at += BATCH) {
-    const done = await run((tx) => mergeBatch(tx, good.slice(at, at + BATCH), o, now));
+    const done = await run(async (tx) => {
+      const merged = await mergeBatch(tx, good.slice(at, at + BATCH), o, now);
+      await tell(merged.ids, tx);
+      return merged;
+    });
     total.added += done.added;
     total.changed += done.changed;
     total.unchanged += done.unchanged;

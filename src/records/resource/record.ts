@@ -1,6 +1,7 @@
 import type { Clock } from '#base/clock';
 import { raise } from '#base/errors';
 import type { Database, Sql } from '#store/database';
+import { clearInstallFlags, removeAged, removeInactive, type Aged } from './age.ts';
 import { devices, type Device, type SystemType } from './device.ts';
 import { importRows, type Imported, type ImportOptions } from './merge.ts';
 import { nameKey, sameDomain, shortKey } from './names.ts';
@@ -38,6 +39,9 @@ export interface Observed {
 }
 
 const PAGE = 1000;
+/** The install flag in SQL, as DeviceClient has it. */
+const FLAGGED = `c.approval is not distinct from 'approved' and (r.client_cleared_at is null or c.last_seen_at > r.client_cleared_at)
+  or r.seen_client_version is not null and (r.client_cleared_at is null or r.seen_at > r.client_cleared_at)`;
 
 function cursorOf(device: Device): string {
   return Buffer.from(JSON.stringify([nameKey(device.name), device.domainKey])).toString('base64url');
@@ -82,7 +86,9 @@ export class ResourceRecord {
    */
   importDevices(rows: readonly RawDevice[], o: ImportOptions & { by?: string | undefined }, via?: Sql): Promise<Imported> {
     const run = <T>(fn: (tx: Sql) => Promise<T>) => (via ? fn(via) : this.#db.transaction(fn));
-    return importRows(run, rows, o, this.#clock.now());
+    // Whoever waits for one of them hears that it was seen.
+    const tell = (ids: readonly number[], tx: Sql) => this.#db.notify('resource', ids.join(','), tx);
+    return importRows(run, rows, o, this.#clock.now(), tell);
   }
 
   /** byId gives one device. */
@@ -147,8 +153,7 @@ export class ResourceRecord {
     }
     if (query.site !== undefined) add((p) => `r.assigned_site = ${p}`, query.site);
     if (query.type !== undefined) add((p) => `r.type = ${p}`, query.type);
-    if (query.client !== undefined)
-      add((p) => `(c.approval is not distinct from 'approved' or r.seen_client_version is not null) = ${p}`, query.client);
+    if (query.client !== undefined) add((p) => `(${FLAGGED}) = ${p}`, query.client);
     if (query.ccr === 'none') where.push('not exists (select from ccr q where q.resource_id = r.id and q.finished_at is null)');
     else if (query.ccr !== undefined)
       add((p) => `exists (select from ccr q where q.resource_id = r.id and q.finished_at is null and q.state = ${p})`, query.ccr);
@@ -214,6 +219,21 @@ export class ResourceRecord {
       if (page.length < PAGE) return;
       after = page.at(-1)!.id;
     }
+  }
+
+  /** clearInstallFlags takes the install flag from machines whose client was not heard since; at most `limit` of them. */
+  clearInstallFlags(before: Date, limit: number, via: Sql = this.#db): Promise<Aged[]> {
+    return clearInstallFlags(via, before, this.#clock.now(), limit);
+  }
+
+  /** removeAged forgets machines that neither a source nor a client told of since; those with a live CCR stay. */
+  removeAged(before: Date, limit: number, via: Sql = this.#db): Promise<Aged[]> {
+    return removeAged(via, before, limit);
+  }
+
+  /** removeInactive forgets machines whose client was not heard since; those without a client, or with a live CCR, stay. */
+  removeInactive(before: Date, limit: number, via: Sql = this.#db): Promise<Aged[]> {
+    return removeInactive(via, before, limit);
   }
 
   /** remove forgets machines, with their sources; their CCRs and clients stay with the records that own them. */

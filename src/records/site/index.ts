@@ -1,5 +1,14 @@
 export { defaultSettings, type SettingsPatch, type SiteSettings } from './settings.ts';
-export { pointAddress, SiteRecord, validateCode, type Point, type PointKind, type Site, type SiteToken } from './record.ts';
+export {
+  clientSiteOf,
+  pointAddress,
+  SiteRecord,
+  validateCode,
+  type Point,
+  type PointKind,
+  type Site,
+  type SiteToken,
+} from './record.ts';
 
 /** migrations are the tables of this record. */
 export const migrations = { record: 'site', folder: new URL('./migrations/', import.meta.url) };

@@ -67,6 +67,11 @@ function siteOf(row: SiteRow): Site {
   };
 }
 
+/** clientSiteOf is the site that the clients of a site belong to: a primary, so the parent where this is a secondary (design section 4). */
+export function clientSiteOf({ code, kind, parent }: Pick<Site, 'code' | 'kind' | 'parent'>): string {
+  return kind === 'secondary' ? (parent ?? code) : code;
+}
+
 /** validateCode lets in a site code: three letters or digits, made upper case. */
 export function validateCode(given: string): string {
   const code = given.trim().toUpperCase();
@@ -167,8 +172,8 @@ export class SiteRecord {
   }
 
   /** points gives the points of one site, or of all. */
-  async points(site?: string): Promise<Point[]> {
-    const rows = await this.#db.exec<PointRow>(
+  async points(site?: string, via: Sql = this.#db): Promise<Point[]> {
+    const rows = await via.exec<PointRow>(
       { name: 'site_points', text: 'select * from site_point where $1::text is null or site = $1 order by site, kind' },
       [site],
     );

@@ -16,6 +16,8 @@ const Settings = Type.Object(
           maxItems: 3,
           uniqueItems: true,
         }),
+        /** Whether machines that a point of a site stands on are taken too, whatever their type. */
+        siteSystems: Type.Boolean(),
         /** Installation properties, as they stand on the command line of the client's installer. */
         properties: Type.String({ maxLength: 4096, pattern: '^[^\\u0000-\\u001f\\u007f]*$' }),
         package: Type.Optional(Type.String({ minLength: 1, maxLength: 64, pattern: '^[A-Za-z0-9][A-Za-z0-9 ._-]*$' })),
@@ -34,6 +36,12 @@ const Settings = Type.Object(
         concurrency: whole(1, 4096),
         perSubnet: whole(1, 4096),
         perAccount: whole(1, 4096),
+        /** Over all processes of the site; `concurrency` is that of one process. */
+        perSite: whole(1, 65_536),
+        /** How many machines that are away are asked in a minute whether they are back; 0 = none. */
+        presencePerMinute: whole(0, 60_000),
+        /** Nothing is claimed: a stop of all new attempts of the site. */
+        held: Type.Boolean(),
         probeMs: whole(50, 60_000),
         lockMinutes: whole(1, 1440),
         tokenHours: whole(1, 8760),
@@ -41,6 +49,18 @@ const Settings = Type.Object(
       strict,
     ),
     client: Type.Object({ heartbeatMinutes: whole(1, 129_600) }, strict),
+    /** Who may read /metrics without a token: addresses and CIDRs. */
+    metrics: Type.Object(
+      {
+        open: Type.Array(Type.String({ minLength: 2, maxLength: 60, pattern: '^[0-9a-fA-F.:]+(/\\d{1,3})?$' }), { maxItems: 32 }),
+      },
+      strict,
+    ),
+    /** After how many days each task acts; 0 is off. */
+    maintenance: Type.Object(
+      { clearInstallFlagDays: whole(0, 3650), deleteAgedDiscoveryDays: whole(0, 3650), deleteInactiveClientDays: whole(0, 3650) },
+      strict,
+    ),
   },
   strict,
 );
@@ -48,7 +68,7 @@ export type SiteSettings = Type.Static<typeof Settings>;
 
 /** defaultSettings are those of 2003 where it had one (facts B2, H). */
 export const defaultSettings: SiteSettings = {
-  push: { enabled: false, systems: ['workstations', 'servers'], properties: '' },
+  push: { enabled: false, systems: ['workstations', 'servers'], siteSystems: false, properties: '' },
   ccr: {
     smsPost: 'known',
     retryMinutes: 60,
@@ -60,11 +80,16 @@ export const defaultSettings: SiteSettings = {
     concurrency: 256,
     perSubnet: 32,
     perAccount: 128,
+    perSite: 4096,
+    presencePerMinute: 500,
+    held: false,
     probeMs: 2000,
     lockMinutes: 15,
     tokenHours: 168,
   },
   client: { heartbeatMinutes: 10_080 },
+  metrics: { open: [] },
+  maintenance: { clearInstallFlagDays: 0, deleteAgedDiscoveryDays: 90, deleteInactiveClientDays: 0 },
 };
 
 /** SettingsPatch names the settings that shall change; `null` takes an optional one away. */
@@ -107,7 +132,19 @@ export function patched(stored: StoredSettings, patch: SettingsPatch): StoredSet
     const setting = first?.instancePath.slice(1).replaceAll('/', '.').slice(0, 60) ?? 'settings';
     throw raise('PP_SITE_SETTING', { setting, why: whyWrong(errors) });
   }
+  checkPeriods(result);
   return next;
+}
+
+const DAY_MINUTES = 1440;
+
+/** A client is silent for a whole heartbeat between two signs of life: a task that acts sooner would act on healthy ones (facts F9). */
+function checkPeriods({ maintenance, client }: SiteSettings): void {
+  for (const [task, days] of Object.entries(maintenance))
+    if (days > 0 && days * DAY_MINUTES <= client.heartbeatMinutes) {
+      const why = `${days} days is no longer than client.heartbeatMinutes, ${client.heartbeatMinutes} minutes, so it would take clients that are well`;
+      throw raise('PP_SITE_SETTING', { setting: `maintenance.${task}`, why });
+    }
 }
 
 type Wrong = ReturnType<typeof Errors>[number];

@@ -2,7 +2,7 @@ import { raise } from '#base/errors';
 import { writeMobileClient, type MobileClient } from '#messages';
 import type { Ccr } from '#records/ccr';
 import type { Package, PackageFile } from '#records/package';
-import type { Point, Site } from '#records/site';
+import { clientSiteOf, type Point, type Site } from '#records/site';
 import type { Push } from '../attempt/context.ts';
 import type { CcmParts } from './parts.ts';
 
@@ -63,7 +63,7 @@ export class Surroundings {
     const all = [...own, ...(parent === undefined ? [] : await this.#parts.site.points(parent))].filter((p) => p.on);
     return {
       site,
-      clientSite: parent ?? site.code,
+      clientSite: clientSiteOf(site),
       points: all.filter((p) => p.kind === 'mp'),
       fallbackStatusPoint: all.find((p) => p.kind === 'fsp'),
     };

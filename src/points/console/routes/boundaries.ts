@@ -31,7 +31,7 @@ function boundaryJson(boundary: Boundary): Record<string, unknown> {
 
 /** boundaryRoutes: which addresses belong to which site. */
 export function boundaryRoutes(api: FastifyInstance, parts: ConsoleParts): void {
-  const { boundary, audit, database } = parts;
+  const { boundary, discovery, audit, database } = parts;
   api.get<{ Querystring: Static<typeof OfSite> }>(
     '/boundaries',
     { schema: { summary: 'All boundaries, in the order in which they count', querystring: OfSite } },
@@ -60,6 +60,8 @@ export function boundaryRoutes(api: FastifyInstance, parts: ConsoleParts): void 
     async ({ body, query, who, ip }) =>
       change(database, query, async (tx) => {
         const { items, overlaps } = await boundary.add(body.boundaries, { ...body, by: who }, tx);
+        // Machines that no boundary held so far may belong to a site now.
+        await discovery.wantSweep(who, tx);
         const { site, roaming } = items[0]!;
         const named = items.slice(0, NAMED).map(boundaryText);
         const object = named.length === 1 ? named[0]! : `${items.length} boundaries`;

@@ -6,7 +6,7 @@ import { parseDevices, type Device } from '#records/resource';
 import type { Sql } from '#store/database';
 import { change, DryRun } from '../change.ts';
 import type { ConsoleParts } from '../server.ts';
-import { line, Named, Page, splitName, strict, theOne } from '../shapes.ts';
+import { line, Named, Names, Page, splitName, strict, theOne } from '../shapes.ts';
 
 const ListQuery = Type.Interface(
   [Page],
@@ -17,15 +17,56 @@ const ListQuery = Type.Interface(
   strict,
 );
 
+const Reassign = Type.Object(
+  {
+    names: Type.Optional(Names),
+    filter: Type.Optional(line(300, 1)),
+    all: Type.Optional(Type.Boolean()),
+  },
+  strict,
+);
+/** The audit log holds so many moves of one reassignment. */
+const AUDITED = 500;
+
 /** deviceJson is a machine in the fixed names of the API. */
 function deviceJson(device: Device): Record<string, unknown> {
-  const { name, domain, fqdn, addresses, os, type, assignedSite, trusted, sources, client, smbPort, osVersion, architecture } =
-    device;
-  return { name, domain, fqdn, addresses, os, osVersion, architecture, type, assignedSite, trusted, sources, client, smbPort };
+  const {
+    name,
+    domain,
+    fqdn,
+    addresses,
+    adSite,
+    os,
+    type,
+    assignedSite,
+    trusted,
+    sources,
+    client,
+    smbPort,
+    osVersion,
+    architecture,
+  } = device;
+  return {
+    name,
+    domain,
+    fqdn,
+    addresses,
+    adSite,
+    os,
+    osVersion,
+    architecture,
+    type,
+    assignedSite,
+    trusted,
+    sources,
+    client,
+    smbPort,
+  };
 }
 
 /** deviceRoutes: machines as discovery knows them. */
 export function deviceRoutes(api: FastifyInstance, parts: ConsoleParts): void {
+  reassignRoute(api, parts);
   api.get<{ Querystring: Static<typeof ListQuery> }>(
     '/devices',
     { schema: { summary: 'Machines, by name', querystring: ListQuery } },
@@ -39,7 +80,8 @@ export function deviceRoutes(api: FastifyInstance, parts: ConsoleParts): void {
     { schema: { summary: 'One machine', params: Named } },
     async (request) => {
       const { name, domain } = splitName(request.params.name);
-      return deviceJson(theOne('machine', request.params.name, await parts.resource.find(name, domain)));
+      const device = theOne('machine', request.params.name, await parts.resource.find(name, domain));
+      return { ...deviceJson(device), siteWidePush: await parts.discovery.explain(device) };
     },
   );
   api.post<{ Querystring: DryRun }>(
@@ -56,14 +98,49 @@ export function deviceRoutes(api: FastifyInstance, parts: ConsoleParts): void {
       const { rows, rejected, ignored } = parseDevices(...bodyOf(request.body));
       const site = (await parts.site.here()).code;
       // A real import works in parts, so that a large one holds nobody up; only a trial, which is undone, is one piece.
-      const take = (via?: Sql) => parts.resource.importDevices(rows, { by: request.who, site, source: 'import' }, via);
+      const take = (via?: Sql) => parts.discovery.take(rows, { site, source: 'import' }, via);
       const { dryRun } = request.query;
       const { ids: _ids, ...result } = await (dryRun ? change(parts.database, { dryRun }, take) : take());
-      const detail = { added: result.added, changed: result.changed, rejected: rejected.length + result.rejected.length };
+      const { added, changed, assigned, requested } = result;
+      const detail = { added, changed, assigned, requested, rejected: rejected.length + result.rejected.length };
       if (!dryRun) await parts.audit.write(importEntry(request, rows.length, detail));
       return { ...result, ignored, rejected: [...rejected, ...result.rejected].sort((a, b) => a.line - b.line) };
     },
   );
+}
+
+/** reassignRoute: machines keep the site that they were first given until somebody asks for this. */
+function reassignRoute(api: FastifyInstance, parts: ConsoleParts): void {
+  api.post<{ Body: Static<typeof Reassign>; Querystring: DryRun }>(
+    '/devices/reassign',
+    {
+      schema: {
+        summary: 'Assign machines anew by the boundaries as they are now; the answer names those that move',
+        description: 'Exactly one of names, filter (a part of the name, or an address) and all.',
+        body: Reassign,
+        querystring: DryRun,
+      },
+    },
+    async ({ body, query, who, ip }) => {
+      const { names, filter, all } = body;
+      if ([names, filter, all].filter((one) => one !== undefined).length !== 1 || all === false)
+        throw raise('PP_API_INVALID', { why: 'it wants exactly one of names, filter and all' });
+      const ids = names === undefined ? undefined : await idsOf(parts, names);
+      return change(parts.database, query, async (tx) => {
+        const whom = ids ? { ids } : filter === undefined ? ('all' as const) : { filter };
+        const done = await parts.discovery.reassign(whom, who, tx);
+        const moves = done.items.slice(0, AUDITED).map(({ name, from, to }) => `${name} ${from ?? '-'} ${to ?? '-'}`);
+        const detail = { filter, all, changed: done.changed, moves };
+        await parts.audit.write({ who, what: 'device.reassign', object: `${done.changed} machines`, detail, address: ip }, tx);
+        return done;
+      });
+    },
+  );
+}
+
+async function idsOf(parts: ConsoleParts, names: readonly string[]): Promise<number[]> {
+  const found = await parts.resource.findMany(names.map(splitName));
+  return names.map((name, i) => theOne('machine', name, found[i]!).id);
 }
 
 function importEntry({ who, ip }: FastifyRequest, rows: number, detail: Record<string, unknown>) {

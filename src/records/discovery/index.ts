@@ -1,0 +1,6 @@
+export { automatic, type Automatic, type AutomaticFacts } from './automatic.ts';
+export type { Maintained } from './maintenance.ts';
+export { DiscoveryRecord, type Reassigned, type Swept, type Taken, type WhomToReassign } from './record.ts';
+
+/** migrations are the tables of this record. */
+export const migrations = { record: 'discovery', folder: new URL('./migrations/', import.meta.url) };

@@ -1,0 +1,214 @@
+import type { Clock } from '#base/clock';
+import { raise } from '#base/errors';
+import {
+  canonicalAddress,
+  nameKey,
+  shownName,
+  type Device,
+  type Imported,
+  type ImportOptions,
+  type RawDevice,
+} from '#records/resource';
+import { boundaryText } from '#records/boundary';
+import type { Database, Sql } from '#store/database';
+import type { Automatic } from './automatic.ts';
+import { dueTasks, runTask, type Maintained } from './maintenance.ts';
+import { assignNew, decideAll, pushNew, type Settled, type SettleParts } from './settle.ts';
+
+/** One transaction takes in so many machines. */
+const BATCH = 500;
+/** Machines that are assigned anew are read so many at a time. */
+const PAGE = 2000;
+/** An answer names so many machines at most. */
+const NAMED = 10_000;
+
+/** Taken is what became of discovered machines. */
+export type Taken = Imported & Settled;
+
+/** Reassigned is what a new assignment changes: machines that move, and how many stay. */
+export interface Reassigned {
+  items: { name: string; from: string | null; to: string | null; boundary: string | null; address: string | null }[];
+  changed: number;
+  unchanged: number;
+}
+
+/** Swept is one part of a walk through all known machines. */
+export interface Swept extends Settled {
+  looked: number;
+  /** Set at the end of the walk: what all of it did. */
+  total: (Settled & { by: string }) | undefined;
+}
+
+/** WhomToReassign picks machines: by their ids, by a part of the name or an address, or all of them. */
+export type WhomToReassign = { ids: readonly number[] } | { filter: string } | 'all';
+
+interface Machine {
+  id: number;
+  name: string;
+  addresses: string[];
+  ad_site: string | null;
+  assigned_site: string | null;
+}
+
+/**
+ * DiscoveryRecord is where everything that discovers machines hands them in: they are stored, assigned to their site, and get a CCR where
+ * site-wide push takes them, all in one transaction. It is the only writer of discovery_sweep and discovery_maintenance.
+ */
+export class DiscoveryRecord {
+  readonly #db: Database;
+  readonly #clock: Clock;
+  readonly #parts: SettleParts;
+
+  constructor(db: Database, clock: Clock, parts: SettleParts) {
+    this.#db = db;
+    this.#clock = clock;
+    this.#parts = parts;
+  }
+
+  #within<T>(via: Sql | undefined, work: (tx: Sql) => Promise<T>): Promise<T> {
+    return via ? work(via) : this.#db.transaction(work);
+  }
+
+  /**
+   * take stores machines, assigns those that have no site, and makes CCRs by the rules of site-wide push. It works in transactions of 500,
+   * or in the one it is given. From a source that is not trusted it only stores: no claim of a machine leads to a push.
+   */
+  async take(rows: readonly RawDevice[], o: ImportOptions, via?: Sql): Promise<Taken> {
+    const total: Taken = { added: 0, changed: 0, unchanged: 0, rejected: [], ids: [], assigned: 0, requested: 0 };
+    const numbered = rows.map((row, i) => ({ ...row, line: row.line ?? i + 1 }));
+    for (let at = 0; at < numbered.length; at += BATCH) {
+      const done = await this.#within(via, (tx) => this.#takeBatch(numbered.slice(at, at + BATCH), o, tx));
+      for (const key of ['added', 'changed', 'unchanged', 'assigned', 'requested'] as const) total[key] += done[key];
+      total.rejected.push(...done.rejected);
+      total.ids.push(...done.ids);
+    }
+    return total;
+  }
+
+  async #takeBatch(rows: readonly RawDevice[], o: ImportOptions, tx: Sql): Promise<Taken> {
+    const stored = await this.#parts.resource.importDevices(rows, o, tx);
+    const trusted = o.trusted ?? o.source === 'import';
+    return { ...stored, ...(trusted ? await this.#settle([...new Set(stored.ids)], tx) : { assigned: 0, requested: 0 }) };
+  }
+
+  async #settle(ids: readonly number[], tx: Sql): Promise<Settled> {
+    const site = await this.#parts.site.here(tx);
+    const assigned = await assignNew(this.#parts, ids, tx);
+    return { assigned, requested: await pushNew(this.#parts, site, ids, this.#clock.now(), tx) };
+  }
+
+  /** assignNew gives a site to those of the machines that have none. */
+  assignNew(ids: readonly number[], via: Sql = this.#db): Promise<number> {
+    return assignNew(this.#parts, ids, via);
+  }
+
+  /** explain tells of a machine whether site-wide push takes it as things are, and why. */
+  async explain(device: Device): Promise<Automatic> {
+    const site = await this.#parts.site.here();
+    const [decided] = await decideAll(this.#parts, site, [device], this.#clock.now(), this.#db);
+    return decided!;
+  }
+
+  /** reassign judges machines by the boundaries as they are now, those that have a site too; those in no boundary lose theirs. */
+  reassign(whom: WhomToReassign, by: string, via?: Sql): Promise<Reassigned> {
+    return this.#within(via, async (tx) => {
+      const index = await this.#parts.boundary.index(tx);
+      if (!index.assigns) throw raise('PP_BOUNDARY_NONE');
+      const done: Reassigned = { items: [], changed: 0, unchanged: 0 };
+      const moved: number[] = [];
+      for await (const machines of pages(tx, whom)) {
+        const sites: { id: number; site: string | undefined }[] = [];
+        for (const { id, name, addresses, ad_site, assigned_site } of machines) {
+          const judged = index.judge({ addresses, adSite: ad_site ?? undefined });
+          if ((judged?.site ?? null) === assigned_site) {
+            done.unchanged++;
+            continue;
+          }
+          sites.push({ id, site: judged?.site });
+          if (done.items.length >= NAMED) continue;
+          const boundary = judged ? boundaryText(judged.boundary) : null;
+          done.items.push({ name, from: assigned_site, to: judged?.site ?? null, boundary, address: judged?.address ?? null });
+        }
+        if (sites.length > 0) done.changed += await this.#parts.resource.assign(sites, tx);
+        moved.push(...sites.map(({ id }) => id));
+      }
+      if (moved.length > BATCH) await this.wantSweep(by, tx);
+      else await pushNew(this.#parts, await this.#parts.site.here(tx), moved, this.#clock.now(), tx);
+      return done;
+    });
+  }
+
+  /** wantSweep asks for a walk through all known machines: after site-wide push was switched on, or boundaries were added. Announced on 'discovery_sweep'. */
+  async wantSweep(by: string, via: Sql = this.#db): Promise<void> {
+    await via.query(
+      `insert into discovery_sweep (wanted_at, wanted_by) values ($1, $2)
+       on conflict (one) do update set after = 0, wanted_at = excluded.wanted_at, wanted_by = excluded.wanted_by`,
+      [this.#clock.now(), shownName(by)],
+    );
+    await this.#db.notify('discovery_sweep', '', via);
+  }
+
+  /** sweep does the next part of a wanted walk, in a transaction of its own; undefined when none is wanted, or another process does it just now. */
+  sweep(): Promise<Swept | undefined> {
+    return this.#db.transaction(async (tx) => {
+      const [row] = await tx.query<{ after: number; wanted_by: string; assigned: number; requested: number }>(
+        'select after, wanted_by, assigned, requested from discovery_sweep for update skip locked',
+      );
+      if (!row) return undefined;
+      const ids = (
+        await tx.query<{ id: number }>('select id from resource where id > $1 and not obsolete order by id limit $2', [
+          row.after,
+          BATCH,
+        ])
+      ).map(({ id }) => id);
+      const { assigned, requested } = await this.#settle(ids, tx);
+      const total = { assigned: row.assigned + assigned, requested: row.requested + requested, by: row.wanted_by };
+      const more = ids.length === BATCH;
+      if (more)
+        await tx.query('update discovery_sweep set after = $1, assigned = $2, requested = $3', [
+          ids.at(-1),
+          total.assigned,
+          total.requested,
+        ]);
+      else await tx.query('delete from discovery_sweep');
+      return { looked: ids.length, assigned, requested, total: more ? undefined : total };
+    });
+  }
+
+  /** maintain runs the tasks that are due, each at most once a day over all processes of the site, and tells what they touched. */
+  async maintain(): Promise<Maintained[]> {
+    const { settings } = await this.#parts.site.here();
+    const done: Maintained[] = [];
+    for (const task of await dueTasks(this.#db, settings, this.#clock.now())) {
+      const result = await runTask(this.#db, this.#parts.resource, task, this.#clock.now());
+      if (!result) continue;
+      // Without its flag a silent machine may be pushed to again.
+      if (task.name === 'clear-install-flag' && result.touched > 0) await this.wantSweep('maintenance');
+      done.push(result);
+    }
+    return done;
+  }
+}
+
+/** pages reads the machines that are meant; what is known only by its own claim belongs to no site and is left out. */
+async function* pages(tx: Sql, whom: WhomToReassign): AsyncGenerator<Machine[]> {
+  const values: unknown[] = [PAGE];
+  let where = 'true';
+  if (whom !== 'all' && 'ids' in whom) where = `id = any($${values.push(whom.ids)})`;
+  else if (whom !== 'all') {
+    const address = canonicalAddress(whom.filter);
+    where = address
+      ? `addresses @> array[$${values.push(address)}::text]`
+      : `name_key like $${values.push(`%${nameKey(whom.filter).replace(/[\\%_]/g, '\\$&')}%`)}`;
+  }
+  for (let after = 0; ;) {
+    const page = await tx.query<Machine>(
+      `select id, name, addresses, ad_site, assigned_site from resource
+       where id > ${after} and not obsolete and trusted and ${where} order by id limit $1`,
+      values,
+    );
+    if (page.length > 0) yield page;
+    if (page.length < PAGE) return;
+    after = page.at(-1)!.id;
+  }
+}

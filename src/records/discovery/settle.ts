@@ -1,0 +1,110 @@
+import type { BoundaryRecord } from '#records/boundary';
+import type { CcrRecord, CcrRequest, CcrState } from '#records/ccr';
+import { nameKey, type Device, type ResourceRecord } from '#records/resource';
+import type { Point, Site, SiteRecord } from '#records/site';
+import type { Sql } from '#store/database';
+import { automatic, type Automatic } from './automatic.ts';
+
+/** SettleParts are the records that an assignment and an automatic CCR need. */
+export interface SettleParts {
+  site: SiteRecord;
+  boundary: BoundaryRecord;
+  resource: ResourceRecord;
+  ccr: CcrRecord;
+}
+
+/** Settled counts what was done for some machines. */
+export interface Settled {
+  assigned: number;
+  requested: number;
+}
+
+/** Who asks for a CCR that no person asked for. */
+const BY = 'site-wide push';
+
+/** hostsOf are the hosts that points stand on, as names are compared. */
+function hostsOf(points: readonly Point[]): Set<string> {
+  return new Set(points.map(({ address }) => nameKey(new URL(address).hostname.replace(/^\[|\]$/g, ''))));
+}
+
+function isSiteSystem({ name, domain, fqdn, addresses }: Device, hosts: ReadonlySet<string>): boolean {
+  const names = [name, fqdn ?? name, domain === '' ? name : `${name}.${domain}`, ...addresses];
+  return names.some((one) => hosts.has(nameKey(one)));
+}
+
+/** assignNew gives a site to those of the machines that have none, by the boundaries as they are now; what only claims to exist gets none. */
+export async function assignNew(parts: SettleParts, ids: readonly number[], tx: Sql): Promise<number> {
+  const index = await parts.boundary.index(tx);
+  if (!index.assigns || ids.length === 0) return 0;
+  const rows = await tx.exec<{ id: number; addresses: string[]; ad_site: string | null }>(
+    {
+      name: 'discovery_unassigned',
+      text: `select id, addresses, ad_site from resource
+        where id = any($1) and assigned_site is null and trusted and not obsolete`,
+    },
+    [ids],
+  );
+  const sites = rows.flatMap(({ id, addresses, ad_site }) => {
+    const judged = index.judge({ addresses, adSite: ad_site ?? undefined });
+    return judged ? [{ id, site: judged.site }] : [];
+  });
+  return sites.length === 0 ? 0 : parts.resource.assign(sites, tx);
+}
+
+interface Newest {
+  id: number;
+  state: CcrState;
+  finished_at: Date | null;
+}
+
+/** decideAll decides about machines as site-wide push would, with one look-up of each kind. */
+export async function decideAll(
+  parts: SettleParts,
+  site: Site,
+  devices: readonly Device[],
+  now: Date,
+  tx: Sql,
+): Promise<Automatic[]> {
+  const hosts = hostsOf(await parts.site.points(undefined, tx));
+  const rows = await tx.exec<Newest>(
+    {
+      name: 'discovery_newest_ccr',
+      text: `select r.id, c.state, c.finished_at from resource r cross join lateral (
+          select state, finished_at from ccr where name_key = r.name_key and resource_id = r.id order by id desc limit 1) c
+        where r.id = any($1)`,
+    },
+    [devices.map(({ id }) => id)],
+  );
+  const newest = new Map(rows.map((row) => [row.id, row]));
+  return devices.map((device) => {
+    const ccr = newest.get(device.id);
+    return automatic({
+      site: site.code,
+      push: site.settings.push,
+      device,
+      isSiteSystem: isSiteSystem(device, hosts),
+      ccr: ccr && { state: ccr.state, finishedAt: ccr.finished_at ?? undefined },
+      againDays: site.settings.ccr.windowDays,
+      now,
+    });
+  });
+}
+
+function requestOf(device: Device, includeDcs: boolean): CcrRequest {
+  const { id, name, domain, addresses, smbPort } = device;
+  return { name, domain, addresses, smbPort, resourceId: id, includeDcs, source: 'discovery', requestedBy: BY };
+}
+
+/** pushNew makes CCRs for those of the machines that site-wide push takes. */
+export async function pushNew(parts: SettleParts, site: Site, ids: readonly number[], now: Date, tx: Sql): Promise<number> {
+  if (!site.settings.push.enabled || ids.length === 0) return 0;
+  const devices = await parts.resource.byIds(ids, tx);
+  const decided = await decideAll(parts, site, devices, now, tx);
+  const wanted = devices.filter((_, i) => decided[i]!.push);
+  const includeDcs = site.settings.push.systems.includes('dcs');
+  await parts.ccr.requestMany(
+    wanted.map((device) => requestOf(device, includeDcs)),
+    tx,
+  );
+  return wanted.length;
+}
