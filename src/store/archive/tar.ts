@@ -16,9 +16,6 @@ export interface Entry {
   bytes: AsyncIterable<Buffer>;
 }
 
-/** Gone is what was being read when an archive ended too early. */
-class CutOff extends Error {}
-
 function octal(header: Buffer, value: number, at: number, digits: number): void {
   header.write(`${value.toString(8).padStart(digits, '0')}\0`, at, 'latin1');
 }
@@ -63,10 +60,12 @@ export function tarEnd(): Buffer {
 /** Octets gives out a stream in pieces of wanted lengths. */
 class Octets {
   readonly #source: AsyncIterator<Uint8Array>;
+  readonly #cutOff: () => Error;
   #have: Buffer = Buffer.alloc(0);
 
-  constructor(source: AsyncIterable<Uint8Array>) {
+  constructor(source: AsyncIterable<Uint8Array>, cutOff: () => Error) {
     this.#source = source[Symbol.asyncIterator]();
+    this.#cutOff = cutOff;
   }
 
   async #more(): Promise<boolean> {
@@ -79,7 +78,7 @@ class Octets {
 
   /** exactly gives that many octets in one piece. */
   async exactly(length: number): Promise<Buffer> {
-    while (this.#have.length < length) if (!(await this.#more())) throw new CutOff();
+    while (this.#have.length < length) if (!(await this.#more())) throw this.#cutOff();
     const piece = this.#have.subarray(0, length);
     this.#have = this.#have.subarray(length);
     return piece;
@@ -87,16 +86,31 @@ class Octets {
 
   /** some gives at least one octet and at most that many. */
   async some(most: number): Promise<Buffer> {
-    while (this.#have.length === 0) if (!(await this.#more())) throw new CutOff();
+    while (this.#have.length === 0) if (!(await this.#more())) throw this.#cutOff();
     const piece = this.#have.subarray(0, most);
     this.#have = this.#have.subarray(piece.length);
     return piece;
   }
 
-  /** end reads what is left, so that a seal behind the last octet is looked at too. */
-  async end(): Promise<void> {
-    while (await this.#more()) this.#have = Buffer.alloc(0);
+  /** isNothing reads what is left, so that a seal behind the last octet is looked at too, and tells whether all of it is zero. */
+  async isNothing(): Promise<boolean> {
+    do {
+      if (this.#have.some((octet) => octet !== 0)) return false;
+      this.#have = Buffer.alloc(0);
+    } while (await this.#more());
+    return true;
   }
+}
+
+/** isAsWritten holds a header against the one that this file writes: nothing in it may be another, whether it is used or not. */
+function isAsWritten(header: Buffer, name: string, size: number): boolean {
+  const seconds = Number.parseInt(header.toString('latin1', 136, 147), 8);
+  if (!Number.isSafeInteger(size) || size < 0 || !Number.isSafeInteger(seconds) || name === '') return false;
+  return Buffer.byteLength(name) <= NAME_OCTETS && tarHeader(name, size, new Date(seconds * 1000)).equals(header);
+}
+
+function damagedBehind(file: string, last: string): Error {
+  return raise('PP_STORE_BACKUP_DAMAGED', { file, part: `what follows ${last}`, why: 'it was altered' });
 }
 
 function sizeOf(header: Buffer): number {
@@ -111,41 +125,29 @@ function nameOf(header: Buffer): string {
 
 /** readTar walks through the plain files of an archive; `file` is what errors call it. */
 export async function* readTar(source: AsyncIterable<Uint8Array>, file: string): AsyncGenerator<Entry> {
-  const octets = new Octets(source);
   let last = 'its beginning';
-  try {
-    for (;;) {
-      const header = await octets.exactly(BLOCK);
-      if (header.every((octet) => octet === 0)) break;
-      if (header.toString('latin1', 257, 262) !== 'ustar')
-        throw last === 'its beginning'
-          ? raise('PP_STORE_BACKUP_FORMAT', { file })
-          : raise('PP_STORE_BACKUP_DAMAGED', { file, part: `what follows ${last}`, why: 'no header of a part stands there' });
-      const name = nameOf(header);
-      const size = sizeOf(header);
-      if (checksum(header) !== Number.parseInt(header.toString('latin1', 148, 154), 8) || !Number.isSafeInteger(size))
-        throw raise('PP_STORE_BACKUP_DAMAGED', {
-          file,
-          part: `what follows ${last}`,
-          why: 'the header of that part was altered',
-        });
-      last = name;
-      let left = size;
-      const bytes = (async function* () {
-        while (left > 0) {
-          const piece = await octets.some(left);
-          left -= piece.length;
-          yield piece;
-        }
-      })();
-      yield { name, size, bytes };
-      for await (const _rest of bytes);
-      while (left > 0) left -= (await octets.some(left)).length;
-      await octets.exactly(tarPadding(size).length);
-    }
-    await octets.end();
-  } catch (error) {
-    if (error instanceof CutOff) throw raise('PP_STORE_BACKUP_CUT', { file, part: last }, { cause: error });
-    throw error;
+  const octets = new Octets(source, () => raise('PP_STORE_BACKUP_CUT', { file, part: last }));
+  for (;;) {
+    const header = await octets.exactly(BLOCK);
+    if (header.every((octet) => octet === 0)) break;
+    if (header.toString('latin1', 257, 262) !== 'ustar')
+      throw last === 'its beginning' ? raise('PP_STORE_BACKUP_FORMAT', { file }) : damagedBehind(file, last);
+    const name = nameOf(header);
+    const size = sizeOf(header);
+    if (!isAsWritten(header, name, size)) throw damagedBehind(file, last);
+    last = name;
+    let left = size;
+    const bytes = (async function* () {
+      while (left > 0) {
+        const piece = await octets.some(left);
+        left -= piece.length;
+        yield piece;
+      }
+    })();
+    yield { name, size, bytes };
+    while (left > 0) left -= (await octets.some(left)).length;
+    const padding = await octets.exactly(tarPadding(size).length);
+    if (padding.some((octet) => octet !== 0)) throw damagedBehind(file, last);
   }
+  if (!(await octets.isNothing())) throw damagedBehind(file, last);
 }

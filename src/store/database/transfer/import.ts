@@ -34,7 +34,8 @@ export async function whatIsThere(sql: Sql): Promise<string | undefined> {
     `select relname as name from pg_class where relkind in ('r', 'p', 'v', 'm') and not relispartition
        and relnamespace = current_schema()::regnamespace order by relname`,
   );
-  if (tables.length === 0) return undefined;
+  // A table of migrations alone is what a first start that failed has left.
+  if (tables.every(({ name }) => name === 'migration')) return undefined;
   if (tables.some(({ name }) => name === 'site')) {
     const [site] = await sql.query<{ code: string }>('select code from site where own').catch(() => []);
     if (site) return `it holds the site ${site.code}`;
