@@ -155,6 +155,7 @@ test('at start the files are rewritten from the database, and one that was delet
   await ccm.stop();
   await mkdir(retry, { recursive: true });
   await writeFile(join(retry, 'GHOST.ccr'), 'left by an older run');
+  await writeFile(join(retry, '.4711-3.tmp'), 'half of what a killed process wrote');
   const first = await site.startInbox();
   await waitFor('the files', async () => (await readdir(retry)).sort().join() === 'PC1.ccr,PC2.ccr');
   await first.stop();

@@ -108,7 +108,9 @@ export class WholeSite {
       once(lines, 'line').then(([line]) => String(line)),
       once(child, 'exit').then(([code]) => Promise.reject(new Error(`up ended with ${code}: ${this.said}`))),
     ]);
-    this.#serves(JSON.parse(first) as { points: string; console: string });
+    const told = JSON.parse(first) as { ready?: boolean; points: string; console: string };
+    if (told.ready !== true) throw new Error(`up did not start: ${this.said}`);
+    this.#serves(told);
     return this;
   }
 

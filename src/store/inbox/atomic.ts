@@ -1,4 +1,4 @@
-import { open, rename, rm } from 'node:fs/promises';
+import { open, readdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 
 let drafts = 0;
@@ -45,4 +45,11 @@ export async function writeAtomic(file: string, content: Uint8Array | string, mo
     throw error;
   }
   await syncFolder(path.dirname(file));
+}
+
+const DRAFT = /^\.\d+-\d+\.tmp$/;
+
+/** removeDrafts takes away what killed processes left half written in a folder that nobody else writes to just now. */
+export async function removeDrafts(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) if (DRAFT.test(name)) await rm(path.join(folder, name), { force: true });
 }

@@ -1,2 +1,2 @@
-export { syncFolder, writeAtomic } from './atomic.ts';
+export { removeDrafts, syncFolder, writeAtomic } from './atomic.ts';
 export { Inbox, type InboxFile, type InboxOptions } from './inbox.ts';

@@ -108,7 +108,7 @@ export async function lock(target: Target, context: AttemptContext, note: Note, 
   const own: Lock = { site, name, modifiedAt: target.now };
   if (before) {
     const age = Math.round((own.modifiedAt.getTime() - before.modifiedAt.getTime()) / 60_000);
-    note(`took over the lock that another CCR of this site left ${age} minutes ago`);
+    note(`took over the lock that an earlier attempt of this site left ${age} minutes ago`);
   }
   await clear(target, context, top, own, note);
   // One that came in the same moment: whose lock is earlier, only the machine's own times tell.

@@ -3,7 +3,7 @@ import { mkdir, readdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isLive, type Ccr, type CcrState } from '#records/ccr';
 import { nameKey } from '#records/resource';
-import { writeAtomic } from '#store/inbox';
+import { removeDrafts, writeAtomic } from '#store/inbox';
 import { writeCcrFile } from '../ccr-file/index.ts';
 import type { InboxParts } from './parts.ts';
 
@@ -78,6 +78,7 @@ export class RetryBox {
   async #rewrite(): Promise<void> {
     const { cursor } = await this.#parts.ccr.changedSince();
     await mkdir(this.#dir, { recursive: true, mode: 0o700 });
+    await removeDrafts(this.#dir);
     for await (const ccr of this.#parts.ccr.live()) await this.#show(ccr);
     for (const name of await readdir(this.#dir))
       if (!this.#files.has(name) && /\.ccr$/i.test(name)) await unlink(join(this.#dir, name));

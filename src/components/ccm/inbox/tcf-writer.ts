@@ -2,7 +2,7 @@ import { mkdir, readFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PushpointError } from '#base/errors';
 import { writeMobileClient } from '#messages';
-import { writeAtomic } from '#store/inbox';
+import { removeDrafts, writeAtomic } from '#store/inbox';
 import type { InboxParts } from './parts.ts';
 
 /** Channels that tell that mobileclient.tcf may have to change. */
@@ -28,6 +28,7 @@ export class TcfWriter {
 
   async start(): Promise<void> {
     await mkdir(this.#parts.bin, { recursive: true, mode: 0o700 });
+    await removeDrafts(this.#parts.bin);
     for (const channel of CHANNELS) {
       this.#ends.push(
         await this.#parts.database.listen(channel, () => {

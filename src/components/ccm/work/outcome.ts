@@ -23,13 +23,28 @@ const OF_THE_SITE: ReadonlySet<Code> = new Set<Code>([
   'PP_PUSH_NO_PACKAGE',
 ]);
 
-/** The site's own database was away in the middle of an attempt: that says nothing of the machine, which must not wait an hour for it. */
+/**
+ * The site's own database was away in the middle of an attempt, or did not come back at the first try: that says nothing of the machine, which
+ * must not wait an hour for it.
+ */
 const OF_THE_DATABASE: ReadonlySet<Code> = new Set<Code>([
   'PP_STORE_UNREACHABLE',
   'PP_STORE_CLOSED',
   'PP_STORE_BUSY',
   'PP_STORE_SLOW',
   'PP_STORE_DISK_FULL',
+  'PP_STORE_PASSWORD',
+  'PP_STORE_NO_DATABASE',
+  'PP_STORE_NO_RIGHTS',
+  'PP_STORE_START_FAILED',
+  'PP_STORE_HELD',
+  'PP_STORE_SHARED',
+  'PP_STORE_NO_BINARIES',
+  'PP_STORE_CLUSTER_VERSION',
+  'PP_STORE_FOLDER',
+  'PP_STORE_FOLDER_OWNER',
+  'PP_STORE_FOLDER_CLOSED',
+  'PP_STORE_SOCKET_FOLDER',
 ]);
 const DATABASE_MS = 30_000;
 
