@@ -69,14 +69,16 @@ export type NumberedStep = Step & { seq: number };
 export class Attempt {
   readonly claimed: Claimed;
   readonly #pending: (attempt: Attempt) => void;
+  readonly #counted: (step: Step) => void;
   readonly #lost = new AbortController();
   #steps: NumberedStep[] = [];
   #connection: Connection = {};
   #seq: number;
 
-  constructor(claimed: Claimed, pending: (attempt: Attempt) => void) {
+  constructor(claimed: Claimed, pending: (attempt: Attempt) => void, counted: (step: Step) => void = () => {}) {
     this.claimed = claimed;
     this.#pending = pending;
+    this.#counted = counted;
     this.#seq = claimed.purpose === 'verify' ? VERIFY_SEQ * (claimed.ccr.verifyCount + 1) : 0;
   }
 
@@ -86,6 +88,7 @@ export class Attempt {
 
   /** step records one step that has ended. */
   step(step: Step): void {
+    this.#counted(step);
     this.#steps.push({
       seq: ++this.#seq,
       name: step.name,

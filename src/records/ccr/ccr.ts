@@ -41,6 +41,8 @@ export interface Ccr {
   site: string;
   requestedBy: string;
   package: string | undefined;
+  /** wave is the push it came with; 0 where there was none. */
+  wave: number;
   attempts: number;
   /** intervalAttempts counts the attempts since the week was last restarted. */
   intervalAttempts: number;
@@ -88,6 +90,7 @@ export interface CcrRow {
   site: string;
   requested_by: string;
   package: string | null;
+  wave: number;
   attempts: number;
   interval_attempts: number;
   first_requested_at: Date;
@@ -133,6 +136,7 @@ export function ccrOf(row: CcrRow): Ccr {
     site: row.site,
     requestedBy: row.requested_by,
     package: row.package ?? undefined,
+    wave: row.wave,
     attempts: row.attempts,
     intervalAttempts: row.interval_attempts,
     firstRequestedAt: row.first_requested_at,

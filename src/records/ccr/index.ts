@@ -4,6 +4,8 @@ export type { CcrRequest, Requested } from './request.ts';
 export type { Woken } from './people.ts';
 export type { AttemptShown, CcrPage, CcrQuery, CcrShown, Changed, Pruned } from './list.ts';
 export { previewPush, type Preview, type PushFacts, type PushWish } from './preview.ts';
+export { ABSENT, type AbsentCcr } from './absent.ts';
+export type { StopAfter, Wave, WaveShown } from './waves.ts';
 export { CcrRecord, type Caps, type Ended } from './record.ts';
 export type { Worker } from './worker.ts';
 

@@ -12,6 +12,7 @@ export interface CcrQuery {
   state?: CcrState | readonly CcrState[] | undefined;
   site?: string | undefined;
   filter?: string | undefined;
+  wave?: number | undefined;
   cursor?: string | undefined;
   limit?: number | undefined;
 }
@@ -67,6 +68,7 @@ export async function list(sql: Sql, query: CcrQuery): Promise<CcrPage> {
   const where: string[] = ['true'];
   const add = (text: (place: string) => string, value: unknown) => where.push(text(`$${values.push(value)}`));
   if (query.site !== undefined) add((p) => `site = ${p}`, query.site);
+  if (query.wave !== undefined) add((p) => `wave = ${p} and wave <> 0`, query.wave);
   if (query.filter) {
     const part = nameKey(query.filter);
     const names = await named(sql, part);

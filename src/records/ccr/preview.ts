@@ -6,6 +6,10 @@ export interface PushWish {
   reinstall: boolean;
   includeDcs: boolean;
   inspectOnly: boolean;
+  /** Also machines that are assigned to another site, or to none. */
+  includeUnassigned?: boolean | undefined;
+  /** The site that shall push. */
+  fromSite?: string | undefined;
 }
 
 /** PushFacts is what this site knows when somebody asks it to push to one machine. */
@@ -13,6 +17,10 @@ export interface PushFacts {
   /** The machine, where discovery knows it; a name given by an administrator may be new. */
   device: Device | undefined;
   site: string;
+  /** Whether any boundary assigns machines to sites; as long as none does, all of them count as this site's own. */
+  boundaries: boolean;
+  /** The site of the machine, or the one that boundaries give it now where it has none. */
+  assignedSite: string | undefined;
   /** Addresses of the management points that are on. */
   managementPoints: readonly string[];
   /** Name of the package that would be pushed. */
@@ -42,9 +50,28 @@ function isHeard(device: Device, facts: PushFacts): boolean {
   );
 }
 
+/** whyForeign says why a machine is none of this site's; without any boundary there is no other site's. */
+function whyForeign(wish: PushWish, { boundaries, assignedSite, site, device }: PushFacts): string | undefined {
+  if (!boundaries || wish.includeUnassigned || assignedSite === site) return undefined;
+  if (assignedSite !== undefined) return `it is assigned to site ${assignedSite}: push from there, or with --include-unassigned`;
+  const addresses = device?.addresses ?? [];
+  const why = !device
+    ? 'discovery does not know it'
+    : addresses.length === 0
+      ? 'no address of it is known'
+      : `no site boundary holds ${addresses.slice(0, 4).join(', ')}`;
+  return `it is assigned to no site, because ${why}: pushpoint boundary add, or push with --include-unassigned`;
+}
+
 /** previewPush decides as the push would: refused here and now, skipped by what is known, or worth a CCR; with the reason. */
 export function previewPush(wish: PushWish, facts: PushFacts): Preview {
   const { device } = facts;
+  if (wish.fromSite !== undefined && wish.fromSite !== facts.site) {
+    return {
+      decision: 'refuse',
+      reason: `site ${wish.fromSite} shall push it and this is site ${facts.site}: CCRs do not travel between sites, so ask that site`,
+    };
+  }
   if (facts.managementPoints.length === 0) {
     return {
       decision: 'refuse',
@@ -58,6 +85,8 @@ export function previewPush(wish: PushWish, facts: PushFacts): Preview {
   if (device && !device.trusted) {
     return { decision: 'refuse', reason: 'it is known only from what it says of itself: pushpoint device import FILE' };
   }
+  const foreign = whyForeign(wish, facts);
+  if (foreign !== undefined) return { decision: 'refuse', reason: foreign };
   if (device?.type === 'dc' && !wish.includeDcs) return { decision: 'skip', reason: 'it is a domain controller: --include-dcs' };
   if (device?.client.installed && isHeard(device, facts) && !wish.forced && !wish.reinstall && !wish.inspectOnly) {
     return {

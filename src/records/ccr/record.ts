@@ -1,7 +1,9 @@
 import type { Clock } from '#base/clock';
 import type { PushpointError } from '#base/errors';
+import { addSums, Meter, type Sums } from '#base/meter';
 import type { Named } from '#records/resource';
 import type { Database, Sql, Statement } from '#store/database';
+import * as absences from './absent.ts';
 import { Attempt, StepFlusher, type Claimed } from './attempt.ts';
 import { ccrOf, type Ccr, type CcrRow, type CcrState } from './ccr.ts';
 import * as lists from './list.ts';
@@ -9,18 +11,22 @@ import * as people from './people.ts';
 import { int32, plain } from './plain.ts';
 import { requestAll, type CcrRequest, type Requested } from './request.ts';
 import { Settler, type Outcome } from './settle.ts';
+import * as waves from './waves.ts';
 import { reclaimDead, Worker } from './worker.ts';
 
 /** Caps bound how many CCRs of one subnet or account are worked at the same time, over all processes of the site. */
 export interface Caps {
   perSubnet: number;
   perAccount: number;
+  /** Over all of the site; without it there is no such cap. */
+  perSite?: number | undefined;
 }
 
 /** Ended is why an attempt ended without success. */
 export type Ended = Pick<PushpointError, 'code' | 'win32' | 'message' | 'detail'>;
 
-const claimStatement: Statement = { name: 'ccr_claim', text: 'select * from ccr_claim($1, $2, $3, $4, $5)' };
+const claimStatement: Statement = { name: 'ccr_claim', text: 'select * from ccr_claim($1, $2, $3, $4, $5, $6)' };
+const NO_CAP = 2_000_000_000;
 /** How long a worker is believed without a renew, where nothing else is said. */
 const LEASE_MS = 60_000;
 
@@ -39,6 +45,8 @@ export class CcrRecord {
   readonly #settler: Settler;
   readonly #flusher: StepFlusher;
   readonly #attempts = new WeakMap<Claimed, Attempt>();
+  /** meter counts what this process does with CCRs. */
+  readonly meter = new Meter();
 
   constructor(db: Database, clock: Clock) {
     this.#db = db;
@@ -84,7 +92,14 @@ export class CcrRecord {
   async claim(o: { worker: Worker; limit: number; caps: Caps; now?: Date | undefined }): Promise<Claimed[]> {
     if (o.limit < 1) return [];
     const now = o.now ?? this.#clock.now();
-    const rows = await this.#db.exec<CcrRow>(claimStatement, [o.worker.id, o.limit, now, o.caps.perSubnet, o.caps.perAccount]);
+    const rows = await this.#db.exec<CcrRow>(claimStatement, [
+      o.worker.id,
+      o.limit,
+      now,
+      o.caps.perSubnet,
+      o.caps.perAccount,
+      o.caps.perSite ?? NO_CAP,
+    ]);
     return rows.map((row) => ({ ccr: ccrOf(row), fence: row.fence, purpose: row.state === 'verifying' ? 'verify' : 'attempt' }));
   }
 
@@ -101,7 +116,11 @@ export class CcrRecord {
   attempt(claimed: Claimed): Attempt {
     let attempt = this.#attempts.get(claimed);
     if (!attempt) {
-      attempt = new Attempt(claimed, (a) => this.#flusher.add(a));
+      attempt = new Attempt(
+        claimed,
+        (a) => this.#flusher.add(a),
+        (step) => this.meter.observe('pushpoint_step_seconds', { step: step.name, outcome: step.outcome }, step.durationMs),
+      );
       this.#attempts.set(claimed, attempt);
     }
     return attempt;
@@ -127,6 +146,10 @@ export class CcrRecord {
       ...taken,
     });
     if (!held) attempt.lose();
+    else if (!more.released) {
+      const code = more.error === 'keep' ? '' : (more.error?.code ?? '');
+      this.meter.add('pushpoint_attempts_total', { purpose: claimed.purpose, outcome: state, code });
+    }
     return held;
   }
 
@@ -227,6 +250,104 @@ export class CcrRecord {
     const going = await act(via);
     if (going.length > 0) await this.#db.notify('ccr', '', via);
     return going;
+  }
+
+  /**
+   * useAccount takes the place of an account for claims that are about to use it, and tells which of them got one: over all processes no more
+   * than `cap` have the same account. Who got none asks again later.
+   */
+  async useAccount(claims: readonly Claimed[], account: string, cap: number): Promise<Set<number>> {
+    const rows = await this.#db.exec<{ id: number }>(
+      { name: 'ccr_use_account', text: 'select ccr_use_account as id from ccr_use_account($1, $2, $3, $4)' },
+      [claims.map((c) => c.ccr.id), claims.map((c) => c.fence), account, cap],
+    );
+    return new Set(rows.map((row) => row.id));
+  }
+
+  /** makeWave makes the wave of a push, or lets a part of a large push join the one its first part made; undefined where there is no such wave. */
+  makeWave(
+    o: { by: string; machines: number; stopAfter?: waves.StopAfter | undefined; join?: number | undefined },
+    via: Sql = this.#db,
+  ): Promise<waves.Wave | undefined> {
+    return waves.makeWave(via, { ...o, now: this.#clock.now() });
+  }
+
+  /** waves gives a page of waves, newest first, each with its counts by state. */
+  waves(o: { before?: number | undefined; limit: number }): Promise<waves.WaveShown[]> {
+    return waves.waves(this.#db, o);
+  }
+
+  /** wave gives one wave. */
+  wave(id: number): Promise<waves.WaveShown | undefined> {
+    return waves.wave(this.#db, id);
+  }
+
+  /** ofWave gives the live CCRs of a wave. */
+  ofWave(id: number): Promise<Ccr[]> {
+    return waves.ofWave(this.#db, id);
+  }
+
+  /** resumeWave takes the stop of a wave away; its CCRs are resumed by themselves. */
+  resumeWave(id: number, via: Sql = this.#db): Promise<void> {
+    return waves.resumeWave(via, id);
+  }
+
+  /** isLimited tells whether a wave has a limit of failures. */
+  isLimited(wave: number): Promise<boolean> {
+    return waves.isLimited(this.#db, wave);
+  }
+
+  /** haltWave pauses what is left of a wave of which too many have failed; the reason, for the one call that stopped it. */
+  async haltWave(wave: number): Promise<string | undefined> {
+    return this.#db.transaction(async (tx) => {
+      const reason = await waves.stopIfFailed(tx, wave, this.#clock.now());
+      const rest = await waves.restOfStopped(tx, wave);
+      if (rest.length > 0) await people.pause(tx, rest, this.#clock.now());
+      return reason;
+    });
+  }
+
+  /** tellMeter lets other processes of the site know what this one has counted. */
+  async tellMeter(worker: Worker): Promise<void> {
+    await this.#db.query('update ccr_worker set meter = $2 where id = $1', [worker.id, JSON.stringify(this.meter.sums())]);
+  }
+
+  /** metered is what all processes of the site have counted; those that ended count on, until their rows are pruned. */
+  async metered(): Promise<Sums> {
+    const rows = await this.#db.query<{ meter: Sums }>('select meter from ccr_worker where meter is not null');
+    return addSums(rows.map((row) => row.meter));
+  }
+
+  /** busy is how many CCRs are being worked, over all processes. */
+  async busy(): Promise<number> {
+    const [row] = await this.#db.query<{ n: number }>('select count(*) as n from ccr where worker_id is not null');
+    return row!.n;
+  }
+
+  /** sweepTurn gives a worker the sweep for absent machines until then, with the CCR it has come to; undefined while another one has it. */
+  sweepTurn(worker: Worker, until: Date): Promise<number | undefined> {
+    return absences.sweepTurn(this.#db, worker.id, this.#clock.now(), until);
+  }
+
+  /** sweepDone notes how far the sweep has come. */
+  sweepDone(worker: Worker, at: number): Promise<void> {
+    return absences.sweepDone(this.#db, worker.id, at);
+  }
+
+  /** sweepLeave lets another process have the sweep. */
+  sweepLeave(worker: Worker): Promise<void> {
+    return absences.sweepLeave(this.#db, worker.id);
+  }
+
+  /** absent gives machines that nobody answered for, the one that was not asked for the longest time first. */
+  absent(after: number, limit: number): Promise<absences.AbsentCcr[]> {
+    return absences.absent(this.#db, after, limit, this.#clock.now());
+  }
+
+  /** seen makes the CCRs of machines that were heard due at once: those in verification, and those in retry that have had their rest. */
+  async seen(who: { resourceIds: readonly number[] } | { ids: readonly number[] }): Promise<number> {
+    const ids = await absences.seen(this.#db, who, this.#clock.now());
+    return ids.length > 0 ? this.wake({ ids }) : 0;
   }
 
   /** byId gives one CCR. */

@@ -21,6 +21,8 @@ export interface CcrRequest {
   requestedBy: string;
   initialRequestDate?: Date | undefined;
   package?: string | undefined;
+  /** The push it belongs to; a machine that is asked for again joins the later one. */
+  wave?: number | undefined;
 }
 
 /** Requested is the live CCR of the machine, new or merged into. */
@@ -71,6 +73,7 @@ function parameters(request: CcrRequest): Record<string, unknown> {
     requestedBy: shownName(request.requestedBy),
     initialRequestDate: request.initialRequestDate,
     package: request.package,
+    wave: request.wave,
   };
 }
 

@@ -195,6 +195,11 @@ export class PooledDatabase implements Database {
     }
   }
 
+  connections(): { open: number; idle: number; waiting: number } {
+    const { totalCount, idleCount, waitingCount } = this.#pool;
+    return { open: totalCount, idle: idleCount, waiting: waitingCount };
+  }
+
   async notify(channel: string, payload: string, via: Sql = this): Promise<void> {
     if (Buffer.byteLength(payload) > PAYLOAD_OCTETS) throw new RangeError(`a notification of ${payload.length} characters`);
     await via.exec({ name: 'notify', text: 'select pg_notify($1, $2)' }, [channel, payload]);

@@ -41,6 +41,8 @@ export interface Database extends Sql {
   listen(channel: string, fn: (payload: string) => void): Promise<() => Promise<void>>;
   /** close waits for what runs, then leaves; the last process to leave a managed server stops it. */
   close(): Promise<void>;
+  /** connections tells how many of this process's connections are open, idle, and waited for. */
+  connections(): { open: number; idle: number; waiting: number };
   readonly kind: 'managed' | 'external';
   /** url is where the database is, without any password. */
   readonly url: string;

@@ -1,18 +1,35 @@
 import { raise } from '#base/errors';
 import { logonName, passwordPurpose, type Account, type AccountRecord } from '#records/account';
-import type { Ccr } from '#records/ccr';
+import type { Ccr, CcrRecord, Claimed } from '#records/ccr';
 import { ntlmCredential, type Credential } from '#wire/auth';
 import type { Accounts, PushAccount } from '../attempt/context.ts';
 import type { CcmParts } from './parts.ts';
+import { Places } from './places.ts';
 
 /** PushAccounts makes credentials of the accounts that the record chooses; a password is open only while a credential is made of it. */
 export class PushAccounts implements Accounts {
   readonly #parts: Pick<CcmParts, 'account' | 'vault' | 'clock' | 'random'>;
   readonly #record: AccountRecord;
+  readonly #places: Places;
 
-  constructor(parts: Pick<CcmParts, 'account' | 'vault' | 'clock' | 'random'>) {
+  constructor(parts: Pick<CcmParts, 'account' | 'vault' | 'clock' | 'random'> & { ccr: CcrRecord }) {
     this.#parts = parts;
     this.#record = parts.account;
+    this.#places = new Places(parts.ccr, parts.clock);
+  }
+
+  /** within gives the accounts to one claimed attempt, which waits where `cap` attempts have the account it is about to use. */
+  within(claimed: Claimed, cap: number): Accounts {
+    return {
+      choose: (ccr) => this.choose(ccr),
+      enter: async (account, ccr, signal) => {
+        await this.#places.take(claimed, account.name, cap, signal);
+        return this.enter(account, ccr, signal);
+      },
+      left: (account, ccr) => this.left(account, ccr),
+      worked: (account, ccr) => this.worked(account, ccr),
+      failed: (account, ccr, win32) => this.failed(account, ccr, win32),
+    };
   }
 
   async choose(ccr: Ccr): Promise<PushAccount[]> {

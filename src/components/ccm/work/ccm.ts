@@ -1,10 +1,12 @@
-import type { Claimed, Worker } from '#records/ccr';
+import { ABSENT, isLive, type Claimed, type Worker } from '#records/ccr';
 import { Journal } from '../journal.ts';
 import { Stop } from '../attempt/interrupted.ts';
 import { CcrWork } from './ccr-work.ts';
 import { isOfTheSite, Outcomes } from './outcome.ts';
 import type { CcmParts } from './parts.ts';
 import { Presence } from './presence.ts';
+import { openFiles, roomFor, tellRoom } from './descriptors.ts';
+import { Slots } from './slots.ts';
 import { Surroundings } from './surroundings.ts';
 
 /** The database is asked this often even when nothing is announced; NOTIFY only makes it quicker. */
@@ -33,6 +35,8 @@ export class Ccm {
   readonly #surroundings: Surroundings;
   readonly #work: CcrWork;
   readonly #presence: Presence;
+  readonly #slots = new Slots();
+  readonly #files = openFiles();
   readonly #running = new Map<number, Running>();
   readonly #threads = new Set<number>();
   #worker: Worker | undefined;
@@ -51,17 +55,20 @@ export class Ccm {
     this.#parts = parts;
     this.#surroundings = new Surroundings(parts);
     this.#work = new CcrWork(parts, this.#surroundings, new Outcomes(parts));
-    this.#presence = new Presence(parts, this.#surroundings);
+    this.#presence = new Presence(parts, this.#surroundings, () => this.#worker, roomFor(1, this.#files).sweep);
   }
 
   async start(): Promise<void> {
     const { ccr, database, log } = this.#parts;
+    const { concurrency } = (await this.#surroundings.here()).site.settings.ccr;
+    tellRoom(log, concurrency, roomFor(concurrency, this.#files), this.#files);
     this.#worker = await ccr.registerWorker('ccm', LEASE_MS);
     const freed = await ccr.reclaimDead();
     if (freed > 0) log.info('took over CCRs of a process that ended', { count: freed });
     await this.#listen('ccr', () => this.#wake());
     await this.#listen('ccr_stop', (payload) => void this.#stopped(payload));
     await this.#listen('client', (payload) => void this.#heard(payload));
+    await this.#listen('resource', (payload) => void this.#discovered(payload));
     for (const channel of ['account', 'site_settings', 'package'])
       await this.#listen(channel, () => void this.#changed(channel === 'account' ? 'account' : 'site'));
     this.#watchLease();
@@ -94,6 +101,7 @@ export class Ccm {
     cut();
     await this.#renewing;
     await this.#parts.ccr.flush().catch(() => {});
+    if (this.#worker) await this.#parts.ccr.tellMeter(this.#worker).catch(() => {});
     await this.#worker?.leave(clock.now());
   }
 
@@ -153,10 +161,12 @@ export class Ccm {
   async #claim(): Promise<number> {
     const { ccr } = this.#parts;
     const { settings } = (await this.#surroundings.here()).site;
-    const free = settings.ccr.concurrency - this.#running.size;
-    if (free < 1 || !this.#worker) return 0;
-    const caps = { perSubnet: settings.ccr.perSubnet, perAccount: settings.ccr.perAccount };
-    const limit = Math.min(free, CLAIM);
+    const room = roomFor(settings.ccr.concurrency, this.#files);
+    this.#slots.resize(room.slots);
+    // Machines that were away the last time are asked outside of the slots, but not without an end.
+    const limit = Math.min(room.slots - this.#slots.busy, room.slots + room.asking - this.#running.size, CLAIM);
+    if (limit < 1 || settings.ccr.held || !this.#worker) return 0;
+    const caps = { perSubnet: settings.ccr.perSubnet, perAccount: settings.ccr.perAccount, perSite: settings.ccr.perSite };
     const claims = await ccr.claim({ worker: this.#worker, limit, caps }).catch((error: unknown) => {
       this.#doubtful = true;
       throw error;
@@ -175,14 +185,18 @@ export class Ccm {
     let cut: () => void = () => {};
     stop.soft.addEventListener('abort', () => (cut = clock.after(GRACE_MS, () => stop.force('lease lost'))), { once: true });
     const journal = new Journal(serverLog, thread, `${id}.CCR`, name);
+    const slot = this.#slots.open();
+    // There is a slot for it, or the claim would not have asked for it.
+    if (claimed.purpose === 'verify' || !ABSENT.has(claimed.ccr.lastError ?? '')) void slot.take();
     const done = this.#work
-      .run(claimed, stop, journal)
+      .run({ claimed, stop, journal, slot })
       .catch((error: unknown) => {
         this.#doubtful = true;
         log.error('working a CCR failed', { machine: name, error });
       })
       .finally(() => {
         cut();
+        slot.leave();
         this.#threads.delete(thread);
         if (this.#running.get(id)?.claimed === claimed) this.#running.delete(id);
         this.#wake();
@@ -210,19 +224,33 @@ export class Ccm {
     }
   }
 
-  /** A client registered or spoke: its CCR, if it is being verified, is looked at now. */
+  /**
+   * A client registered or spoke: its CCR, if it is being verified, is looked at now; if it waits for its hour, it is tried now. Only a
+   * client that proved itself is announced, and it has its rest, so no machine can call credentials to itself by talking much.
+   */
   async #heard(payload: string): Promise<void> {
+    const { ccr, log } = this.#parts;
     try {
       // After a lost connection nobody knows who was heard meanwhile.
-      if (payload === '') return void (await this.#parts.ccr.wake({ heard: true }));
+      if (payload === '') return void (await ccr.wake({ heard: true }));
       const { resourceId, name, domain } = JSON.parse(payload) as { resourceId?: number; name: string; domain?: string };
-      // Only what is being verified, or just started: a machine cannot call credentials to itself by talking much.
-      const live = (await this.#parts.ccr.find(name, domain || undefined)).filter(
-        (c) => (c.state === 'verifying' || c.state === 'processing') && (resourceId === undefined || c.resourceId === resourceId),
-      );
-      if (live.length > 0) await this.#parts.ccr.wake({ ids: live.map((c) => c.id) });
+      const live = resourceId === undefined ? await ccr.find(name, domain || undefined) : undefined;
+      const who = live ? { ids: live.filter((c) => isLive(c.state)).map((c) => c.id) } : { resourceIds: [resourceId!] };
+      ccr.meter.add('pushpoint_woken_total', { by: 'client' }, await ccr.seen(who));
     } catch (error) {
-      this.#parts.log.warn('an announcement of a client was not understood', { error });
+      log.warn('an announcement of a client was not understood', { error });
+    }
+  }
+
+  /** Discovery saw machines, from whatever source: that makes no CCR, but one that waits for its machine need not wait longer. */
+  async #discovered(payload: string): Promise<void> {
+    if (payload === '') return;
+    const { ccr, log } = this.#parts;
+    try {
+      const resourceIds = payload.split(',').map(Number).filter(Number.isSafeInteger);
+      ccr.meter.add('pushpoint_woken_total', { by: 'discovery' }, await ccr.seen({ resourceIds }));
+    } catch (error) {
+      log.warn('machines that discovery saw could not be woken', { error });
     }
   }
 
@@ -281,6 +309,7 @@ export class Ccm {
   async #renew(): Promise<void> {
     const { ccr, clock, log } = this.#parts;
     const until = new Date(clock.now().getTime() + LEASE_MS);
+    await ccr.tellMeter(this.#worker!);
     const held = await ccr.renew(this.#worker!, until);
     if (!held) {
       // Declared dead, as after a long hang: what was ours is somebody else's now.

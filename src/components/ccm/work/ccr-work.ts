@@ -2,7 +2,7 @@ import { PushpointError, raise } from '#base/errors';
 import { exhausted, type Claimed } from '#records/ccr';
 import type { Site } from '#records/site';
 import { attempt, type AttemptResult } from '../attempt/attempt.ts';
-import type { AttemptContext, Push } from '../attempt/context.ts';
+import type { AttemptContext, Network, Push } from '../attempt/context.ts';
 import { osVersion, type Facts } from '../attempt/facts.ts';
 import type { Wanted } from '../attempt/identity.ts';
 import type { Stop } from '../attempt/interrupted.ts';
@@ -11,10 +11,31 @@ import type { Journal } from '../journal.ts';
 import { PushAccounts } from './accounts.ts';
 import { isOfTheDatabase, type Outcomes } from './outcome.ts';
 import type { CcmParts } from './parts.ts';
+import type { Slot } from './slots.ts';
 import type { Surroundings } from './surroundings.ts';
 import { nextSlot, reportedIn, Verification } from './verification.ts';
 
 const DIALECTS: Record<number, string> = { 0x202: '2.0.2', 0x210: '2.1', 0x300: '3.0', 0x302: '3.0.2', 0x311: '3.1.1' };
+
+/** Going is one claimed CCR that is worked here. */
+export interface Going {
+  claimed: Claimed;
+  stop: Stop;
+  journal: Journal;
+  slot: Slot;
+}
+
+/** slotted lets an attempt go on to a machine that answered its probe once it has a slot. */
+function slotted(network: Network, slot: Slot): Network {
+  return {
+    ...network,
+    async probe(options) {
+      const probed = await network.probe(options);
+      await slot.take();
+      return probed;
+    },
+  };
+}
 
 /** CcrWork does one claimed CCR: an attempt or a verification, and what follows from it. */
 export class CcrWork {
@@ -33,10 +54,11 @@ export class CcrWork {
   }
 
   /** run works a claimed CCR to an outcome. It throws only where not even that can be written: then nobody has the CCR any more. */
-  async run(claimed: Claimed, stop: Stop, journal: Journal): Promise<void> {
+  async run(going: Going): Promise<void> {
+    const { claimed, journal } = going;
     const { site, points } = await this.#surroundings.here();
     try {
-      await this.#work(claimed, stop, journal, site, points.length > 0);
+      await this.#work(going, site, points.length > 0);
     } catch (error) {
       await this.#broken(claimed, error, site, journal);
     }
@@ -72,11 +94,12 @@ export class CcrWork {
     else await this.#outcomes.ended(claimed, known, site.settings.ccr);
   }
 
-  async #work(claimed: Claimed, stop: Stop, journal: Journal, site: Site, hasPoint: boolean): Promise<void> {
+  async #work(going: Going, site: Site, hasPoint: boolean): Promise<void> {
+    const { claimed, journal } = going;
     const settings = site.settings.ccr;
     if (claimed.purpose === 'verify') {
       await this.#verification.run(claimed, settings, async () =>
-        this.#context(claimed, stop, journal, site, await this.#surroundings.pushFor(claimed.ccr)),
+        this.#context(going, site, await this.#surroundings.pushFor(claimed.ccr)),
       );
       return;
     }
@@ -92,7 +115,7 @@ export class CcrWork {
     }
     const proven = await this.#hadStarted(claimed);
     if (proven !== undefined && !(await this.#leftLock(claimed))) return this.#proven(claimed, proven);
-    const result = await attempt(await this.#context(claimed, stop, journal, site, push, proven));
+    const result = await attempt(await this.#context(going, site, push, proven));
     // The lock may stay where the machine cannot be reached any more; it is stale soon. The push has succeeded either way.
     if (proven !== undefined && result.kind !== 'interrupted') return this.#proven(claimed, proven);
     await this.#settle(claimed, result, site, journal);
@@ -193,14 +216,8 @@ export class CcrWork {
     }
   }
 
-  async #context(
-    claimed: Claimed,
-    stop: Stop,
-    journal: Journal,
-    site: Site,
-    push: Push,
-    proven?: string,
-  ): Promise<AttemptContext> {
+  async #context(going: Going, site: Site, push: Push, proven?: string): Promise<AttemptContext> {
+    const { claimed, stop, journal } = going;
     const { ccr: record, network, clock, random, log, client } = this.#parts;
     const { ccr } = claimed;
     const timeline = record.attempt(claimed);
@@ -216,8 +233,8 @@ export class CcrWork {
       settings: site.settings.ccr,
       push,
       proven,
-      network,
-      accounts: this.#accounts,
+      network: slotted(network, going.slot),
+      accounts: this.#accounts.within(claimed, site.settings.ccr.perAccount),
       clock,
       random,
       log: log.with({ machine: ccr.name }),

@@ -1,0 +1,86 @@
+import type { Code } from '#base/errors';
+import type { Sql } from '#store/database';
+
+/**
+ * ABSENT are the errors that say that nobody answered, which a machine that shows up ends by itself. The index ccr_absent has the same list.
+ */
+export const ABSENT: ReadonlySet<string> = new Set<Code>([
+  'PP_NET_REFUSED',
+  'PP_NET_SILENT',
+  'PP_NET_UNROUTABLE',
+  'PP_NET_NAME_UNKNOWN',
+]);
+
+/** A machine that comes and goes is not tried more often than this, or its week would be over in an hour. */
+export const REST_MS = 10 * 60_000;
+
+/** AbsentCcr is a machine that did not answer, with every address that is known of it. */
+export interface AbsentCcr {
+  id: number;
+  name: string;
+  domain: string;
+  addresses: string[];
+  port: number;
+}
+
+/** sweepTurn gives this worker the sweep for as long as it says, or nothing while another one has it. */
+export async function sweepTurn(sql: Sql, worker: number, now: Date, until: Date): Promise<number | undefined> {
+  const [row] = await sql.query<{ at: number }>(
+    `update ccr_sweep set worker_id = $1, lease_until = $3 where worker_id = $1 or lease_until is null or lease_until <= $2
+       or not exists (select from ccr_worker w where w.id = ccr_sweep.worker_id and w.ended_at is null) returning at`,
+    [worker, now, until],
+  );
+  return row?.at;
+}
+
+/** sweepLeave lets go of the sweep. */
+export async function sweepLeave(sql: Sql, worker: number): Promise<void> {
+  await sql.query('update ccr_sweep set worker_id = null, lease_until = null where worker_id = $1', [worker]);
+}
+
+/** sweepDone notes how far the sweep has come, so that who has it next goes on there. */
+export async function sweepDone(sql: Sql, worker: number, at: number): Promise<void> {
+  await sql.query('update ccr_sweep set at = $2 where worker_id = $1', [worker, at]);
+}
+
+/**
+ * absent gives the machines that nobody answered for, from one CCR on and round again: each is asked once in a round, so the one that was
+ * not asked for the longest time is always the next. Those tried a moment ago have their rest.
+ */
+export async function absent(sql: Sql, after: number, limit: number, now: Date): Promise<AbsentCcr[]> {
+  const page = (which: string) => `(
+    select c.id, c.name, c.domain, c.addresses, c.smb_port, c.resource_id from ccr c
+    where c.state = 'retry' and c.finished_at is null and c.worker_id is null
+      and c.last_error in (${[...ABSENT].map((code) => `'${code}'`).join(', ')})
+      and ${which} and (c.last_attempt_at is null or c.last_attempt_at <= $2) and c.due_at > $4
+    order by c.id limit $3)`;
+  return sql.exec<AbsentCcr>(
+    {
+      name: 'ccr_absent',
+      text: `select p.id, p.name, coalesce(nullif(r.domain, ''), p.domain) as domain,
+          array(select distinct a from unnest(coalesce(r.addresses, '{}') || p.addresses) a) as addresses,
+          coalesce(r.smb_port, p.smb_port, 445) as port
+        from (select * from (${page('c.id > $1')} union all ${page('c.id <= $1')}) round limit $3) p
+        left join resource r on r.id = p.resource_id and not r.obsolete`,
+    },
+    [after, new Date(now.getTime() - REST_MS), limit, now],
+  );
+}
+
+/**
+ * seen gives the CCRs of machines that have been heard: those being verified, and those in retry that have had their rest, so that a machine
+ * cannot call attempts to itself by talking much.
+ */
+export async function seen(
+  sql: Sql,
+  who: { resourceIds: readonly number[] } | { ids: readonly number[] },
+  now: Date,
+): Promise<number[]> {
+  const [column, ids] = 'ids' in who ? ['id', who.ids] : ['resource_id', who.resourceIds];
+  const rows = await sql.query<{ id: number }>(
+    `select id from ccr where ${column} = any($1) and finished_at is null
+       and (state in ('verifying', 'processing') or (state = 'retry' and last_attempt_at <= $2))`,
+    [ids, new Date(now.getTime() - REST_MS)],
+  );
+  return rows.map((row) => row.id);
+}
