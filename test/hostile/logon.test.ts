@@ -7,7 +7,7 @@ import { isCode, type Code, type PushpointError } from '#base/errors';
 import { silentLog } from '#base/log';
 import { systemRandom } from '#base/random';
 import { Challenge, decodeToken, encodeResponse, ntlmCredential } from '#wire/auth';
-import { toHex, toUtf16, type Bytes } from '#wire/bytes';
+import { concat, toHex, toUtf16, type Bytes } from '#wire/bytes';
 import * as smb from '#wire/smb';
 import { STATUS } from '#wire/status';
 import { connectTcp } from '#wire/tcp';
@@ -52,13 +52,14 @@ class Meddler implements smb.Transport {
       },
     });
   }
-  send(octets: Bytes): void {
+  send(parts: readonly Bytes[]): void {
+    const octets = concat(...parts);
     const frame = octets.slice(smb.PREFIX);
     const changed = this.#fromClient(frame, this.sent.length);
     this.sent.push(octets.slice(smb.PREFIX));
     const out = new Uint8Array(smb.PREFIX + changed.length);
     out.set(changed, smb.PREFIX);
-    this.#inner.send(out);
+    this.#inner.send([out]);
   }
   close(gently?: boolean): void {
     this.#inner.close(gently);

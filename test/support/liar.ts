@@ -102,9 +102,9 @@ export class Liar implements Transport {
     events?.closed(error);
   }
 
-  send(octets: Bytes): void {
+  send(parts: readonly Bytes[]): void {
     this.activity++;
-    const frame = octets.slice(PREFIX);
+    const frame = concat(...parts).subarray(PREFIX);
     this.sent.push(frame);
     if (this.#isMute) return;
     const wanted = this.#lines[this.#at];

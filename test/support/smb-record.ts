@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { ManualClock, systemClock, type Clock } from '#base/clock';
 import { silentLog } from '#base/log';
 import type { Random } from '#base/random';
-import { fromHex, toHex, type Bytes } from '#wire/bytes';
+import { concat, fromHex, toHex, type Bytes } from '#wire/bytes';
 import { ntlmCredential } from '#wire/auth';
 import { connectTcp } from '#wire/tcp';
 import {
@@ -120,9 +120,9 @@ class Recorder implements Transport {
       },
     });
   }
-  send(octets: Bytes): void {
-    this.lines.push({ from: 'client', frame: octets.slice(PREFIX) });
-    this.#inner.send(octets);
+  send(parts: readonly Bytes[]): void {
+    this.lines.push({ from: 'client', frame: concat(...parts).subarray(PREFIX) });
+    this.#inner.send(parts);
   }
   close(gently?: boolean): void {
     this.#inner.close(gently);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { toHex, type Bytes } from '#wire/bytes';
+import { concat, toHex, type Bytes } from '#wire/bytes';
 import { Framer, PREFIX, type Transport, type TransportEvents } from '#wire/smb';
 import type { Line } from './smb-record.ts';
 
@@ -35,7 +35,8 @@ export class Replay implements Transport {
     this.#framer = new Framer(1 << 20, (frame) => events.frame(frame));
   }
 
-  send(octets: Bytes): void {
+  send(parts: readonly Bytes[]): void {
+    const octets = concat(...parts);
     const wanted = this.#lines[this.#at];
     assert.equal(wanted?.from, 'client', `line ${this.#at}: the client speaks out of turn`);
     assert.equal(toHex(octets.subarray(PREFIX)), toHex(wanted.frame), `line ${this.#at}: the client says something else`);

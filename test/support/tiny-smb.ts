@@ -1,5 +1,5 @@
 import type { Authenticator, Credential } from '#wire/auth';
-import type { Bytes, Struct } from '#wire/bytes';
+import { concat, type Bytes, type Struct } from '#wire/bytes';
 import * as smb from '#wire/smb';
 import { STATUS } from '#wire/status';
 
@@ -76,8 +76,8 @@ export class TinySmb implements smb.Transport {
     events?.closed();
   }
 
-  send(octets: Bytes): void {
-    const frame = octets.slice(smb.PREFIX);
+  send(parts: readonly Bytes[]): void {
+    const frame = concat(...parts).subarray(smb.PREFIX);
     setImmediate(() => this.#frame(frame));
   }
 

@@ -15,7 +15,6 @@ export class Reader {
   readonly message: string;
   at: number;
   field = '';
-  readonly #view: DataView;
 
   constructor(octets: Uint8Array, message: string, options: { at?: number; end?: number; base?: number } = {}) {
     this.octets = octets;
@@ -23,7 +22,6 @@ export class Reader {
     this.at = options.at ?? 0;
     this.end = options.end ?? octets.length;
     this.base = options.base ?? this.at;
-    this.#view = new DataView(octets.buffer, octets.byteOffset, octets.byteLength);
   }
 
   get left(): number {
@@ -46,27 +44,28 @@ export class Reader {
       throw this.fail(`${count} octets wanted, ${Math.max(0, this.end - this.at)} left`);
   }
 
+  // Put together by hand: a DataView for each of the many short-lived readers costs more than it saves.
   u8(): number {
     this.need(1);
-    return this.#view.getUint8(this.at++);
+    return this.octets[this.at++]!;
   }
   u16(): number {
     this.need(2);
-    const value = this.#view.getUint16(this.at, true);
-    this.at += 2;
-    return value;
+    const { octets, at } = this;
+    this.at = at + 2;
+    return octets[at]! | (octets[at + 1]! << 8);
   }
   u32(): number {
     this.need(4);
-    const value = this.#view.getUint32(this.at, true);
-    this.at += 4;
-    return value;
+    const { octets, at } = this;
+    this.at = at + 4;
+    return (octets[at]! | (octets[at + 1]! << 8) | (octets[at + 2]! << 16) | (octets[at + 3]! << 24)) >>> 0;
   }
   u64(): bigint {
     this.need(8);
-    const value = this.#view.getBigUint64(this.at, true);
-    this.at += 8;
-    return value;
+    const low = this.u32();
+    const high = this.u32();
+    return high === 0 ? BigInt(low) : (BigInt(high) << 32n) | BigInt(low);
   }
   /** bytes gives a view of the octets, not a copy. */
   bytes(count: number): Bytes {

@@ -105,83 +105,134 @@ export function repeat<T>(codec: Codec<T>, most = 1024): Repeated<T> {
   return { repeatedCodec: codec, most };
 }
 
-interface Places {
-  offsets: Map<string, number>;
-  lengths: Map<string, number>;
-  counts: Map<string, number>;
+/**
+ * Plan is a struct's fields as they are walked through; `slot` is where the offset, length and count that belong to a field are kept
+ * meanwhile. It is worked out once, where the struct is declared.
+ */
+interface Step {
+  readonly key: string;
+  readonly kind: 'plain' | 'constant' | 'reserved' | 'offset' | 'length' | 'count' | 'located' | 'repeated';
+  readonly slot: number;
+  readonly field: Field;
 }
 
-function readAuto(r: Reader, field: Auto, places: Places): void {
-  if (field.auto === 'reserved') return r.skip(field.size!);
-  const at = r.at;
-  const value = field.codec.read(r);
-  if (field.auto === 'constant' && value !== field.value) throw r.fail(`${value} read where ${field.value} must stand`, at);
-  if (field.auto === 'offset') places.offsets.set(field.of!, value);
-  if (field.auto === 'length' && !places.lengths.has(field.of!)) places.lengths.set(field.of!, value);
-  if (field.auto === 'count') places.counts.set(field.of!, value);
+interface Plan {
+  readonly steps: readonly Step[];
+  /** What is known of the slots before anything was read. */
+  readonly blank: readonly number[];
 }
 
-function readLocated(r: Reader, key: string, field: Located<never>, places: Places): unknown {
-  const length = places.lengths.get(key) ?? 0;
+/** What a slot holds: the offset, the length and the count of its field, or NONE. */
+const NONE = -1;
+const OFFSET = 0;
+const LENGTH = 1;
+const COUNT = 2;
+const PER_SLOT = 3;
+
+function kindOf(field: Field): Step['kind'] {
+  if ('auto' in field) return field.auto;
+  if ('locatedCodec' in field) return 'located';
+  return 'repeatedCodec' in field ? 'repeated' : 'plain';
+}
+
+function planOf(entries: [string, Field][]): Plan {
+  const slots = new Map<string, number>();
+  const slotOf = (name: string) => slots.get(name) ?? slots.set(name, slots.size).get(name)!;
+  const steps = entries.map(([key, field]) => {
+    const kind = kindOf(field);
+    const named = 'auto' in field ? field.of : kind === 'plain' ? undefined : key;
+    return { key, kind, field, slot: named === undefined ? -1 : slotOf(named) };
+  });
+  return { steps, blank: Array.from({ length: slots.size * PER_SLOT }, () => NONE) };
+}
+
+function readAuto(r: Reader, { kind, field, slot }: Step, places: number[]): void {
+  const { codec, size, value: wanted } = field as Auto;
+  if (kind === 'reserved') return r.skip(size!);
+  const { at } = r;
+  const value = codec.read(r);
+  if (kind === 'constant') {
+    if (value !== wanted) throw r.fail(`${value} read where ${wanted} must stand`, at);
+  } else if (kind === 'offset') places[slot * PER_SLOT + OFFSET] = value;
+  else if (kind === 'count') places[slot * PER_SLOT + COUNT] = value;
+  else if (places[slot * PER_SLOT + LENGTH] === NONE) places[slot * PER_SLOT + LENGTH] = value;
+}
+
+function readLocated(r: Reader, { key, field, slot }: Step, places: number[]): unknown {
+  const length = Math.max(0, places[slot * PER_SLOT + LENGTH]!);
+  const offset = places[slot * PER_SLOT + OFFSET]!;
   // An empty part may carry any offset (Windows writes 0, Samba the end of the message).
   const part =
     length === 0
       ? new Reader(r.octets, r.message, { at: r.end, end: r.end, base: r.base })
-      : r.part(places.offsets.get(key) ?? r.at - r.base, length);
+      : r.part(offset === NONE ? r.at - r.base : offset, length);
   part.field = key;
-  return field.locatedCodec.read(part);
+  return (field as Located<never>).locatedCodec.read(part);
 }
 
-function readRepeated(r: Reader, key: string, field: Repeated<never>, places: Places): unknown[] {
-  const count = places.counts.get(key) ?? 0;
-  if (count > field.most) throw r.fail(`${count} elements, at most ${field.most} are taken`);
+function readRepeated(r: Reader, { field, slot }: Step, places: number[]): unknown[] {
+  const { repeatedCodec, most } = field as Repeated<never>;
+  const count = Math.max(0, places[slot * PER_SLOT + COUNT]!);
+  if (count > most) throw r.fail(`${count} elements, at most ${most} are taken`);
   const list: unknown[] = [];
-  for (let i = 0; i < count; i++) list.push(field.repeatedCodec.read(r));
+  for (let i = 0; i < count; i++) list.push(repeatedCodec.read(r));
   return list;
 }
 
-function isAuto(field: Field): field is Auto {
-  return 'auto' in field;
-}
-
-function readStruct(r: Reader, entries: [string, Field][]): Record<string, unknown> {
-  const places: Places = { offsets: new Map(), lengths: new Map(), counts: new Map() };
+function readStruct(r: Reader, { steps, blank }: Plan): Record<string, unknown> {
+  const places = blank.slice();
   const outer = r.field;
   const value: Record<string, unknown> = {};
-  for (const [key, field] of entries) {
+  for (const step of steps) {
+    const { key, kind, field } = step;
     r.field = outer ? `${outer}.${key}` : key;
-    if (isAuto(field)) readAuto(r, field, places);
-    else if ('locatedCodec' in field) value[key] = readLocated(r, key, field, places);
-    else if ('repeatedCodec' in field) value[key] = readRepeated(r, key, field, places);
-    else value[key] = field.read(r);
+    if (kind === 'plain') value[key] = (field as Codec<never>).read(r);
+    else if (kind === 'located') value[key] = readLocated(r, step, places);
+    else if (kind === 'repeated') value[key] = readRepeated(r, step, places);
+    else readAuto(r, step, places);
   }
   r.field = outer;
   return value;
 }
 
-function writeStruct(w: Writer, entries: [string, Field][], value: Record<string, unknown>): void {
-  const pending: { auto: Auto; at: number }[] = [];
-  for (const [key, field] of entries) {
-    if (isAuto(field)) {
-      if (field.auto === 'reserved') w.zeros(field.size!);
-      else if (field.auto === 'constant') field.codec.write(w, field.value!);
-      else if (field.auto === 'count') field.codec.write(w, (value[field.of!] as unknown[]).length);
-      else {
-        pending.push({ auto: field, at: w.at });
-        field.codec.write(w, 0);
-      }
-    } else if ('locatedCodec' in field) {
-      w.align(field.alignment);
-      const start = w.at;
-      field.locatedCodec.write(w, value[key] as never);
-      const length = w.at - start;
-      const offset = length === 0 && field.zeroIfEmpty ? 0 : start - w.base;
-      for (const { auto, at } of pending) {
-        if (auto.of === key) w.patch(at, () => auto.codec.write(w, auto.auto === 'offset' ? offset : length));
-      }
-    } else if ('repeatedCodec' in field) {
-      for (const element of value[key] as never[]) field.repeatedCodec.write(w, element);
-    } else field.write(w, value[key] as never);
+/** patchPlaces writes where a located field came to stand, into the fields before it that tell. */
+function patchPlaces(w: Writer, steps: readonly Step[], slot: number, positions: number[], offset: number, length: number): void {
+  const back = w.at;
+  for (const [index, at] of positions.entries()) {
+    const { kind, field, slot: of } = steps[index]!;
+    if (of !== slot || (kind !== 'offset' && kind !== 'length')) continue;
+    w.at = at;
+    (field as Auto).codec.write(w, kind === 'offset' ? offset : length);
+  }
+  w.at = back;
+}
+
+function writeLocated(w: Writer, { steps }: Plan, step: Step, value: unknown, positions: number[]): void {
+  const { locatedCodec, alignment, zeroIfEmpty } = step.field as Located<unknown>;
+  w.align(alignment);
+  const start = w.at;
+  locatedCodec.write(w, value);
+  const length = w.at - start;
+  const offset = length === 0 && zeroIfEmpty ? 0 : start - w.base;
+  patchPlaces(w, steps, step.slot, positions, offset, length);
+}
+
+function writeStruct(w: Writer, plan: Plan, value: Record<string, unknown>): void {
+  const { steps, blank } = plan;
+  const positions: number[] = [];
+  for (const step of steps) {
+    const { key, kind, field } = step;
+    if (blank.length > 0) positions.push(w.at);
+    if (kind === 'plain') (field as Codec<unknown>).write(w, value[key]);
+    else if (kind === 'located') writeLocated(w, plan, step, value[key], positions);
+    else if (kind === 'repeated')
+      for (const element of value[key] as never[]) (field as Repeated<never>).repeatedCodec.write(w, element);
+    else {
+      const { codec, size, value: fixed, of } = field as Auto;
+      if (kind === 'reserved') w.zeros(size!);
+      else if (kind === 'constant') codec.write(w, fixed!);
+      else codec.write(w, kind === 'count' ? (value[of!] as unknown[]).length : 0);
+    }
   }
 }
 
@@ -192,17 +243,17 @@ function writeStruct(w: Writer, entries: [string, Field][], value: Record<string
  */
 export function struct<const F extends Fields>(name: string, fields: F): Struct<Shape<F>> {
   type T = Shape<F>;
-  const entries = Object.entries(fields) as [string, Field][];
+  const plan = planOf(Object.entries(fields) as [string, Field][]);
   return {
     name,
-    read: (r) => readStruct(r, entries) as T,
-    write: (w, value) => writeStruct(w, entries, value),
+    read: (r) => readStruct(r, plan) as T,
+    write: (w, value) => writeStruct(w, plan, value),
     decode(octets, options) {
-      return readStruct(new Reader(octets, name, options), entries) as T;
+      return readStruct(new Reader(octets, name, options), plan) as T;
     },
     encode(value) {
       const w = new Writer();
-      writeStruct(w, entries, value);
+      writeStruct(w, plan, value);
       return w.done();
     },
   };

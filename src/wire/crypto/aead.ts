@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, createSecretKey, type CipherCCMTypes, type KeyObject } from 'node:crypto';
-import type { Bytes } from '#wire/bytes';
+import { concat, type Bytes } from '#wire/bytes';
 
 /** AeadName is one of the four ciphers of SMB 3.x, [MS-SMB2] 2.2.3.1.2. */
 export type AeadName = 'aes-128-ccm' | 'aes-128-gcm' | 'aes-256-ccm' | 'aes-256-gcm';
@@ -35,13 +35,27 @@ const own = (octets: Uint8Array): Bytes => new Uint8Array(octets.buffer as Array
 
 /** seal encrypts `plain` and binds `aad` to it. */
 export function seal(name: AeadName, key: Uint8Array | AeadKey, nonce: Uint8Array, aad: Uint8Array, plain: Uint8Array): Sealed {
+  const { ciphertexts, tag } = sealParts(name, key, nonce, aad, [plain]);
+  return { ciphertext: ciphertexts[0]!, tag };
+}
+
+/** sealParts encrypts octets that lie in several places as if they were one run, and gives them part by part. */
+export function sealParts(
+  name: AeadName,
+  key: Uint8Array | AeadKey,
+  nonce: Uint8Array,
+  aad: Uint8Array,
+  parts: readonly Uint8Array[],
+): { ciphertexts: Bytes[]; tag: Bytes } {
   check(name, key, nonce);
+  // Node takes the whole message of CCM in one go only.
+  const plain = name.endsWith('ccm') && parts.length > 1 ? [concat(...parts)] : parts;
   const cipher = createCipheriv(name as CipherCCMTypes, key, nonce, { authTagLength: 16 });
   // CCM must know the length of the plaintext before the additional data; GCM does not look at it.
-  cipher.setAAD(aad, { plaintextLength: plain.length });
-  const ciphertext = own(cipher.update(plain));
+  cipher.setAAD(aad, { plaintextLength: plain.reduce((sum, part) => sum + part.length, 0) });
+  const ciphertexts = plain.map((part) => own(cipher.update(part)));
   cipher.final();
-  return { ciphertext, tag: own(cipher.getAuthTag()) };
+  return { ciphertexts, tag: own(cipher.getAuthTag()) };
 }
 
 /** open decrypts, or gives undefined when the tag does not fit: the key is another one or something was changed on the way. */

@@ -1,7 +1,7 @@
 import type { Clock } from '#base/clock';
 import { isCode, PushpointError, raise } from '#base/errors';
 import { Reader, type Bytes } from '#wire/bytes';
-import type { Call, Link } from './call.ts';
+import { encodeCall, type Call, type Link } from './call.ts';
 import { CREDIT_SIZE, Credits } from './credits.ts';
 import { isInterim, type Guard } from './guard.ts';
 import {
@@ -10,9 +10,10 @@ import {
   encodeMessage,
   FLAG,
   header,
-  joinCompound,
+  joinParts,
   splitCompound,
   TRANSFORM_PROTOCOL_ID,
+  type Encoded,
   type Message,
 } from './messages/index.ts';
 import { Outstanding, type Answer } from './outstanding.ts';
@@ -131,16 +132,13 @@ export class Connection {
 
   #sendChain(members: readonly { one: Outstanding; link: Link }[]): void {
     try {
-      const joined = joinCompound(this.#encodeChain(members));
-      const octets = new Uint8Array(PREFIX + joined.length);
-      octets.set(joined, PREFIX);
-      this.#put(this.guard ? this.guard.protectChain(octets) : octets);
+      this.#put(joinParts(this.#encodeChain(members), PREFIX));
     } catch (error) {
       for (const { one } of members) one.fail(error as Error);
     }
   }
 
-  #encodeChain(members: readonly { one: Outstanding; link: Link }[]): Bytes[] {
+  #encodeChain(members: readonly { one: Outstanding; link: Link }[]): Encoded[] {
     return members.map(({ one, link }, index) => {
       this.#queued.delete(one);
       const messageId = this.#nextId;
@@ -192,18 +190,19 @@ export class Connection {
         treeId: call.treeId ?? 0,
         sessionId: this.sessionId,
       });
-      const octets = encodeMessage(head, call.body, call.value, PREFIX, 256 + (call.room ?? 0));
-      one.sent = this.guard ? new Uint8Array(0) : octets.subarray(PREFIX);
+      const { octets, tail } = encodeCall(call, head, PREFIX);
+      if (!this.guard) one.sent = octets.subarray(PREFIX);
       this.#outstanding.set(messageId, one);
-      this.#put(this.guard ? this.guard.protect(octets) : octets);
+      this.#put(tail ? [octets, tail] : [octets]);
     } catch (error) {
       one.fail(error as Error); // a value that cannot be written is the caller's defect, not the connection's
     }
   }
 
-  #put(octets: Bytes): void {
-    this.stats.bytesOut += octets.length;
-    this.#transport.send(octets);
+  #put(parts: Bytes[]): void {
+    const guarded = this.guard ? this.guard.protectParts(parts) : parts;
+    for (const part of guarded) this.stats.bytesOut += part.length;
+    this.#transport.send(guarded);
   }
 
   /** CANCEL has no response and costs nothing, [MS-SMB2] 3.2.4.24; the response of the cancelled request still comes and is dropped. */
@@ -215,7 +214,7 @@ export class Connection {
     const asyncId = one.asyncId ?? 0n;
     const flags = one.asyncId === undefined ? 0 : FLAG.ASYNC_COMMAND;
     const head = header({ command: COMMAND.CANCEL, flags, asyncId, messageId: one.messageId, sessionId: this.sessionId });
-    this.#put(this.guard.protect(encodeMessage(head, CancelRequest, {}, PREFIX)));
+    this.#put([encodeMessage(head, CancelRequest, {}, PREFIX)]);
   }
 
   #abort(reason: Error): void {

@@ -1,5 +1,5 @@
-import { Writer, type Bytes } from '#wire/bytes';
-import { aeadKey, nonceLength, open, seal, type AeadKey } from '#wire/crypto';
+import { concat, Writer, type Bytes } from '#wire/bytes';
+import { aeadKey, nonceLength, open, sealParts, type AeadKey } from '#wire/crypto';
 import { aeadName, type CipherName } from './keys.ts';
 import { TRANSFORM_AAD_AT, TRANSFORM_SIZE, TransformHeader } from './messages/index.ts';
 
@@ -21,18 +21,24 @@ export class Sealer {
 
   /** seal gives the transform header and the ciphertext, with `reserve` free octets in front; no nonce comes twice under one key. */
   seal(plain: Uint8Array, reserve = 0): Bytes {
+    return concat(...this.sealParts([plain], reserve));
+  }
+
+  /** sealParts does the same for a message that lies in several places, and gives what is to be sent part by part. */
+  sealParts(parts: readonly Uint8Array[], reserve = 0): Bytes[] {
     const nonce = new Uint8Array(16);
     new DataView(nonce.buffer).setBigUint64(0, ++this.#count, true);
-    const w = new Writer(reserve + TRANSFORM_SIZE + plain.length);
+    const w = new Writer(reserve + TRANSFORM_SIZE);
     w.zeros(reserve);
     w.base = reserve;
-    TransformHeader.write(w, { signature: blank, nonce, originalMessageSize: plain.length, sessionId: this.#sessionId });
+    const originalMessageSize = parts.reduce((sum, part) => sum + part.length, 0);
+    TransformHeader.write(w, { signature: blank, nonce, originalMessageSize, sessionId: this.#sessionId });
     const name = aeadName(this.#cipher);
     const head = w.done();
     const aad = head.subarray(reserve + TRANSFORM_AAD_AT, reserve + TRANSFORM_SIZE);
-    const { ciphertext, tag } = seal(name, this.#key, nonce.subarray(0, nonceLength(name)), aad, plain);
-    w.patch(reserve + SIGNATURE_AT, () => w.bytes(tag));
-    return w.bytes(ciphertext).done();
+    const { ciphertexts, tag } = sealParts(name, this.#key, nonce.subarray(0, nonceLength(name)), aad, parts);
+    head.set(tag, reserve + SIGNATURE_AT);
+    return [head, ...ciphertexts];
   }
 }
 

@@ -1,5 +1,5 @@
 import { raise } from '#base/errors';
-import type { Bytes } from '#wire/bytes';
+import { concat, type Bytes } from '#wire/bytes';
 import { STATUS, statusName } from '#wire/status';
 import { Opener, Sealer } from './encryption.ts';
 import type { CipherName, SessionKeys, SigningName } from './keys.ts';
@@ -34,20 +34,16 @@ export class Guard {
     this.encrypts = this.#sealer !== undefined;
   }
 
-  /** protect takes a message with PREFIX free octets in front and gives one that may leave, with as many. */
-  protect(octets: Bytes): Bytes {
-    const message = octets.subarray(PREFIX);
-    if (this.#sealer) return this.#sealer.seal(message, PREFIX);
-    signMessage(this.#signing, this.#key, message);
-    return octets;
-  }
-
-  /** protectChain does the same for a frame of several messages: sealed as a whole, or each signed with its padding, [MS-SMB2] 3.1.4.1. */
-  protectChain(octets: Bytes): Bytes {
-    const frame = octets.subarray(PREFIX);
-    if (this.#sealer) return this.#sealer.seal(frame, PREFIX);
-    for (const message of splitCompound(frame)) signMessage(this.#signing, this.#key, message.octets);
-    return octets;
+  /**
+   * protectParts takes a frame of one or several messages in parts, with PREFIX free octets in front, and gives one that may leave, with as many: sealed as a whole, or each message
+   * signed with its padding, [MS-SMB2] 3.1.4.1.
+   */
+  protectParts(parts: readonly Bytes[]): Bytes[] {
+    const [first, ...rest] = parts as [Bytes, ...Bytes[]];
+    if (this.#sealer) return this.#sealer.sealParts([first.subarray(PREFIX), ...rest], PREFIX);
+    const octets = rest.length === 0 ? first : concat(...parts);
+    for (const message of splitCompound(octets.subarray(PREFIX))) signMessage(this.#signing, this.#key, message.octets);
+    return [octets];
   }
 
   /** unseal gives the frame inside an encrypted one, or raises PP_SMB_NOT_PROTECTED. */

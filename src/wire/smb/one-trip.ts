@@ -1,6 +1,6 @@
 import { Reader, type Bytes, type Of, type Struct } from '#wire/bytes';
 import { STATUS } from '#wire/status';
-import { linkOf, type Link } from './call.ts';
+import { linkOf, writing, type Link } from './call.ts';
 import { CREDIT_SIZE } from './credits.ts';
 import {
   CloseRequest,
@@ -17,7 +17,6 @@ import {
   QueryInfoResponse,
   ReadRequest,
   ReadResponse,
-  WriteRequest,
   WriteResponse,
   type FileId,
 } from './messages/index.ts';
@@ -83,8 +82,7 @@ export async function writeAtOnce(place: Place, path: string, opening: Opening, 
   const { connection, treeId, sizes } = place;
   if (data.length > chunkSize(connection, sizes.maxWrite)) return false;
   const doing = `writing ${place.shareName}\\${path}`;
-  const value = { offset: 0n, fileId: CHAINED, remainingBytes: 0, flags: 0, data: data as Bytes };
-  const write = { command: COMMAND.WRITE, body: WriteRequest, value, treeId, doing, payload: data.length, room: data.length };
+  const write = { ...writing({ offset: 0n, fileId: CHAINED, remainingBytes: 0, flags: 0 }, data as Bytes), treeId, doing };
   const done = await trip(place, path, opening, data.length === 0 ? [] : [linkOf(write)]);
   if (!done) return false;
   await done.closed();

@@ -1,6 +1,7 @@
 import { raise } from '#base/errors';
 import { concat, Reader, type Bytes, type Of, type Struct } from '#wire/bytes';
 import { STATUS } from '#wire/status';
+import { writing, type Call } from './call.ts';
 import type { Connection } from './connection.ts';
 import { CREDIT_SIZE } from './credits.ts';
 import {
@@ -16,7 +17,6 @@ import {
   ReadRequest,
   ReadResponse,
   SetInfoRequest,
-  WriteRequest,
   WriteResponse,
   type FileId,
 } from './messages/index.ts';
@@ -137,7 +137,7 @@ export class OpenFile {
 
   /** call sends a request about this file and raises on any status but success and those in `also`. */
   async call<T>(
-    o: { command: number; body: Struct<T>; value: T; doing: string; payload?: number; room?: number },
+    o: Pick<Call<T>, 'command' | 'body' | 'value' | 'doing' | 'payload' | 'encode'>,
     also: readonly number[] = [],
   ): Promise<Answer> {
     const doing = `${o.doing} ${this.#name}`;
@@ -212,9 +212,8 @@ export class OpenFile {
   async write(offset: number, data: Uint8Array): Promise<void> {
     for (let done = 0; done < data.length;) {
       const part = data.subarray(done) as Bytes;
-      const value = { offset: BigInt(offset + done), fileId: this.fileId, remainingBytes: 0, flags: 0, data: part };
-      const o = { command: COMMAND.WRITE, body: WriteRequest, value, doing: 'writing', payload: part.length, room: part.length };
-      const answer = await this.call(o);
+      const fields = { offset: BigInt(offset + done), fileId: this.fileId, remainingBytes: 0, flags: 0 };
+      const answer = await this.call({ ...writing(fields, part), doing: 'writing' });
       const { count } = decodeBody(answer, WriteResponse);
       if (count === 0 || count > part.length) {
         throw raise('PP_WIRE_MALFORMED', {

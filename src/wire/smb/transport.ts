@@ -75,8 +75,8 @@ export interface Transport {
   /** limit is the longest frame taken; raised once the two sides know each other. */
   limit: number;
   open(events: TransportEvents): void;
-  /** send takes a frame with PREFIX free octets in front of it. */
-  send(octets: Bytes): void;
+  /** send takes a frame with PREFIX free octets in front of it, in the parts that it is made of; the first holds at least those. */
+  send(parts: readonly Bytes[]): void;
   /** close hangs up; with `gently`, after what is on its way out has left. */
   close(gently?: boolean): void;
 }
@@ -132,8 +132,9 @@ export class SocketTransport implements Transport {
     socket.resume();
   }
 
-  send(octets: Bytes): void {
-    const length = octets.length - PREFIX;
+  send(parts: readonly Bytes[]): void {
+    const octets = parts[0]!;
+    const length = parts.reduce((sum, part) => sum + part.length, -PREFIX);
     if (length > 0xff_ffff)
       throw raise('PP_WIRE_MALFORMED', { message: 'SMB frame', field: 'length', offset: 1, why: `${length} octets do not fit` });
     octets[0] = 0;
@@ -149,7 +150,7 @@ export class SocketTransport implements Transport {
         this.#socket.uncork();
       });
     }
-    this.#socket.write(octets);
+    for (const part of parts) this.#socket.write(part);
   }
 
   close(gently = false): void {

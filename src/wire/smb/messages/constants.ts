@@ -103,7 +103,15 @@ export const ACCESS = {
 } as const;
 
 /** ATTRIBUTE bits of files, [MS-FSCC] 2.6. */
-export const ATTRIBUTE = { READONLY: 0x01, HIDDEN: 0x02, SYSTEM: 0x04, DIRECTORY: 0x10, ARCHIVE: 0x20, NORMAL: 0x80 } as const;
+export const ATTRIBUTE = {
+  READONLY: 0x01,
+  HIDDEN: 0x02,
+  SYSTEM: 0x04,
+  DIRECTORY: 0x10,
+  ARCHIVE: 0x20,
+  NORMAL: 0x80,
+  ENCRYPTED: 0x4000,
+} as const;
 
 /** SHARE_ACCESS bits of CREATE. */
 export const SHARE_ACCESS = { READ: 1, WRITE: 2, DELETE: 4 } as const;

@@ -1,5 +1,21 @@
-import { constant, lengthOf, located, offsetOf, reserved, rest, struct, u16, u32, u64, u8 } from '#wire/bytes';
+import {
+  constant,
+  lengthOf,
+  located,
+  offsetOf,
+  reserved,
+  rest,
+  struct,
+  u16,
+  u32,
+  u64,
+  u8,
+  type Bytes,
+  type Of,
+} from '#wire/bytes';
 import { FileId } from './create.ts';
+import { HEADER_SIZE, type Header } from './header.ts';
+import { encodeMessage, type Encoded } from './message.ts';
 
 /** [MS-SMB2] 2.2.15 SMB2 CLOSE Request */
 export const CloseRequest = struct('CLOSE request', {
@@ -72,6 +88,22 @@ export const WriteRequest = struct('WRITE request', {
   flags: u32,
   data: located(rest),
 });
+
+/** WriteFields is a WRITE without its data. */
+export type WriteFields = Omit<Of<typeof WriteRequest>, 'data'>;
+
+const WRITE_SIZE = 48;
+const WRITE_LENGTH_AT = 4;
+const nothing = new Uint8Array(0);
+
+/** encodeWrite writes a WRITE up to its data, which is not copied behind it. */
+export function encodeWrite(head: Header, fields: WriteFields, data: Bytes, reserve: number): Encoded {
+  const end = reserve + HEADER_SIZE + WRITE_SIZE;
+  const octets = encodeMessage(head, WriteRequest, { ...fields, data: nothing }, reserve, end + 1).subarray(0, end);
+  const at = reserve + HEADER_SIZE + WRITE_LENGTH_AT;
+  new DataView(octets.buffer, octets.byteOffset).setUint32(at, data.length, true);
+  return { octets, tail: data };
+}
 
 /** [MS-SMB2] 2.2.22 SMB2 WRITE Response */
 export const WriteResponse = struct('WRITE response', {

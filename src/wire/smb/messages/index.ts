@@ -1,6 +1,6 @@
 export * from './constants.ts';
 export { Header, header, HEADER_SIZE } from './header.ts';
-export { decodeBody, encodeMessage, joinCompound, splitCompound, type Message } from './message.ts';
+export { decodeBody, encodeMessage, joinCompound, joinParts, splitCompound, type Encoded, type Message } from './message.ts';
 export { packContexts, unpackContexts, type NegotiateContext, type NegotiateContexts } from './negotiate-contexts.ts';
 export { NegotiateRequest, NegotiateResponse } from './negotiate.ts';
 export { Logoff, SessionSetupRequest, SessionSetupResponse } from './session.ts';
@@ -9,12 +9,14 @@ export { CreateRequest, CreateResponse, FileId, NO_FILE, type CreateContext } fr
 export {
   CloseRequest,
   CloseResponse,
+  encodeWrite,
   FlushRequest,
   FlushResponse,
   ReadRequest,
   ReadResponse,
   WriteRequest,
   WriteResponse,
+  type WriteFields,
 } from './file-io.ts';
 export { IoctlRequest, IoctlResponse, ValidateNegotiateRequest, ValidateNegotiateResponse } from './ioctl.ts';
 export {

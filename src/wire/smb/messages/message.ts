@@ -1,5 +1,7 @@
-import { Reader, Writer, type Bytes, type Struct } from '#wire/bytes';
+import { concat, Reader, Writer, type Bytes, type Struct } from '#wire/bytes';
 import { Header, HEADER_SIZE } from './header.ts';
+
+const NEXT_AT = 20;
 
 /** Message is one header with the octets of its body; offsets in the body count from the header's first octet. */
 export interface Message {
@@ -30,18 +32,39 @@ export function decodeBody<T>(message: Message, body: Struct<T>): T {
   return body.decode(message.octets, { at: HEADER_SIZE, base: 0 });
 }
 
-/** joinCompound chains whole messages into one frame: each but the last is padded to 8 octets and says where the next begins. */
-export function joinCompound(messages: Bytes[]): Bytes {
-  const w = new Writer(messages.reduce((sum, one) => sum + one.length + 8, 0));
-  messages.forEach((octets, index) => {
+/** Encoded is a message to be sent; `tail` are long octets that end it and are not copied behind the others. */
+export interface Encoded {
+  octets: Bytes;
+  tail?: Bytes | undefined;
+}
+
+/**
+ * joinParts chains whole messages into one frame, given in the parts that it is made of, with `reserve` free octets in front: each but the
+ * last is padded to 8 octets and says where the next begins.
+ */
+export function joinParts(messages: readonly Encoded[], reserve = 0): Bytes[] {
+  const parts: Bytes[] = [];
+  let w = new Writer(messages.reduce((sum, one) => sum + one.octets.length + 8, reserve)).zeros(reserve);
+  messages.forEach(({ octets, tail }, index) => {
+    const isLast = index === messages.length - 1;
+    const length = octets.length + (tail?.length ?? 0);
+    const padding = isLast ? 0 : -length & 7;
     const at = w.at;
     w.bytes(octets);
-    if (index === messages.length - 1) return;
-    w.align(8);
-    const next = w.at - at;
-    w.patch(at + 20, () => w.u32(next));
+    if (!isLast) w.patch(at + NEXT_AT, () => w.u32(length + padding));
+    if (tail) {
+      parts.push(w.done(), tail);
+      w = new Writer();
+    }
+    w.zeros(padding);
   });
-  return w.done();
+  if (w.at > 0) parts.push(w.done());
+  return parts;
+}
+
+/** joinCompound chains whole messages into one run of octets. */
+export function joinCompound(messages: readonly Bytes[]): Bytes {
+  return concat(...joinParts(messages.map((octets) => ({ octets }))));
 }
 
 /** splitCompound gives the messages of one frame, [MS-SMB2] 2.2.1 NextCommand; padding stays with the message before it, as it is signed with it. */
