@@ -339,9 +339,12 @@ async function measure(o: Open, order: SiteOrder): Promise<SiteCost> {
 }
 
 async function run(order: SiteOrder): Promise<void> {
+  // A benchmark that is killed leaves neither this process nor its database behind.
+  const alone = new Promise<never>((_, reject) => process.once('disconnect', () => reject(new Error('the benchmark is gone'))));
+  alone.catch(() => {});
   const o = await open(order);
   try {
-    process.send!(await measure(o, order));
+    process.send!(await Promise.race([measure(o, order), alone]));
   } finally {
     // What is being verified stays so: this database is thrown away.
     await o.ccm.stop();

@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import { systemClock } from '#base/clock';
 import { PushpointError, raise } from '#base/errors';
 import { systemRandom } from '#base/random';
-import { makeFolder } from '#executive';
+import { holdFolder, makeFolder } from '#executive';
 import type { Fleet } from '#lab/fleet';
 import { note } from './output.ts';
 
@@ -113,8 +113,12 @@ export async function startLab(wish: LabWish): Promise<{ fleet: Fleet; ready: La
   const folder = resolve(wish.folder);
   const { startFleet } = await import('#lab/fleet');
   let fleet: Fleet | undefined;
+  let release: (() => void) | undefined;
   try {
     for (const part of ['hosts', 'package']) makeFolder(join(folder, part), 0o700);
+    // Two labs in one folder would be two machines with one disk.
+    release = await holdFolder(folder, 'lab');
+    if (!release) throw raise('PP_CLI_LAB', { folder, why: 'a lab runs there already' });
     fleet = await startFleet({
       windows: wish.windows,
       mix: wish.mix,
@@ -132,10 +136,12 @@ export async function startLab(wish: LabWish): Promise<{ fleet: Fleet; ready: La
       async stop() {
         unwatch();
         await started.stop();
+        release?.();
       },
     };
   } catch (cause) {
     await fleet?.stop();
+    release?.();
     if (cause instanceof PushpointError) throw cause;
     throw raise('PP_CLI_LAB', { folder, why: (cause as Error).message }, { cause });
   }

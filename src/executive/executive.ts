@@ -140,11 +140,11 @@ export class Executive {
     const parts = { ...records, database, content, clock, log: log.with({ point: 'mp' }), build: BUILD };
     const plain = await createManagementPoint(parts);
     this.#stops.push({ what: 'management point', stop: () => closePoint(plain) });
-    this.served.points = await listen(plain.server, points, 'http');
+    this.served.points = await listen(plain.server, points, 'http', log);
     if (!https) return;
     const secure = await createManagementPoint({ ...parts, tls: { cert: https.cert, key: https.key } });
     this.#stops.push({ what: 'management point over HTTPS', stop: () => closePoint(secure) });
-    this.served.pointsHttps = await listen(secure.server, https.listen, 'https');
+    this.served.pointsHttps = await listen(secure.server, https.listen, 'https', log);
   }
 
   async #startConsole(): Promise<void> {
@@ -159,6 +159,6 @@ export class Executive {
       version,
     });
     this.#stops.push({ what: 'console', stop: () => closePoint(app) });
-    this.served.console = await listen(app.server, this.#options.console, 'http');
+    this.served.console = await listen(app.server, this.#options.console, 'http', log);
   }
 }

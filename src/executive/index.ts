@@ -23,6 +23,11 @@ export async function runSite(wish: RunWish): Promise<RunningSite> {
   return (await import('./run-site.ts')).runSite(wish);
 }
 
+/** holdFolder takes a folder for one process and one purpose until that process ends; undefined where another one has it. */
+export async function holdFolder(path: string, purpose: string): Promise<(() => void) | undefined> {
+  return (await import('./role-lock.ts')).holdFolder(path, purpose);
+}
+
 /** startConsoleOnly serves the API of a data folder that nobody serves, on a free loopback port, for one caller. */
 export async function startConsoleOnly(data: string): Promise<ConsoleOnly> {
   return (await import('./run-site.ts')).startConsoleOnly(data);

@@ -4,6 +4,7 @@ import type { Server as SecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { createSecureContext } from 'node:tls';
 import { raise } from '#base/errors';
+import type { Log } from '#base/log';
 import type { Listen } from './data-folder.ts';
 
 const reasons: Record<string, string> = {
@@ -12,15 +13,20 @@ const reasons: Record<string, string> = {
   EACCES: 'ports below 1024 need the right to bind them',
 };
 
-/** listen binds a server and gives the URL of what it bound. */
-export function listen(server: Server | SecureServer, at: Listen, scheme: 'http' | 'https'): Promise<string> {
+/** listen binds a server and gives the URL of what it bound; what goes wrong with it later, as when there are no file handles left, is logged. */
+export function listen(server: Server | SecureServer, at: Listen, scheme: 'http' | 'https', log: Log): Promise<string> {
   return new Promise((resolve, reject) => {
-    server.once('error', (cause: NodeJS.ErrnoException) => {
+    const refused = (cause: NodeJS.ErrnoException) => {
       reject(
         raise('PP_SITE_LISTEN', { address: `${at.host}:${at.port}`, why: reasons[cause.code ?? ''] ?? cause.message }, { cause }),
       );
-    });
+    };
+    server.once('error', refused);
     server.listen(at.port, at.host, () => {
+      server.off('error', refused);
+      server.on('error', (error) =>
+        log.error('a listener had an error and goes on', { address: `${at.host}:${at.port}`, error }),
+      );
       const { port } = server.address() as AddressInfo;
       const host =
         at.host === '0.0.0.0' ? '127.0.0.1' : at.host === '::' ? '[::1]' : at.host.includes(':') ? `[${at.host}]` : at.host;

@@ -13,10 +13,9 @@ const SINGLE: readonly Role[] = ['console', 'inbox'];
  * the kernel takes back when the process ends, however it ends: no lock file can be left over.
  */
 export async function holdRoles(folder: DataFolder, roles: ReadonlySet<Role>): Promise<() => void> {
-  const { dev, ino } = await stat(folder.path, { bigint: true });
   const held: (() => void)[] = [];
   for (const role of SINGLE.filter((one) => roles.has(one))) {
-    const release = await hold(`\0pushpoint-${role}-${dev.toString(16)}-${ino.toString(16)}`);
+    const release = await holdFolder(folder.path, role);
     if (!release) {
       for (const other of held) other();
       const pid = readRunning(folder.path)?.pid;
@@ -26,6 +25,12 @@ export async function holdRoles(folder: DataFolder, roles: ReadonlySet<Role>): P
     held.push(release);
   }
   return () => held.splice(0).forEach((release) => release());
+}
+
+/** holdFolder takes a folder for one process and one purpose until that process ends; undefined where another one has it. */
+export async function holdFolder(path: string, purpose: string): Promise<(() => void) | undefined> {
+  const { dev, ino } = await stat(path, { bigint: true });
+  return hold(`\0pushpoint-${purpose}-${dev.toString(16)}-${ino.toString(16)}`);
 }
 
 function hold(name: string): Promise<(() => void) | undefined> {

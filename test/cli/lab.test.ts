@@ -154,6 +154,13 @@ test('clients are listed, shown, blocked and unblocked; a conflict is seen, told
   assert.deepEqual([nobody.code, /PP_API_NOT_FOUND/.test(nobody.err)], [1, true]);
 });
 
+test('a second lab in the folder of one that runs is refused, and the first goes on', async () => {
+  const ran = await pushpoint(['lab', 'up', '--windows', '1', '--folder', join(folder, 'lab')]);
+  assert.equal(ran.code, 1);
+  assert.match(ran.err, /a lab runs there already.*PP_CLI_LAB/);
+  assert.equal((await pushpoint(['lab', 'repair', 'WS-0001', '--folder', join(folder, 'lab')])).code, 0);
+});
+
 test('a lab that ended is not asked in vain', async () => {
   assert.equal(await lab.stop('SIGINT'), 0);
   const ran = await pushpoint(['lab', 'repair', 'WS-0001', '--folder', join(folder, 'lab')]);
