@@ -5,7 +5,7 @@ import { EXIT } from './output.ts';
 import { accountVerbs } from './verbs/account.ts';
 import { boundaryVerbs } from './verbs/boundary.ts';
 import { backupVerb } from './verbs/backup.ts';
-import { ccrVerbs } from './verbs/ccr.ts';
+import { ccrVerbs, waveVerbs } from './verbs/ccr.ts';
 import { clientVerbs } from './verbs/client.ts';
 import { completionVerb } from './verbs/completion.ts';
 import { dbVerbs } from './verbs/db.ts';
@@ -85,7 +85,11 @@ class Builder implements Verbs {
     if (examples.length) command.addHelpText('after', `\nExamples:\n${examples.map((e) => `  $ ${e}`).join('\n')}`);
     command.action(async (...given: unknown[]) => {
       const options = command.opts<O & Where & { json?: boolean }>();
-      const before = this.program.opts<Where & { json?: boolean }>();
+      // Options may stand before the verb, and before the verb of a verb.
+      const before = {
+        ...this.program.opts<Where & { json?: boolean }>(),
+        ...parent?.opts<Where & { json?: boolean }>(),
+      };
       const where = { ...before, ...options };
       const args = given.slice(0, -2).flat() as string[];
       const called = parent ? `${parent.name()} ${command.name()}` : command.name();
@@ -135,6 +139,7 @@ export function buildProgram(): Program {
   packageVerbs(builder);
   pushVerbs(builder);
   ccrVerbs(builder);
+  waveVerbs(builder);
   clientVerbs(builder);
   backupVerb(builder);
   restoreVerb(builder);

@@ -3,7 +3,9 @@ import type { FastifyInstance } from 'fastify';
 import { systemClock } from '#base/clock';
 import { raise } from '#base/errors';
 import { ServerLog } from '#base/log';
+import { Meter } from '#base/meter';
 import { Ccm, CcmInbox, Surroundings, type Network } from '#components/ccm';
+import { Upkeep } from '#components/upkeep';
 import { createConsole } from '#points/console';
 import { createManagementPoint } from '#points/management';
 import { openVault } from '#store/vault';
@@ -59,6 +61,7 @@ const BUILD = version.replace(/\D/g, '').padStart(4, '0');
 export class Executive {
   readonly #site: OpenSite;
   readonly #options: ExecutiveOptions;
+  readonly #meter = new Meter();
   #serverLog: ServerLog | undefined;
   readonly #stops: { what: string; stop: Stop }[] = [];
   readonly served: Served = {};
@@ -75,6 +78,8 @@ export class Executive {
       if (roles.has('console')) await this.#startConsole();
       if (roles.has('inbox')) await this.#startInbox();
       if (roles.has('ccm')) await this.#startCcm();
+      // One process has the inbox, and so this too; a command that serves the API for itself has neither.
+      if (roles.has('inbox')) await this.#startUpkeep();
     } catch (error) {
       await this.stop();
       throw error;
@@ -129,6 +134,13 @@ export class Executive {
     await ccm.start();
   }
 
+  async #startUpkeep(): Promise<void> {
+    const { records, database, clock, log } = this.#site;
+    const upkeep = new Upkeep({ ...records, database, clock, log: log.with({ component: 'upkeep' }) });
+    this.#stops.push({ what: 'upkeep', stop: () => upkeep.stop() });
+    await upkeep.start();
+  }
+
   #ccmLog(): ServerLog {
     this.#serverLog ??= new ServerLog(this.#site.clock, 'SMS_CLIENT_CONFIG_MANAGER', ccmLogLines(this.#site.folder));
     return this.#serverLog;
@@ -137,7 +149,7 @@ export class Executive {
   async #startManagementPoint(): Promise<void> {
     const { points, https } = this.#options;
     const { records, database, content, clock, log } = this.#site;
-    const parts = { ...records, database, content, clock, log: log.with({ point: 'mp' }), build: BUILD };
+    const parts = { ...records, database, content, clock, log: log.with({ point: 'mp' }), build: BUILD, meter: this.#meter };
     const plain = await createManagementPoint(parts);
     this.#stops.push({ what: 'management point', stop: () => closePoint(plain) });
     this.served.points = await listen(plain.server, points, 'http', log);
@@ -157,6 +169,7 @@ export class Executive {
       log: log.with({ point: 'console' }),
       sealer,
       version,
+      meter: this.#meter,
     });
     this.#stops.push({ what: 'console', stop: () => closePoint(app) });
     this.served.console = await listen(app.server, this.#options.console, 'http', log);

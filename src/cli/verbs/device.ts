@@ -1,4 +1,7 @@
+import type { Command } from 'commander';
+import { usage } from '../failure.ts';
 import { readText, wrongFile } from '../input.ts';
+import { namesFrom } from '../names.ts';
 import { EXIT, fields, note, printDone, printJson, table } from '../output.ts';
 import { DRY_RUN, numberOption, type Verbs } from '../verb.ts';
 
@@ -11,7 +14,9 @@ interface DeviceJson {
   osVersion?: string;
   architecture?: string;
   type: string;
+  adSite?: string;
   assignedSite?: string;
+  siteWidePush?: { push: boolean; reason: string };
   trusted: boolean;
   smbPort?: number;
   sources: { method: string; site: string; at: string }[];
@@ -22,6 +27,8 @@ interface ImportJson {
   added: number;
   changed: number;
   unchanged?: number;
+  assigned?: number;
+  requested?: number;
   ignored?: string[];
   rejected: { line: number; reason: string }[];
 }
@@ -32,7 +39,7 @@ interface ListOptions {
   cursor?: string;
 }
 
-/** deviceVerbs: device import, list, show. */
+/** deviceVerbs: device import, list, reassign, show. */
 export function deviceVerbs(verbs: Verbs): void {
   const device = verbs.group('device', 'machines as discovery knows them');
   verbs
@@ -52,6 +59,8 @@ export function deviceVerbs(verbs: Verbs): void {
           else {
             const same = result.unchanged === undefined ? '' : `${result.unchanged} unchanged, `;
             printDone(`${result.added} added, ${result.changed} changed, ${same}${result.rejected.length} rejected.`, dryRun);
+            if (result.assigned) note(`${result.assigned} were assigned to a site by their boundaries`);
+            if (result.requested) note(`${result.requested} get the client by site-wide push`);
             if (result.ignored?.length) note(`not understood and left out: ${result.ignored.join(', ')}`);
             for (const row of result.rejected) note(`${type === 'text/csv' ? 'line' : 'item'} ${row.line}: ${row.reason}`);
           }
@@ -70,8 +79,17 @@ export function deviceVerbs(verbs: Verbs): void {
           if (context.json) printJson(list);
           else
             table(
-              ['NAME', 'DOMAIN', 'ADDRESS', 'TYPE', 'OS', 'CLIENT', 'LAST SEEN'],
-              list.items.map((d) => [d.name, d.domain, d.addresses[0], d.type, d.os, clientText(d), d.client.lastSeenAt]),
+              ['NAME', 'DOMAIN', 'ADDRESS', 'SITE', 'TYPE', 'OS', 'CLIENT', 'LAST SEEN'],
+              list.items.map((d) => [
+                d.name,
+                d.domain,
+                d.addresses[0],
+                d.assignedSite,
+                d.type,
+                d.os,
+                clientText(d),
+                d.client.lastSeenAt,
+              ]),
               filter === undefined ? 'no machines yet: pushpoint device import FILE' : 'no machine fits',
             );
           return EXIT.ok;
@@ -80,6 +98,7 @@ export function deviceVerbs(verbs: Verbs): void {
     .option('--filter <text>', 'only names that contain this')
     .addOption(numberOption('--limit <n>', 'one page of this many', 1, 1000))
     .option('--cursor <text>', 'the page after the one whose `next` this was');
+  reassignVerb(verbs, device);
   verbs.add(device, {
     name: 'show <name>',
     does: 'one machine',
@@ -92,6 +111,49 @@ export function deviceVerbs(verbs: Verbs): void {
         return EXIT.ok;
       }),
   });
+}
+
+interface ReassignJson {
+  items: { name: string; from: string | null; to: string | null; boundary: string | null; address: string | null }[];
+  changed: number;
+  unchanged: number;
+}
+
+function reassignVerb(verbs: Verbs, device: Command): void {
+  verbs
+    .add<{ all?: boolean; filter?: string; file?: string; dryRun?: boolean }>(device, {
+      name: 'reassign [names...]',
+      does: 'assign machines anew by the boundaries as they are now; a change of boundaries alone moves no machine that has a site',
+      examples: [
+        'pushpoint device reassign LAB-W11-01 LAB-W11-02 --data ./p01',
+        'pushpoint device reassign --all --dry-run --data ./p01',
+        'pushpoint device reassign --filter BERLIN- --data ./p01',
+      ],
+      async run(context, { all, filter, file, dryRun }, ...given) {
+        const names = await namesFrom(given, file);
+        const ways = [names.length > 0, all === true, filter !== undefined].filter(Boolean).length;
+        if (ways !== 1) throw usage('device reassign wants names (or -f FILE), --filter TEXT or --all: one of them');
+        const body = names.length > 0 ? { names } : all ? { all } : { filter };
+        return context.withApi(async (api) => {
+          const done = await api.send<ReassignJson>('POST', '/devices/reassign', body, { dryRun });
+          if (context.json) printJson(done);
+          else {
+            if (done.items.length > 0)
+              table(
+                ['NAME', 'FROM', 'TO', 'BY', 'ADDRESS'],
+                done.items.map((i) => [i.name, i.from ?? 'none', i.to ?? 'none', i.boundary, i.address]),
+              );
+            printDone(`${done.changed} machines change their site, ${done.unchanged} stay.`, dryRun);
+            if (done.changed > done.items.length) note(`the table shows the first ${done.items.length}`);
+          }
+          return EXIT.ok;
+        });
+      },
+    })
+    .option('--all', 'every machine')
+    .option('--filter <text>', 'machines whose name contains this, or that have this address')
+    .option('-f, --file <file>', 'names, one a line; - reads standard input')
+    .option(...DRY_RUN);
 }
 
 /** An import is JSON when it begins like JSON; a file that is broken is told by its name, before anything is sent. */
@@ -119,7 +181,9 @@ function showDevice(item: DeviceJson): void {
     ['type', item.type],
     ['os', [item.os, item.osVersion, item.architecture].filter(Boolean).join(' ')],
     ['SMB port', item.smbPort],
+    ['AD site', item.adSite],
     ['assigned site', item.assignedSite],
+    ['site-wide push', item.siteWidePush?.reason],
     ['trusted', item.trusted],
     ['sources', item.sources.map((s) => `${s.method} (site ${s.site}, ${s.at})`).join(', ')],
     ['client', client.installed ? `${client.version ?? 'yes'} ${client.guid ?? ''}`.trim() : 'none known'],

@@ -5,6 +5,7 @@ import { inParts, namesFrom } from '../names.ts';
 import { EXIT, note, print, printJson, table } from '../output.ts';
 import { numberOption, type Context, type Verbs } from '../verb.ts';
 import { codeText, explain, type CcrJson } from '../timeline.ts';
+import { pushSettingsVerb } from './push-settings.ts';
 import { isFine, isSettled, waitFor } from '../wait.ts';
 
 interface PushItem {
@@ -12,6 +13,7 @@ interface PushItem {
   decision: 'push' | 'skip' | 'refuse';
   reason: string;
   site?: string;
+  assignedSite?: string;
   managementPoint?: string;
   account?: string;
 }
@@ -21,10 +23,13 @@ interface PushOptions {
   force?: boolean;
   reinstall?: boolean;
   includeDcs?: boolean;
+  includeUnassigned?: boolean;
+  fromSite?: string;
   inspect?: boolean;
   dryRun?: boolean;
   wait?: boolean;
   timeout?: number;
+  stopAfterFailures?: string;
 }
 
 const MINUTES = 10;
@@ -38,6 +43,8 @@ export function pushVerbs(verbs: Verbs): void {
       'pushpoint push LAB-W11-01 LAB-W11-02 --wait --data ./p01',
       'pushpoint push -f machines.txt --dry-run --data ./p01',
       'grep ^BERLIN- all.txt | pushpoint push -f - --force --data ./p01',
+      'pushpoint push -f branch.txt --include-unassigned --dry-run --data ./p01',
+      'pushpoint push -f machines.txt --stop-after-failures 5% --data ./p01',
       'pushpoint push LAB-W11-01 --inspect --wait --data ./p01   (looks, installs nothing)',
     ],
     async run(context, options, ...given) {
@@ -48,13 +55,22 @@ export function pushVerbs(verbs: Verbs): void {
       return context.withApi((api) => pushTo(api, context, options, names));
     },
   });
+  // A machine may be called HELP.
+  push.helpCommand(false);
+  pushSettingsVerb(verbs, push);
   push
     .option('-f, --file <file>', 'names, one a line; - reads standard input')
     .option('--force', 'also where a client is installed already, and whatever the operating system filter says')
     .option('--reinstall', 'remove the client that is there, then install')
     .option('--include-dcs', 'also domain controllers')
+    .option('--include-unassigned', 'also machines that are assigned to another site, or to none')
+    .option('--from-site <code>', 'the site that pushes; only this one can be asked here')
     .option('--inspect', 'connect and look, install nothing')
     .option('--dry-run', 'say what would be done, connect to nobody')
+    .option(
+      '--stop-after-failures <n>',
+      'pause what is left of this push when more than so many machines have failed: a number, or 5%',
+    )
     .option('--wait', 'wait until every machine is complete or has a first verdict')
     .addOption(
       numberOption(
@@ -68,23 +84,32 @@ export function pushVerbs(verbs: Verbs): void {
 
 async function pushTo(api: Api, context: Context, options: PushOptions, names: string[]): Promise<number> {
   if (options.wait && !api.isServed) throw raise('PP_SITE_NOT_RUNNING', { data: context.folder() });
+  const notes = new Set<string>();
+  const stopAfter = stopAfterOf(options.stopAfterFailures);
+  // A push of very many names goes in parts, and is one wave all the same.
+  let wave: number | undefined;
   const items = await inParts<PushItem>(
     names,
-    async (part) => (await api.send<{ items: PushItem[] }>('POST', '/push', wishOf(part, options))).items,
+    async (part) => {
+      const answer = await api.send<{ items: PushItem[]; notes?: string[] }>('POST', '/push', wishOf(part, options));
+      for (const one of answer.notes ?? []) notes.add(one);
+      return answer.items;
+    },
     (name, reason) => ({ name, decision: 'refuse', reason }),
   );
   const refused = items.some((i) => i.decision === 'refuse');
   if (!options.wait) {
-    if (context.json) printJson({ items });
+    if (context.json) printJson({ items, notes: [...notes] });
     else printPlan(items, options.dryRun === true);
+    if (options.dryRun && !context.json) for (const one of notes) note(one);
     if (!options.dryRun && !api.isServed)
       note('No site server runs on this folder: the CCRs are worked off once pushpoint up does.');
     return refused ? EXIT.failed : EXIT.ok;
   }
-  if (!context.json) printPlan(items, false);
+  if (!context.json) printPlan(items, false, wave);
   const going = items.filter((i) => i.decision === 'push').map((i) => i.name);
   const ccrs = await waitFor(api, going, (options.timeout ?? MINUTES) * 60_000);
-  if (context.json) printJson({ items, ccrs });
+  if (context.json) printJson({ wave, items, ccrs });
   else if (ccrs.length > 0) printOutcome(ccrs);
   const late = ccrs.filter((ccr) => !isSettled(ccr)).length;
   if (late > 0) note(`${late} machines have no verdict yet; their CCRs go on: pushpoint ccr list`);
@@ -92,24 +117,36 @@ async function pushTo(api: Api, context: Context, options: PushOptions, names: s
 }
 
 function wishOf(names: string[], options: PushOptions): Record<string, unknown> {
-  const { force, reinstall, includeDcs, inspect, dryRun } = options;
+  const { force, reinstall, includeDcs, includeUnassigned, fromSite, inspect, dryRun } = options;
   return {
     names,
     force: force === true,
     reinstall: reinstall === true,
     includeDcs: includeDcs === true,
+    includeUnassigned: includeUnassigned === true,
+    fromSite,
     inspect: inspect === true,
     dryRun: dryRun === true,
   };
 }
 
-function printPlan(items: PushItem[], dryRun: boolean): void {
+/** stopAfterOf reads `20` or `5%`. */
+function stopAfterOf(text: string | undefined): { failures?: number; percent?: number } | undefined {
+  if (text === undefined) return undefined;
+  const match = /^([1-9]\d{0,5})(%?)$/.exec(text);
+  const n = Number(match?.[1]);
+  if (!match || (match[2] && n > 100)) throw usage('--stop-after-failures takes a number of machines, or per cent: 20, 5%');
+  return match[2] ? { percent: n } : { failures: n };
+}
+
+function printPlan(items: PushItem[], dryRun: boolean, wave?: number): void {
   if (dryRun) {
-    const rows = items.map((i) => [i.name, i.decision, i.account, i.managementPoint, i.reason]);
-    return table(['NAME', 'DECISION', 'ACCOUNT', 'MP', 'REASON'], rows);
+    const rows = items.map((i) => [i.name, i.decision, i.assignedSite, i.account, i.managementPoint, i.reason]);
+    return table(['NAME', 'DECISION', 'SITE', 'ACCOUNT', 'MP', 'REASON'], rows);
   }
   for (const item of items) if (item.decision !== 'push') note(`${item.name}: ${item.decision}: ${item.reason}`);
-  print(`${items.filter((i) => i.decision === 'push').length} of ${items.length} machines get a CCR.`);
+  const named = wave === undefined ? '' : `, as wave ${wave}`;
+  print(`${items.filter((i) => i.decision === 'push').length} of ${items.length} machines get a CCR${named}.`);
 }
 
 /** printOutcome shows what became of CCRs: a line each, then cause and remedy once for each kind of failure. */

@@ -9,7 +9,10 @@ export interface Planned {
   name: string;
   decision: Preview['decision'];
   reason: string;
+  /** The site that pushes. */
   site: string;
+  /** The site that the machine belongs to by its boundaries. */
+  assignedSite?: string | undefined;
   managementPoint?: string | undefined;
   account?: string | undefined;
   /** The machine that is meant, where the decision is to push. */
@@ -23,8 +26,17 @@ interface Machine {
   device: Device | undefined;
 }
 
+/** Plan is what a push would do with each name, and what is to be said of all of them. */
+export interface Plan {
+  items: Planned[];
+  notes: string[];
+}
+
+const NO_BOUNDARY =
+  'no site boundary is configured, so every machine counts as one of this site; pushpoint boundary add KIND:VALUE tells sites apart';
+
 /** planPush decides for every name what a push would do, with one look-up of each kind however many names there are. It connects to nobody. */
-export async function planPush(parts: ConsoleParts, names: readonly string[], wish: PushWish): Promise<Planned[]> {
+export async function planPush(parts: ConsoleParts, names: readonly string[], wish: PushWish): Promise<Plan> {
   const site = await parts.site.here();
   const points = await parts.site.points();
   const at = (code: string | undefined) => points.filter((p) => p.site === code && p.kind === 'mp' && p.on).map((p) => p.address);
@@ -36,8 +48,12 @@ export async function planPush(parts: ConsoleParts, names: readonly string[], wi
   const { machines, others } = await machinesOf(parts, names);
   const accounts = await parts.account.chooseForMany(machines.map(({ machine }) => accountMachine(machine)));
   const live = await parts.ccr.findLive(machines.map(({ machine }) => accountMachine(machine)));
+  const boundaries = await parts.boundary.index();
+  const siteOf = (device: Device | undefined) =>
+    device?.assignedSite ?? (device?.trusted ? boundaries.judge(device)?.site : undefined);
   const common = {
     site: site.code,
+    boundaries: boundaries.assigns,
     managementPoints,
     package: pack?.name,
     heartbeatMinutes: site.settings.client.heartbeatMinutes,
@@ -46,10 +62,24 @@ export async function planPush(parts: ConsoleParts, names: readonly string[], wi
   const planned = new Map(others.map((other): [string, Planned] => [other.name, { ...other, site: site.code }]));
   machines.forEach(({ text, machine }, i) => {
     const account = accounts[i]![0]?.name;
-    const preview = previewPush(wish, { ...common, device: machine.device, account, live: live[i]![0]?.state });
-    planned.set(text, { name: text, ...preview, site: site.code, managementPoint: managementPoints[0], account, machine });
+    const preview = previewPush(wish, {
+      ...common,
+      device: machine.device,
+      assignedSite: siteOf(machine.device),
+      account,
+      live: live[i]![0]?.state,
+    });
+    planned.set(text, {
+      name: text,
+      ...preview,
+      site: site.code,
+      assignedSite: siteOf(machine.device),
+      managementPoint: managementPoints[0],
+      account,
+      machine,
+    });
   });
-  return names.map((name) => planned.get(name)!);
+  return { items: names.map((name) => planned.get(name)!), notes: boundaries.assigns ? [] : [NO_BOUNDARY] };
 }
 
 function accountMachine({ name, domain, device }: Machine) {

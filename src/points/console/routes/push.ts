@@ -1,13 +1,27 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Type, type Static } from 'typebox';
+import { raise } from '#base/errors';
 import type { CcrRequest, PushWish } from '#records/ccr';
+import { validateCode } from '#records/site';
 import { auditNames } from '../audit.ts';
 import { planPush, type Planned } from '../plan.ts';
 import type { ConsoleParts } from '../server.ts';
-import { Names, strict } from '../shapes.ts';
+import { line, Names, strict } from '../shapes.ts';
 
 const Flag = Type.Optional(Type.Boolean());
-const Push = Type.Object({ names: Names, force: Flag, reinstall: Flag, includeDcs: Flag, inspect: Flag, dryRun: Flag }, strict);
+const Push = Type.Object(
+  {
+    names: Names,
+    force: Flag,
+    reinstall: Flag,
+    includeDcs: Flag,
+    includeUnassigned: Flag,
+    fromSite: Type.Optional(line(20)),
+    inspect: Flag,
+    dryRun: Flag,
+  },
+  strict,
+);
 
 /** CCRs are asked for in batches, so that 10,000 names are neither one huge statement nor 10,000 small ones. */
 const BATCH = 500;
@@ -21,21 +35,23 @@ export function pushRoutes(api: FastifyInstance, parts: ConsoleParts): void {
       schema: { summary: 'Make CCRs for machines, or with dryRun say what would be done', body: Push },
     },
     async (request) => {
-      const { names, force, reinstall, includeDcs, inspect, dryRun } = request.body;
+      const { names, force, reinstall, includeDcs, includeUnassigned, fromSite, inspect, dryRun } = request.body;
       const wish: PushWish = {
         forced: force === true,
         reinstall: reinstall === true,
         includeDcs: includeDcs === true,
         inspectOnly: inspect === true,
+        ...(includeUnassigned ? { includeUnassigned } : {}),
+        ...(fromSite === undefined ? {} : { fromSite: validateCode(fromSite) }),
       };
-      const planned = await planPush(parts, [...new Set(names)], wish);
-      if (!dryRun) await makeRequests(parts, planned, wish, request);
-      return { items: planned.map(({ machine: _machine, ...item }) => item) };
+      const { items: planned, notes } = await planPush(parts, [...new Set(names)], wish);
+      const wave = dryRun ? undefined : await makeRequests(parts, planned, wish, request);
+      return { wave, items: planned.map(({ machine: _machine, ...item }) => item), notes };
     },
   );
 }
 
-function requestOf({ machine }: Planned, wish: PushWish, who: string): CcrRequest {
+function requestOf({ machine }: Planned, wish: PushWish, who: string, wave: number): CcrRequest {
   const { name, domain, device } = machine!;
   return {
     name: device?.name ?? name,
@@ -44,19 +60,32 @@ function requestOf({ machine }: Planned, wish: PushWish, who: string): CcrReques
     addresses: device?.addresses,
     smbPort: device?.smbPort,
     ...wish,
+    wave,
     source: 'push',
     requestedBy: who,
   };
 }
 
-async function makeRequests(parts: ConsoleParts, planned: Planned[], wish: PushWish, request: FastifyRequest): Promise<void> {
+/** makeRequests makes the CCRs of a push and gives the wave that they belong to; undefined where there is none to make. */
+async function makeRequests(
+  parts: ConsoleParts,
+  planned: Planned[],
+  wish: PushWish,
+  request: FastifyRequest<{ Body: Static<typeof Push> }>,
+): Promise<number | undefined> {
   const going = planned.filter((item) => item.decision === 'push');
+  if (going.length === 0) return undefined;
+  const { wave: join, stopAfter } = request.body;
+  const wave = await parts.ccr.makeWave({ by: request.who, machines: going.length, stopAfter, join });
+  if (!wave) throw raise('PP_API_NOT_FOUND', { kind: 'wave of yours', name: String(join) });
   for (let from = 0; from < going.length; from += BATCH) {
     const batch = going.slice(from, from + BATCH);
-    const requests = batch.map((item) => requestOf(item, wish, request.who));
+    const requests = batch.map((item) => requestOf(item, wish, request.who, wave.id));
     await parts.database.transaction(async (tx) => {
       await parts.ccr.requestMany(requests, tx);
-      await auditNames(parts.audit, request, { what: 'push', names: batch.map((item) => item.name), detail: { ...wish } }, tx);
+      const detail = { ...wish, wave: wave.id, ...(stopAfter && { stopAfter }) };
+      await auditNames(parts.audit, request, { what: 'push', names: batch.map((item) => item.name), detail }, tx);
     });
   }
+  return wave.id;
 }

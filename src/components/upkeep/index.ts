@@ -1,0 +1,1 @@
+export { Upkeep, type UpkeepParts } from './upkeep.ts';
