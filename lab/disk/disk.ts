@@ -1,7 +1,7 @@
 import type { Clock } from '#base/clock';
 import { constants } from 'node:fs';
 import { mkdir, open, type FileHandle } from 'node:fs/promises';
-import { basename, relative, sep } from 'node:path';
+import { basename, dirname, relative, sep } from 'node:path';
 import { ACCESS, ATTRIBUTE, CREATE_ACTION, DISPOSITION } from '#wire/smb';
 import { STATUS } from '#wire/status';
 import { DiskError, toDiskError } from './disk-error.ts';
@@ -45,6 +45,7 @@ export class Disk {
   /** attributes holds what the host's own file system cannot keep: read-only, hidden and system, by real path. */
   readonly attributes = new Map<string, number>();
   readonly #furnish: (folder: string) => Promise<void>;
+  readonly #refuse: (name: string) => number | undefined;
   #furnished: Promise<void> | undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -54,12 +55,15 @@ export class Disk {
     totalBytes?: number;
     freeBytes?: number;
     furnish?: (folder: string) => Promise<void>;
+    /** refuse gives the status by which the opening of a file of that name fails on order. */
+    refuse?: (name: string) => number | undefined;
   }) {
     this.folder = options.folder;
     this.clock = options.clock;
     this.totalBytes = options.totalBytes ?? 127 * 2 ** 30;
     this.freeBytes = options.freeBytes ?? 48 * 2 ** 30;
     this.#furnish = options.furnish ?? (async () => {});
+    this.#refuse = options.refuse ?? (() => undefined);
   }
 
   async #ready(): Promise<void> {
@@ -84,6 +88,15 @@ export class Disk {
 
   isReadOnly(real: string): boolean {
     return Boolean((this.attributes.get(real) ?? 0) & ATTRIBUTE.READONLY);
+  }
+
+  isEncrypted(real: string): boolean {
+    return Boolean((this.attributes.get(real) ?? 0) & ATTRIBUTE.ENCRYPTED);
+  }
+
+  /** encrypt marks a file or folder as EFS does; what is made in such a folder later is encrypted too. */
+  encrypt(real: string): void {
+    this.attributes.set(real, (this.attributes.get(real) ?? 0) | ATTRIBUTE.ENCRYPTED);
   }
 
   nameOf(real: string): string {
@@ -114,6 +127,8 @@ export class Disk {
   /** open is CREATE of [MS-SMB2] 3.3.5.9 for a path counted from the root of the disk. */
   open(names: readonly string[], how: OpenHow): Promise<OpenFile> {
     return this.inTurn(async () => {
+      const refused = this.#refuse(names.at(-1) ?? '');
+      if (refused !== undefined) throw new DiskError(refused);
       const place = await this.place(names);
       if (!place.stats) return this.#make(place, how);
       return this.#enter(place, how);
@@ -137,6 +152,7 @@ export class Disk {
     const file = new OpenFile(this, { ...made, node: this.shares.add(place.real, 0, made.hold), handle });
     await file.stamp();
     file.setAttributes(how.attributes ?? 0);
+    if (this.isEncrypted(dirname(place.real))) this.encrypt(place.real);
     return file;
   }
 

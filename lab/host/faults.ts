@@ -40,6 +40,7 @@ export class Faults {
     const changed = (key: keyof Switches) => this.#done[key] !== now[key];
     if (changed('diskFull')) this.#fill(now.diskFull);
     if (changed('foreignLock')) await this.#lock(this.#done.foreignLock, now.foreignLock);
+    if (changed('encryptedSetup') && (now.encryptedSetup || this.#done.encryptedSetup)) await this.#encrypt(now.encryptedSetup);
     if (changed('remoteRegistry')) this.#host.machine.setRemoteRegistry();
     if (changed('oldSetupRunning')) await this.#oldSetup(now.oldSetupRunning);
     if (changed('clientInstalled')) await this.#client(now.clientInstalled);
@@ -58,6 +59,16 @@ export class Faults {
     const { disk } = this.#host.machine;
     if (before) await removeWhole(disk, ['Windows', `SMSClientInstall.${before}`]);
     if (now) await writeWhole(disk, ['Windows', `SMSClientInstall.${now}`], text(`[SMSClientInstall]\r\nSite=${now}\r\n`));
+  }
+
+  async #encrypt(isEncrypted: boolean): Promise<void> {
+    const { disk } = this.#host.machine;
+    const folder = SETUP.slice(0, -1);
+    await makeFolders(disk, folder);
+    const { real } = await disk.place(folder);
+    if (isEncrypted) return disk.encrypt(real);
+    // As cipher /d /s does: the folder and all in it.
+    for (const path of disk.attributes.keys()) if (path === real || path.startsWith(`${real}/`)) disk.attributes.delete(path);
   }
 
   async #oldSetup(how: Switches['oldSetupRunning']): Promise<void> {

@@ -3,7 +3,7 @@ import { silentLog, type Log } from '#base/log';
 import type { Random } from '#base/random';
 import { Disk } from '#lab/disk';
 import type { LabShare } from '#lab/rpc';
-import { modernSpeech, SmbServer, type Identity, type PipeEnd, type Point, type Share } from '#lab/smb';
+import { modernSpeech, SmbServer, type Identity, type LogonAcceptor, type PipeEnd, type Point, type Share } from '#lab/smb';
 import type { PeerNames } from '#wire/auth';
 import { STATUS } from '#wire/status';
 import { AccountBook, type AccountSpec, type LabDomain } from './accounts.ts';
@@ -72,7 +72,12 @@ export class LabHost {
     const { clock, random, folder } = options;
     this.machine = new Machine({
       host: this,
-      disk: new Disk({ folder, clock, furnish: (at) => this.#furnish(at) }),
+      disk: new Disk({
+        folder,
+        clock,
+        furnish: (at) => this.#furnish(at),
+        refuse: (name) => this.#refuses('file', name),
+      }),
       clock,
       random,
       log: this.#log,
@@ -196,7 +201,7 @@ export class LabHost {
       speech: { ...modernSpeech, ...this.profile.speech, encryptAll, ...(smb1Only && { dialects: [] }) },
       backend: {
         hint: () => this.desk.hint(),
-        logon: () => this.desk.begin(),
+        logon: () => this.#logon(),
         share: (name, identity) => this.#share(name, identity),
         pipe: (name, identity) => this.#pipe(name, identity),
         pipeExists: (name) => this.machine.pipes.exists(name),
@@ -211,9 +216,29 @@ export class LabHost {
     if (this.#switches.slowMs > 0) await this.#options.clock.sleep(this.#switches.slowMs, signal);
   }
 
+  /** refuses is the status that the switches answer with at a place, if they do. */
+  #refuses(kind: string, name: string): number | undefined {
+    return this.#switches.refuses[`${kind}:${name}`];
+  }
+
+  /** A logon that is refused on order is refused when the proof has come, and counts as one that failed. */
+  #logon(): LogonAcceptor {
+    const acceptor = this.desk.begin();
+    const status = this.#switches.refuses['logon'];
+    if (status === undefined) return acceptor;
+    return {
+      accept: async (token) => {
+        const step = await acceptor.accept(token);
+        return step.status === STATUS.MORE_PROCESSING_REQUIRED ? step : { status };
+      },
+    };
+  }
+
   async #share(name: string, identity: Identity): Promise<Share | number> {
     await this.#faults.follow();
     const wanted = name.toUpperCase();
+    const refused = this.#refuses('share', wanted);
+    if (refused !== undefined) return refused;
     const encrypt = this.#switches.encryptShares;
     if (wanted === 'IPC$') return { kind: 'pipe' };
     const { disk } = this.machine;
@@ -225,7 +250,7 @@ export class LabHost {
 
   async #pipe(name: string, identity: Identity): Promise<PipeEnd | number> {
     await this.#faults.follow();
-    return this.machine.pipes.open(name, identity);
+    return this.#refuses('pipe', name.toLowerCase()) ?? this.machine.pipes.open(name, identity);
   }
 
   /** reached is told how far somebody has come; a machine that is to vanish there does. */

@@ -31,6 +31,10 @@ export interface Switches {
   clientInstalled: { version: string; site: string } | undefined;
   /** foreignLock: another site holds a fresh SMSClientInstall lock. */
   foreignLock: string | undefined;
+  /** refuses: NTSTATUS codes that are answered at `logon`, `share:ADMIN$`, `pipe:svcctl`, or when a file of that name is opened, `file:ccmsetup.exe`. */
+  refuses: Readonly<Record<string, number>>;
+  /** encryptedSetup: somebody encrypted the folder the bootstrap goes to (EFS), so that SYSTEM cannot read what is laid there. */
+  encryptedSetup: boolean;
   /** bootstrapFails: the pushed program starts, and ends with this code at once. */
   bootstrapFails: number | undefined;
 }
@@ -52,5 +56,7 @@ export const healthy: Switches = {
   oldSetupRunning: false,
   clientInstalled: undefined,
   foreignLock: undefined,
+  refuses: {},
+  encryptedSetup: false,
   bootstrapFails: undefined,
 };

@@ -155,7 +155,7 @@ const CASES: Record<string, Case> = {
     state: 'retry',
     win32: 1603,
     step: 'verify failed',
-    code: 'PP_PUSH_SETUP_FAILED',
+    code: 'PP_SETUP_FATAL',
     looked: true,
   },
   'SETUP-STUCK': {

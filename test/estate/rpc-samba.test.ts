@@ -160,7 +160,7 @@ for (const encrypt of ['off', 'required'] as const) {
     await service.close();
     assert.equal(await manager.open('ccmsetup'), undefined);
     // A stopped RemoteRegistry is a pipe that is not there.
-    await assert.rejects(open(winreg.WINREG), (error) => isCode(error, 'PP_SMB_NO_FILE'));
+    await assert.rejects(open(winreg.WINREG), (error) => isCode(error, 'PP_SMB_NO_PIPE'));
     assert.deepEqual(lab.complaints, []);
   });
 }

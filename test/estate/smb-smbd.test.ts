@@ -220,7 +220,7 @@ describe('SMB against smbd, signing mandatory', peers, () => {
   test('a pipe opens, takes a message, gives the answer in as many pieces as asked for', async () => {
     await withSession(smbd, {}, async (session) => {
       const ipc = await session.tree('IPC$');
-      await assert.rejects(ipc.openPipe('nosuchpipe'), refusedAs('PP_SMB_NO_FILE'));
+      await assert.rejects(ipc.openPipe('nosuchpipe'), refusedAs('PP_SMB_NO_PIPE'));
       const pipe = await ipc.openPipe('srvsvc');
       // [C706] bind to srvsvc with NDR: answered by a bind_ack (packet type 12)
       const bind = Buffer.from(

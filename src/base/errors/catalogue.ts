@@ -1,4 +1,5 @@
 import type { Entry } from './entry.ts';
+import { answerErrors } from './catalogue/answers.ts';
 import { clientErrors } from './catalogue/client.ts';
 import { logonErrors } from './catalogue/logon.ts';
 import { networkErrors } from './catalogue/network.ts';
@@ -15,6 +16,7 @@ export const catalogue = {
   ...logonErrors,
   ...smbErrors,
   ...targetErrors,
+  ...answerErrors,
   ...pushErrors,
   ...requestErrors,
   ...siteErrors,

@@ -1,10 +1,13 @@
 import { raise, type Code, type PushpointError } from '#base/errors';
-import { FAULT, faultName, WIN32, win32Name, win32OfFault } from '#wire/status';
+import { causeOf, FAULT, faultName, WIN32, win32Name, win32OfFault } from '#wire/status';
 
 /** Win32 codes by which Windows says that a policy or a scanner keeps a program from running. */
 const INVALID_IMAGE_HASH = 577;
 const ACCESS_DISABLED_BY_POLICY = 1260;
 const ACCESS_DISABLED_NO_SAFER_UI = 1264;
+
+/** How a machine is called where only its pipe is known. */
+const MACHINE = 'the machine';
 
 /** Rows that mean the same whatever was asked. */
 const anywhere = new Map<number, Code>([
@@ -64,8 +67,9 @@ const fields: Record<Field, Map<number, Code>> = { services, registry, server };
 
 /** refusal makes the error for a Win32 code that an operation returned; `subject` is what it was asked of. */
 export function refusal(field: Field, win32: number, operation: string, subject: string): PushpointError {
-  const code = fields[field].get(win32) ?? anywhere.get(win32) ?? 'PP_TARGET_ERROR';
-  return raise(code, { operation, subject, win32, name: win32Name(win32) }, { win32 });
+  const code = fields[field].get(win32) ?? anywhere.get(win32) ?? causeOf(win32) ?? 'PP_TARGET_ERROR';
+  const heard = { host: MACHINE, doing: `${operation} on ${subject}` };
+  return raise(code, { operation, subject, win32, name: win32Name(win32), ...heard }, { win32 });
 }
 
 /** faulted makes the error for a fault PDU, by which the RPC run time and not the operation itself answers. */
@@ -73,8 +77,9 @@ export function faulted(status: number, operation: string): PushpointError {
   const win32 = win32OfFault(status);
   const options = { win32, detail: `RPC fault 0x${status.toString(16).padStart(8, '0')} (${faultName(status)})` };
   // A fault without a Win32 code of its own is told as the fault it is, not as "the call broke off".
-  const known = win32 === WIN32.RPC_S_CALL_FAILED && status !== WIN32.RPC_S_CALL_FAILED ? undefined : anywhere.get(win32);
+  const known =
+    win32 === WIN32.RPC_S_CALL_FAILED && status !== WIN32.RPC_S_CALL_FAILED ? undefined : (anywhere.get(win32) ?? causeOf(win32));
   const code = status === WIN32.ACCESS_DENIED ? 'PP_RPC_ACCESS_DENIED' : (known ?? 'PP_RPC_FAULT');
   if (status === FAULT.fault_context_mismatch) return raise('PP_RPC_HANDLE_LOST', { operation }, options);
-  return raise(code, { operation, fault: faultName(status) }, options);
+  return raise(code, { operation, fault: faultName(status), host: MACHINE, doing: operation }, options);
 }

@@ -1,5 +1,5 @@
-import { raise, type Code } from '#base/errors';
-import { STATUS, statusName, win32OfStatus } from '#wire/status';
+import { isCode, raise, type Code } from '#base/errors';
+import { causeOf, STATUS, statusName, WIN32, win32OfStatus } from '#wire/status';
 
 /** What machines and domains say to an account; the rest of logon refusals is PP_LOGON_REFUSED. */
 const logon = new Map<number, Code>([
@@ -24,6 +24,20 @@ const logon = new Map<number, Code>([
   [STATUS.TIME_DIFFERENCE_AT_DC, 'PP_LOGON_CLOCK'],
   [STATUS.NTLM_BLOCKED, 'PP_LOGON_NTLM_BLOCKED'],
   [STATUS.AUTHENTICATION_FIREWALL_FAILED, 'PP_LOGON_SELECTIVE'],
+]);
+
+/** The same by Win32 code, for what comes as 0xC007xxxx or under a rarer NTSTATUS. */
+const logonByWin32 = new Map<number, Code>([
+  ...[...logon].flatMap(([status, code]) => {
+    const win32 = win32OfStatus(status);
+    return win32 === undefined ? [] : [[win32, code] as const];
+  }),
+  [WIN32.ACCESS_DENIED, 'PP_LOGON_DENIED'],
+  [WIN32.INVALID_PASSWORD, 'PP_LOGON_FAILURE'],
+  [WIN32.WRONG_PASSWORD, 'PP_LOGON_FAILURE'],
+  [WIN32.SESSION_CREDENTIAL_CONFLICT, 'PP_LOGON_CONFLICT'],
+  [WIN32.DOWNGRADE_DETECTED, 'PP_LOGON_DOWNGRADE'],
+  [WIN32.WRONG_TARGET_NAME, 'PP_LOGON_TARGET_NAME'],
 ]);
 
 /** What machines say to an operation on a share, file or pipe, and to a logon for want of room; the rest is PP_SMB_REFUSED. */
@@ -62,6 +76,14 @@ const operation = new Map<number, Code>([
 
 const RESOURCES = operation.get(STATUS.INSUFF_SERVER_RESOURCES);
 
+/** And by Win32 code, where a status of the table above has one of its own. */
+const operationByWin32 = new Map<number, Code>(
+  [...operation].flatMap(([status, code]) => {
+    const win32 = win32OfStatus(status);
+    return win32 === undefined ? [] : [[win32, code] as const];
+  }),
+);
+
 function raised(code: Code, status: number, params: Record<string, string>): Error {
   const win32 = win32OfStatus(status);
   const detail = `NTSTATUS ${statusName(status)}`;
@@ -76,18 +98,29 @@ function raised(code: Code, status: number, params: Record<string, string>): Err
 export function logonRefusal(status: number, who: { host: string; account: string }): Error {
   const params = { ...who, doing: 'logging on' };
   if (operation.get(status) === RESOURCES) return raised('PP_SMB_RESOURCES', status, params);
-  return raised(logon.get(status) ?? 'PP_LOGON_REFUSED', status, params);
+  const win32 = win32OfStatus(status);
+  return raised(logon.get(status) ?? logonByWin32.get(win32 ?? 0) ?? causeOf(win32) ?? 'PP_LOGON_REFUSED', status, params);
 }
 
 /** shareRefusal is the error for a TREE_CONNECT that ended with `status`. */
 export function shareRefusal(status: number, what: { host: string; account: string; share: string }): Error {
   const params = { ...what, doing: `opening ${what.share}` };
   if (status === STATUS.ACCESS_DENIED) return raised('PP_SMB_NOT_ADMIN', status, params);
-  if (status === STATUS.BAD_NETWORK_NAME || status === STATUS.BAD_DEVICE_TYPE) return raised('PP_SMB_NO_SHARE', status, params);
+  const win32 = win32OfStatus(status);
+  if (win32 === WIN32.BAD_NET_NAME || status === STATUS.BAD_DEVICE_TYPE) return raised('PP_SMB_NO_SHARE', status, params);
   return operationRefusal(status, params);
 }
 
 /** operationRefusal is the error for anything else that ended with `status`. */
 export function operationRefusal(status: number, what: { host: string; doing: string }): Error {
-  return raised(operation.get(status) ?? 'PP_SMB_REFUSED', status, what);
+  const win32 = win32OfStatus(status);
+  return raised(operation.get(status) ?? causeOf(win32) ?? operationByWin32.get(win32 ?? 0) ?? 'PP_SMB_REFUSED', status, what);
+}
+
+/** pipeRefusal tells a pipe that is not there or not for us apart from a file: behind a pipe stands a service. */
+export function pipeRefusal(error: unknown, what: { host: string; pipe: string }): unknown {
+  if (!isCode(error, 'PP_SMB_NO_FILE', 'PP_SMB_NO_PATH', 'PP_SMB_ACCESS_DENIED')) return error;
+  const { win32, ntstatus, detail } = error;
+  const code = error.code === 'PP_SMB_ACCESS_DENIED' ? 'PP_SMB_PIPE_DENIED' : 'PP_SMB_NO_PIPE';
+  return raise(code, what, { cause: error, win32, ntstatus, detail });
 }

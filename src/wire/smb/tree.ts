@@ -23,6 +23,7 @@ import { checkedName, checkedPath, parentsOf } from './names.ts';
 import { listAtOnce, openAndClose, queryAtOnce, readAtOnce, writeAtOnce } from './one-trip.ts';
 import { openFile, openOr, refusedOr, type OpenFile, type Opening, type Place } from './open-file.ts';
 import { SmbPipe } from './pipe.ts';
+import { pipeRefusal } from './refusal.ts';
 
 const ABSENT = [STATUS.OBJECT_NAME_NOT_FOUND, STATUS.OBJECT_PATH_NOT_FOUND, STATUS.NO_SUCH_FILE] as const;
 const SHARE_ALL = SHARE_ACCESS.READ | SHARE_ACCESS.WRITE | SHARE_ACCESS.DELETE;
@@ -221,14 +222,15 @@ export class SmbTree {
     }
   }
 
-  /** openPipe opens a named pipe of IPC$, without `\PIPE\`; PP_SMB_NO_FILE means that the service behind it does not run. */
+  /** openPipe opens a named pipe of IPC$, without `\PIPE\`; PP_SMB_NO_PIPE means that the service behind it does not run. */
   async openPipe(name: string): Promise<SmbPipe> {
     checkedName(name);
     for (let left = PIPE_TRIES; ; left--) {
       try {
         return new SmbPipe(name, await openFile(this.#place, name, PIPE), this.#place);
       } catch (error) {
-        if (left <= 1 || !isCode(error, 'PP_SMB_PIPE_BUSY')) throw error;
+        if (left <= 1 || !isCode(error, 'PP_SMB_PIPE_BUSY'))
+          throw pipeRefusal(error, { host: this.#place.connection.host, pipe: name });
         await this.#clock.sleep(PIPE_PAUSE_MS);
       }
     }

@@ -152,6 +152,49 @@ export const logonErrors = {
     remedy: 'Remove the stale DNS record (or scavenge the zone), or correct the address of the imported machine.',
     again: 'retry',
   },
+  PP_LOGON_DENIED: {
+    origin: 'refused',
+    message: '{host} denied access at the logon itself, before the password of {account} was judged',
+    win32: 5,
+    http: 502,
+    cause:
+      'A policy of the machine turns the connection away: SMB server name hardening (SmbServerNameHardeningLevel), a restriction by address, or a security product that guards SMB.',
+    remedy:
+      'Push to the machine by its own name, not an alias or address; look at SmbServerNameHardeningLevel and at the security product there.',
+    again: 'retry',
+  },
+  PP_LOGON_TARGET_NAME: {
+    origin: 'refused',
+    message: '{host} says that the logon of {account} was meant for another name',
+    win32: 1396,
+    http: 502,
+    cause:
+      'The name leads to a machine that is called otherwise (an alias, a stale DNS record), or its SPN belongs to another account.',
+    remedy:
+      'Push to the machine by its own full name; correct the DNS record; run setspn -Q for the name and remove a wrong SPN.',
+    again: 'retry',
+  },
+  PP_LOGON_CONFLICT: {
+    origin: 'refused',
+    message: '{host} already has a session of another user from here and takes none for {account}',
+    win32: 1219,
+    http: 502,
+    cause:
+      'Another program on this server, or a device on the way that joins connections, holds a session to the machine as somebody else.',
+    remedy: 'End that session (net use /delete on Windows; closing the mount), or push to the machine by its full name.',
+    again: 'retry',
+  },
+  PP_LOGON_DOWNGRADE: {
+    origin: 'refused',
+    message: '{host} could not have {account} checked safely: its domain controller did not answer as it should',
+    win32: 1265,
+    http: 502,
+    cause:
+      'The machine reached no domain controller by Kerberos and would have had to fall back to something weaker, or somebody between weakens its connections.',
+    remedy:
+      'Check DNS and the way from the machine to a domain controller (nltest /dsgetdc); a VPN that blocks UDP 88 is the usual cause.',
+    again: 'retry',
+  },
   PP_LOGON_GUEST: {
     origin: 'refused',
     message: '{host} took {account} for a guest',

@@ -134,6 +134,27 @@ export const smbErrors = {
     remedy: 'Remove or rename it on the machine.',
     again: 'retry',
   },
+  PP_SMB_NO_PIPE: {
+    origin: 'refused',
+    message: '{host} has no pipe {pipe}: the service behind it does not run',
+    win32: 2,
+    http: 502,
+    cause:
+      'The service that answers this pipe is stopped or disabled (svcctl: the service control manager; srvsvc: Server; winreg: RemoteRegistry), or this is no Windows machine.',
+    remedy: 'Start the service on the machine; where svcctl is missing, check what kind of machine answers at that address.',
+    again: 'retry',
+  },
+  PP_SMB_PIPE_DENIED: {
+    origin: 'refused',
+    message: '{host} denied access to the pipe {pipe}',
+    win32: 5,
+    http: 502,
+    cause:
+      'A policy restricts remote access to named pipes, UAC filters the token of a local account, or a security product blocks remote service control.',
+    remedy:
+      'Use a domain account that is administrator there, or set LocalAccountTokenFilterPolicy = 1; allow remote service control from this server in the security product.',
+    again: 'retry',
+  },
   PP_SMB_PIPE_BUSY: {
     origin: 'refused',
     message: 'a service of {host} is not ready: {doing}',

@@ -280,6 +280,17 @@ export const targetErrors = {
     remedy: 'Let the other site finish; a lock that is left behind is taken over after some minutes.',
     again: 'wait',
   },
+  PP_TARGET_ENCRYPTED: {
+    origin: 'refused',
+    message: 'the folder ccmsetup on {machine} is encrypted',
+    win32: 6002,
+    http: 409,
+    cause:
+      'Somebody or a policy set EFS encryption on %windir%\\ccmsetup: what the push account lays there only it can read, and the bootstrap runs as SYSTEM.',
+    remedy:
+      'Run cipher /d /s:%windir%\\ccmsetup on the machine as the user who encrypted it, or delete the folder; the next push makes it anew.',
+    again: 'wait',
+  },
   PP_TARGET_DISK_SPACE: {
     origin: 'refused',
     message: '{machine} has {free} free on its system drive, the client needs {needed}',

@@ -109,6 +109,7 @@ export function decide(facts: Facts, wish: Wish): Decision {
         needed: `${Math.ceil(needed / 1_048_576)} MB`,
       }),
     };
+  if (facts.setup.encrypted) return { do: 'refuse', error: raise('PP_TARGET_ENCRYPTED', { machine: wish.machine }) };
   if (byClient) return byClient;
   if (!facts.client.installed) return { do: 'install', why: 'no client is there' };
   return {

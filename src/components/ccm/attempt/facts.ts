@@ -29,6 +29,8 @@ export interface SetupFacts {
   service: string | undefined;
   /** Files of its folder, lower case, with their sizes. */
   files: Map<string, bigint>;
+  /** Its folder, or a file in it, is encrypted (EFS): what is laid there can be read by the push account only, and not by SYSTEM. */
+  encrypted?: boolean;
   /** The CCR that its mobileclient.tcf was written for, if it is one of ours. */
   ccrId: number | undefined;
 }

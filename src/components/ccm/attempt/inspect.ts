@@ -1,13 +1,13 @@
 import { PushpointError } from '#base/errors';
 import { readMobileClient } from '#messages';
-import type { SmbSession } from '#wire/smb';
+import { ATTRIBUTE, type SmbSession } from '#wire/smb';
 
 import { absent } from './absent.ts';
 import type { AttemptContext } from './context.ts';
 import type { ClientFacts, Facts, OsFacts, SetupFacts } from './facts.ts';
 import { osVersion } from './facts.ts';
 import { clientInRegistry, clientNote, productNameIn, type ClientNote } from './inspect-client.ts';
-import type { ServerFacts, Target } from './target.ts';
+import type { Listed, ServerFacts, Target } from './target.ts';
 import type { Note } from './timeline.ts';
 
 /** SV_TYPE bits ([MS-SRVS] 2.2.2.7) that tell kinds of machines apart. */
@@ -80,13 +80,17 @@ async function ccrOf(tcf: Uint8Array | undefined, context: AttemptContext): Prom
 
 async function setupFacts(target: Target, context: AttemptContext): Promise<SetupFacts> {
   const { admin } = target;
-  const [list, tcf, state] = await Promise.all([
+  const [top, list, tcf, state] = await Promise.all([
+    // A failure to list is told by the look at the system folder itself.
+    target.top().catch((): Listed[] => []),
     absent(admin.list(SETUP_FOLDER)),
     absent(admin.readFile(`${SETUP_FOLDER}\\mobileclient.tcf`, { maxBytes: 256 * 1024 })),
     serviceState(target, context.push.setupService),
   ]);
+  const folder = top.filter((f) => f.isDirectory && f.name.toLowerCase() === SETUP_FOLDER);
   return {
     service: state,
+    encrypted: [...folder, ...(list ?? [])].some((f) => (f.attributes & ATTRIBUTE.ENCRYPTED) !== 0),
     files: new Map((list ?? []).filter((f) => !f.isDirectory).map((f) => [f.name.toLowerCase(), f.size])),
     ccrId: await ccrOf(tcf, context),
   };

@@ -1,4 +1,4 @@
-import { isCode, PushpointError, raise } from '#base/errors';
+import { catalogue, isCode, PushpointError, raise, type Code } from '#base/errors';
 import type { SmbSession } from '#wire/smb';
 
 import { bounded, STEP_LIMIT_MS } from './bounded.ts';
@@ -36,12 +36,25 @@ export async function open(context: AttemptContext, found: Found, account: PushA
   });
 }
 
-/** The Win32 codes that say something about the account and not about the machine. */
-const ABOUT_ACCOUNT = new Set([1326, 1327, 1328, 1329, 1330, 1331, 1385, 1793, 1907, 1909]);
+/** Answers that say something about the account and not about the machine. By row: one row comes with several Win32 codes (1326, 86, 1317). */
+const ABOUT_ACCOUNT: ReadonlySet<Code> = new Set<Code>([
+  'PP_LOGON_FAILURE',
+  'PP_LOGON_RESTRICTED',
+  'PP_LOGON_HOURS',
+  'PP_LOGON_WORKSTATION',
+  'PP_LOGON_PASSWORD_EXPIRED',
+  'PP_LOGON_PASSWORD_CHANGE',
+  'PP_LOGON_ACCOUNT_DISABLED',
+  'PP_LOGON_ACCOUNT_EXPIRED',
+  'PP_LOGON_ACCOUNT_LOCKED',
+  'PP_LOGON_TYPE',
+  'PP_LOGON_GUEST',
+  'PP_LOGON_REFUSED',
+]);
 
-/** aboutAccount tells whether another account could fare better. */
-function aboutAccount(error: PushpointError): boolean {
-  return error.win32 !== undefined && ABOUT_ACCOUNT.has(error.win32);
+/** aboutAccount is the Win32 code of the row that says so, by which accounts are stopped; undefined where another account would fare no better. */
+function aboutAccount(error: PushpointError): number | undefined {
+  return ABOUT_ACCOUNT.has(error.code) ? catalogue[error.code as 'PP_LOGON_FAILURE'].win32 : undefined;
 }
 
 /**
@@ -63,12 +76,13 @@ export async function logon(context: AttemptContext, found: Found, chosen: PushA
     try {
       session = await open(context, found, account);
     } catch (error) {
-      if (!(error instanceof PushpointError) || !aboutAccount(error)) {
+      const stops = error instanceof PushpointError ? aboutAccount(error) : undefined;
+      if (!(error instanceof PushpointError) || stops === undefined) {
         await accounts.left(account, ccr);
         throw error;
       }
-      await accounts.failed(account, ccr, error.win32!);
-      journal.connectFailed(account.username, error.win32!);
+      await accounts.failed(account, ccr, stops);
+      journal.connectFailed(account.username, error.win32 ?? stops);
       if (last !== undefined) note(error.message);
       last ??= error;
       if (chosen.length > 1 && account === chosen[0]) note(`${error.message}; trying the next account`);

@@ -5,6 +5,7 @@ import type { AttemptContext } from './context.ts';
 import type { Facts } from './facts.ts';
 import { stopSetup } from './copy.ts';
 import { SETUP_FOLDER } from './inspect.ts';
+import { isSuccess, setupFailure } from './setup-failure.ts';
 import type { Target } from './target.ts';
 import type { Note } from './timeline.ts';
 
@@ -66,9 +67,9 @@ async function seenRunning(service: Service, context: AttemptContext, note: Note
       return note(`service ${push.setupService} is running${status.pid ? ` (pid ${status.pid})` : ''}`);
     if (status.state === 'stopped') {
       const exit = status.win32ExitCode === 1066 ? status.serviceExitCode : status.win32ExitCode;
-      if (exit === 0) return note(`service ${push.setupService} has ended already with code 0`);
+      if (isSuccess(exit)) return note(`service ${push.setupService} has ended already with code ${exit}`);
       // 1077: no attempt to start it has been made since the last boot; the start is still on its way.
-      if (exit !== 1077) throw raise('PP_PUSH_SETUP_FAILED', { machine: ccr.name, exit }, { win32: exit });
+      if (exit !== 1077) throw setupFailure(ccr.name, exit);
     }
     if (clock.monotonic() >= until) throw raise('PP_SERVICE_START_TIMEOUT', { subject: `service ${push.setupService}` });
   }

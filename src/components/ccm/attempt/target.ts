@@ -89,7 +89,7 @@ export class Target {
     try {
       return openRegistry(await this.#rpc('winreg', winreg.WINREG));
     } catch (error) {
-      if (isCode(error, 'PP_SMB_NO_FILE', 'PP_SMB_PIPE_BUSY', 'PP_SMB_NO_PATH')) return undefined;
+      if (isCode(error, 'PP_SMB_NO_PIPE', 'PP_SMB_PIPE_BUSY')) return undefined;
       throw error;
     }
   }

@@ -1,10 +1,11 @@
-import { PushpointError, raise } from '#base/errors';
+import type { PushpointError } from '#base/errors';
 
 import { bounded, STEP_LIMIT_MS } from './bounded.ts';
 import type { AttemptContext } from './context.ts';
 import { Interrupted, type InterruptReason } from './interrupted.ts';
 import { logon, wrongHost } from './logon.ts';
 import { AddressSearch } from './probe.ts';
+import { isSetupFailure, isSuccess, setupFailure } from './setup-failure.ts';
 import { Target } from './target.ts';
 import type { Note } from './timeline.ts';
 
@@ -32,7 +33,7 @@ export async function verify(context: AttemptContext): Promise<VerifyResult> {
     if (error instanceof Interrupted) return { kind: 'interrupted', why: error.why };
     const known = error as PushpointError;
     if (known.code === 'PP_PUSH_DEFECT') context.log.error('a verification met a defect', { error: known.cause });
-    return known.code === 'PP_PUSH_SETUP_FAILED' ? { kind: 'failed', error: known } : { kind: 'unreached', error: known };
+    return isSetupFailure(known) ? { kind: 'failed', error: known } : { kind: 'unreached', error: known };
   }
 }
 
@@ -88,8 +89,7 @@ async function services(context: AttemptContext, target: Target, note: Note): Pr
     return { kind: 'working' };
   }
   // A client that runs beside a bootstrap that failed is the old one.
-  if (status && exit !== 0 && exit !== NEVER_STARTED)
-    throw raise('PP_PUSH_SETUP_FAILED', { machine: ccr.name, exit: exit! }, { win32: exit! });
+  if (status && !isSuccess(exit!) && exit !== NEVER_STARTED) throw setupFailure(ccr.name, exit!);
   if (agentState === 'running') {
     note(`service ${push.verifyService} is running`);
     return { kind: 'complete', proof: `service ${push.verifyService} is running` };

@@ -4,6 +4,7 @@ import type { Ccr, Claimed } from '#records/ccr';
 import type { Client, ClientRecord } from '#records/client';
 import type { SiteSettings } from '#records/site';
 import type { AttemptContext } from '../attempt/context.ts';
+import { setupFailure } from '../attempt/setup-failure.ts';
 import { verify } from '../attempt/verify.ts';
 import type { Outcomes } from './outcome.ts';
 import type { CcmParts } from './parts.ts';
@@ -115,7 +116,7 @@ export class Verification {
     if (!last || deploymentOutcome(last.stateId) !== 'failed') return false;
     const exit = last.exitCode ?? last.stateId;
     const why = [deploymentStateText(last.stateId), last.detail].filter(Boolean).join(': ');
-    const error = raise('PP_PUSH_SETUP_FAILED', { machine: ccr.name, exit }, { detail: why });
+    const error = setupFailure(ccr.name, exit, why);
     record.attempt(claimed).step({
       ...step,
       outcome: 'failed',

@@ -1,0 +1,258 @@
+import type { Entry } from '../entry.ts';
+
+/** answerErrors: codes that mean the same whatever part of a machine answers them, and the codes a bootstrap ends with. */
+export const answerErrors = {
+  PP_ANSWER_NOT_READY: {
+    origin: 'refused',
+    message: '{host} says that a device is not ready: {doing}',
+    win32: 21,
+    http: 502,
+    cause: 'The system drive of the machine was not mounted at that moment: it boots, resumes, or BitLocker waits for its key.',
+    remedy:
+      'Wait for the next try; if it comes again, look at the disks of the machine (chkdsk, BitLocker state, System event log).',
+    again: 'retry',
+  },
+  PP_ANSWER_NOT_LISTENING: {
+    origin: 'refused',
+    message: '{host} reaches no service that listens: {doing}',
+    win32: 51,
+    http: 502,
+    cause: 'The Server service of the machine is paused, starting or stopping, although something answers at its address.',
+    remedy:
+      'Restart the Server service (LanmanServer) of the machine, and see that File and Printer Sharing is bound to its network card.',
+    again: 'retry',
+  },
+  PP_ANSWER_DUPLICATE_NAME: {
+    origin: 'refused',
+    message: '{host} reports that its name is on the network twice: {doing}',
+    win32: 52,
+    http: 502,
+    cause:
+      'Two machines have the same NetBIOS name, or the machine is called by an alias that it does not accept (DisableStrictNameChecking).',
+    remedy: 'Rename one of the two (nbtstat -n shows the conflict), or push to the machine by its own name instead of the alias.',
+    again: 'retry',
+  },
+  PP_ANSWER_NO_PATH: {
+    origin: 'refused',
+    message: '{host} answers, but finds no network path behind its own name: {doing}',
+    win32: 53,
+    http: 502,
+    cause:
+      'TCP 445 answers and the Server service behind it does not serve: it is starting or stopping, or the share leads on to another server (DFS) that is away.',
+    remedy: 'See that the services Server and Workstation run on the machine (net start), then wait for the next try.',
+    again: 'retry',
+  },
+  PP_ANSWER_NETWORK_BUSY: {
+    origin: 'refused',
+    message: '{host} is too busy on its network: {doing}',
+    win32: 54,
+    http: 503,
+    cause: 'The machine has no free network buffers or work items, or a device of it is in use.',
+    remedy: 'Wait for the next try; if it comes each time, look at the load of the machine and its network driver.',
+    again: 'retry',
+  },
+  PP_ANSWER_NETWORK_ERROR: {
+    origin: 'refused',
+    message: '{host} met an error of its network: {doing}',
+    win32: 59,
+    http: 502,
+    cause: 'A network resource that the machine uses for this went away under it, as when a cable, VPN or driver resets.',
+    remedy:
+      'Wait for the next try; if it comes each time, look at the System event log of the machine and update its network driver.',
+    again: 'retry',
+  },
+  PP_ANSWER_NETWORK_DENIED: {
+    origin: 'refused',
+    message: '{host} denies access from the network: {doing}',
+    win32: 65,
+    http: 502,
+    cause: 'A policy or a security product of the machine lets nobody, or not this account, in from the network.',
+    remedy:
+      'Check "Access this computer from the network" and the endpoint protection of the machine; the account must be an administrator there.',
+    again: 'retry',
+  },
+  PP_ANSWER_PAUSED: {
+    origin: 'refused',
+    message: 'the Server service of {host} is paused or starting: {doing}',
+    win32: 70,
+    http: 503,
+    cause: 'Somebody paused the Server service (net pause server), or the machine has just booted.',
+    remedy: 'Run net continue server on the machine, or wait for the next try.',
+    again: 'retry',
+  },
+  PP_ANSWER_TIMEOUT: {
+    origin: 'timeout',
+    message: '{host} gave up waiting for a part of itself: {doing}',
+    win32: 121,
+    http: 504,
+    cause: 'The connection stands, but a disk, driver or service of the machine did not answer in its own time.',
+    remedy:
+      'Wait for the next try; if it comes each time, look for failing disks and filter drivers in the System event log of the machine.',
+    again: 'retry',
+  },
+  PP_ANSWER_BAD_DATA: {
+    origin: 'refused',
+    message: '{host} found damaged data: {doing}',
+    win32: 13,
+    http: 502,
+    cause: 'A file, the registry or a database of the machine that is needed for this is damaged.',
+    remedy: 'Run sfc /scannow and chkdsk on the machine; then push again.',
+    again: 'retry',
+  },
+  PP_ANSWER_BAD_PARAMETER: {
+    origin: 'refused',
+    message: '{host} does not accept a parameter: {doing}',
+    win32: 87,
+    http: 502,
+    cause: 'A filter driver, a policy or a damaged component of the machine refuses what every Windows of its version accepts.',
+    remedy:
+      'Look for file system filters (fltmc) and recent updates on the machine; if many machines say it, report it with the step from the timeline.',
+    again: 'retry',
+  },
+  PP_ANSWER_DISK_ERROR: {
+    origin: 'refused',
+    message: 'a disk of {host} failed: {doing}',
+    win32: 1117,
+    http: 502,
+    cause: 'The machine could not read or write its own disk or page file.',
+    remedy: 'Look for disk errors in the System event log of the machine and replace the disk if it is failing.',
+    again: 'retry',
+  },
+  PP_ANSWER_CANNOT_COMPLETE: {
+    origin: 'refused',
+    message: '{host} says that it cannot complete this: {doing}',
+    win32: 1003,
+    http: 502,
+    cause: 'The service that was asked gave up without saying why; it mostly is starting, stopping or half installed.',
+    remedy: 'Restart the machine if it comes each time, and look at its System and Application event logs from this time.',
+    again: 'retry',
+  },
+  PP_ANSWER_EXTENDED: {
+    origin: 'refused',
+    message: '{host} gives an error of its network provider instead of a code: {doing}',
+    win32: 1208,
+    http: 502,
+    cause:
+      'A network provider that was added to the machine (an old VPN, WebDAV or NetWare client) answered in place of Windows.',
+    remedy:
+      'Look at the provider order of the machine (HKLM\\SYSTEM\\CurrentControlSet\\Control\\NetworkProvider\\Order) and remove the one that is not needed.',
+    again: 'retry',
+  },
+  PP_ANSWER_UNROUTABLE: {
+    origin: 'refused',
+    message: '{host} has no way to what it needs: {doing}',
+    win32: 1231,
+    http: 502,
+    cause: 'The machine itself lost its network or its route, for instance to its domain controller or management point.',
+    remedy: 'Check address, gateway and DNS of the machine (ipconfig /all, route print).',
+    again: 'retry',
+  },
+  PP_ANSWER_REVISION: {
+    origin: 'refused',
+    message: '{host} does not know the revision of what it was asked: {doing}',
+    win32: 1305,
+    http: 502,
+    cause: 'The machine runs a Windows that is older than the client supports, or a damaged security database.',
+    remedy: 'Check the version of its Windows; upgrade it, or take the machine out of the push.',
+    again: 'wait',
+  },
+  PP_ANSWER_SECURITY_PACKAGE: {
+    origin: 'refused',
+    message: '{host} failed in its security package: {doing}',
+    win32: 1825,
+    http: 502,
+    cause:
+      'Kerberos or NTLM on the machine could not do its work: wrong clock, a lost domain trust, a duplicate SPN, or a policy on NTLM.',
+    remedy:
+      'Check the clock (w32tm /resync), the trust (Test-ComputerSecureChannel) and duplicate SPNs (setspn -X) for the machine.',
+    again: 'retry',
+  },
+  PP_SETUP_FATAL: {
+    origin: 'refused',
+    message: 'the installer on {machine} ended with {exit}: a fatal error',
+    win32: 1603,
+    http: 502,
+    cause:
+      'Windows Installer began and rolled back: an action of the package failed, files were in use, or SYSTEM may not write where it must.',
+    remedy:
+      'Look for "Return value 3" in client.msi.log on the machine and read the lines above it; ccmsetup.log tells what was started.',
+    again: 'retry',
+  },
+  PP_SETUP_BUSY: {
+    origin: 'refused',
+    message: 'another installation is under way on {machine}: the installer ended with {exit}',
+    win32: 1618,
+    http: 409,
+    cause: 'Windows Installer does one installation at a time, and an update or another product was at it.',
+    remedy: 'Nothing: the next try finds it done. Restart the machine if it stays so.',
+    again: 'retry',
+  },
+  PP_SETUP_LOG: {
+    origin: 'refused',
+    message: 'the installer on {machine} could not open its log: it ended with {exit}',
+    win32: 1622,
+    http: 502,
+    cause: 'The folder of the installation log does not exist, is full, or SYSTEM may not write there.',
+    remedy: 'Give SYSTEM full control of %windir%\\ccmsetup\\Logs and %windir%\\Temp on the machine, and free space there.',
+    again: 'retry',
+  },
+  PP_SETUP_DISK_ERROR: {
+    origin: 'refused',
+    message: 'the installer on {machine} met a device error: it ended with {exit}',
+    win32: 1117,
+    http: 502,
+    cause: 'The disk of the machine failed while the client was written.',
+    remedy: 'Look for disk errors in the System event log of the machine; run chkdsk or replace the disk.',
+    again: 'retry',
+  },
+  PP_SETUP_ACCESS_DENIED: {
+    origin: 'refused',
+    message: 'the bootstrap on {machine} was denied access: it ended with {exit}',
+    win32: 5,
+    http: 502,
+    cause:
+      'The bootstrap runs as SYSTEM, so permissions were taken from SYSTEM on a folder or key, WMI/DCOM denies it, or a security product guards them.',
+    remedy:
+      'Read ccmsetup.log for the file or key; give SYSTEM full control there, repair DCOM permissions (dcomcnfg), or exempt the client in the security product.',
+    again: 'retry',
+  },
+  PP_SETUP_RPC: {
+    origin: 'refused',
+    message: 'the bootstrap on {machine} did not reach an RPC server: it ended with {exit}',
+    win32: 1722,
+    http: 502,
+    cause:
+      'WMI or another service that the installation needs does not run on the machine, or its firewall blocks RPC even locally.',
+    remedy: 'See that the services Winmgmt, RpcSs and DcomLaunch run; run winmgmt /verifyrepository on the machine.',
+    again: 'retry',
+  },
+  PP_SETUP_SECURITY_PACKAGE: {
+    origin: 'refused',
+    message: 'a security package failed under the bootstrap on {machine}: it ended with {exit}',
+    win32: 1825,
+    http: 502,
+    cause:
+      'The machine could not authenticate itself: wrong clock, lost trust with its domain, or DCOM hardening refuses the call.',
+    remedy: 'Check the clock and the domain trust of the machine and install its Windows updates (KB5004442).',
+    again: 'retry',
+  },
+  PP_SETUP_UNSPECIFIED: {
+    origin: 'refused',
+    message: 'the bootstrap on {machine} ended with {exit}, an error without a name (E_FAIL)',
+    win32: -2147467259,
+    http: 502,
+    cause:
+      'A component of the machine failed without saying why; most often its WMI repository is damaged or Kerberos failed for another account.',
+    remedy: 'Read the last lines of ccmsetup.log; run winmgmt /verifyrepository and repair the repository if it is inconsistent.',
+    again: 'retry',
+  },
+  PP_SETUP_ITEM_NOT_FOUND: {
+    origin: 'refused',
+    message: 'the bootstrap on {machine} found something missing: it ended with {exit}',
+    win32: -2016411115,
+    http: 502,
+    cause: 'The management point or its answer, a content location, or a file of the client was not found by the machine.',
+    remedy: 'Check that the machine is in a boundary of the site and reaches the management point named in mobileclient.tcf.',
+    again: 'retry',
+  },
+} as const satisfies Record<string, Entry>;
