@@ -48,15 +48,24 @@ const lock = wire('file:SMSClientInstall.P01', 'lock');
 const file = wire('file:ccmsetup.exe', 'copy');
 /** [MS-SCMR] 3.1.4: opnum 19 is RStartServiceW, 12 RCreateServiceW, 15 ROpenSCManagerW. */
 const svcctl = (opnum: number, step: string, win32: number, code: Code): Case => ({
-  ...{ win32, code, step, kind: {} },
+  win32,
+  code,
+  step,
+  kind: {},
   rpc: { interface: 'svcctl', opnum, win32 },
 });
 const fault = (status: number, win32: number, code: Code): Case => ({
-  ...{ win32, code, step: 'inspect', kind: {} },
+  win32,
+  code,
+  step: 'inspect',
+  kind: {},
   rpc: { interface: 'svcctl', opnum: 15, fault: status },
 });
 const setup = (exit: number, win32: number, code: Code): Case => ({
-  ...{ win32, code, step: 'setup', kind: { switches: { bootstrapFails: exit } } },
+  win32,
+  code,
+  step: 'setup',
+  kind: { switches: { bootstrapFails: exit } },
 });
 const as = (step: string, kind: LabKind, win32: number, code: Code): Case => ({ win32, code, step, kind });
 

@@ -517,7 +517,7 @@ describe('SMB greeting and logon', () => {
       [STATUS.NTLM_BLOCKED, 'PP_LOGON_NTLM_BLOCKED', 1937, 'wait'],
       [STATUS.INSUFF_SERVER_RESOURCES, 'PP_SMB_RESOURCES', 1130, 'retry'],
       [STATUS.REQUEST_NOT_ACCEPTED, 'PP_SMB_RESOURCES', 71, 'retry'],
-      [STATUS.ACCESS_DENIED, 'PP_LOGON_DENIED', 5, 'wait'],
+      [STATUS.ACCESS_DENIED, 'PP_LOGON_DENIED', 5, 'retry'],
     ];
     for (const [status, code, win32, again] of rows) {
       const { server, options } = set({

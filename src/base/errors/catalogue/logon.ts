@@ -158,7 +158,7 @@ export const logonErrors = {
     win32: 5,
     http: 502,
     cause:
-      'A policy of the machine turns the connection away: SMB server name hardening (SmbServerNameHardeningLevel), a restriction by address, or a security product that guards SMB.',
+      'A policy of the machine turns the connection away: SMB server name hardening (SmbServerNameHardeningLevel), a restriction by address, encryption that it demands and this session has not, or a security product that guards SMB.',
     remedy:
       'Push to the machine by its own name, not an alias or address; look at SmbServerNameHardeningLevel and at the security product there.',
     again: 'retry',
