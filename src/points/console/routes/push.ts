@@ -9,6 +9,8 @@ import type { ConsoleParts } from '../server.ts';
 import { line, Names, strict } from '../shapes.ts';
 
 const Flag = Type.Optional(Type.Boolean());
+const whole = (maximum: number) => Type.Optional(Type.Integer({ minimum: 1, maximum }));
+/** wave: this is a further part of that push. stopAfter: the rest of the wave is paused when more machines than that have failed. */
 const Push = Type.Object(
   {
     names: Names,
@@ -19,6 +21,8 @@ const Push = Type.Object(
     fromSite: Type.Optional(line(20)),
     inspect: Flag,
     dryRun: Flag,
+    wave: whole(2_000_000_000),
+    stopAfter: Type.Optional(Type.Object({ failures: whole(1_000_000), percent: whole(100) }, strict)),
   },
   strict,
 );
@@ -81,7 +85,9 @@ async function makeRequests(
   for (let from = 0; from < going.length; from += BATCH) {
     const batch = going.slice(from, from + BATCH);
     const requests = batch.map((item) => requestOf(item, wish, request.who, wave.id));
+    const known = batch.flatMap(({ machine }) => machine?.device?.id ?? []);
     await parts.database.transaction(async (tx) => {
+      await parts.discovery.assignNew(known, tx);
       await parts.ccr.requestMany(requests, tx);
       const detail = { ...wish, wave: wave.id, ...(stopAfter && { stopAfter }) };
       await auditNames(parts.audit, request, { what: 'push', names: batch.map((item) => item.name), detail }, tx);
