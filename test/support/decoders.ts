@@ -1,9 +1,13 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { raise } from '#base/errors';
 import { readCcrFile } from '#components/ccm';
-import { readMobileClient, readMpList } from '#messages';
+import { readClaim, readMobileClient, readMpList, readPublicKey, SIGNATURE_HEADERS } from '#messages';
+import { parseBoundary } from '#records/boundary';
 import { parseDevices } from '#records/resource';
-import { AuthenticateHead, avFlags, Challenge, ClientChallenge, decodeToken, namesOf } from '#wire/auth';
+import { Authenticate, AuthenticateHead, avFlags, Challenge, ClientChallenge, decodeToken, namesOf } from '#wire/auth';
 import { fromHex, type Bytes } from '#wire/bytes';
+import { Framing } from '#wire/http';
 import { lsarpc, pdu, srvsvc, svcctl, winreg, type Message, type Operation } from '#wire/rpc';
 import * as smb from '#wire/smb';
 import { STATUS } from '#wire/status';
@@ -87,6 +91,53 @@ const LISTED = {
   fileId: 0n,
 };
 
+/** What stands in the answers to questions about files: each with as many octets as it has at least, or as its own list. */
+function fileInformation(): Decoder[] {
+  const fixed: [string, Body, number][] = [
+    ['FileBasicInformation', smb.FileBasicInformation, 40],
+    ['FileStandardInformation', smb.FileStandardInformation, 24],
+    ['FileNetworkOpenInformation', smb.FileNetworkOpenInformation, 56],
+    ['FileAllInformation', smb.FileAllInformation, 120],
+    ['FileDispositionInformation', smb.FileDispositionInformation, 1],
+    ['FileEndOfFileInformation', smb.FileEndOfFileInformation, 8],
+    ['FileFsSizeInformation', smb.FileFsSizeInformation, 24],
+    ['FileFsFullSizeInformation', smb.FileFsFullSizeInformation, 32],
+  ];
+  const list = [
+    { ...LISTED, fileName: 'a.txt' },
+    { ...LISTED, fileName: 'folder' },
+  ];
+  const lists: [string, Body, Uint8Array][] = [
+    ['DirectoryList', smb.DirectoryList, smb.DirectoryList.encode(list)],
+    ['BothDirectoryList', smb.BothDirectoryList, smb.BothDirectoryList.encode(list)],
+    ['FullDirectoryList', smb.FullDirectoryList, smb.FullDirectoryList.encode(list)],
+    ['IdFullDirectoryList', smb.IdFullDirectoryList, smb.IdFullDirectoryList.encode(list)],
+    ['NamesList', smb.NamesList, smb.NamesList.encode(list)],
+    [
+      'FileRenameInformation',
+      smb.FileRenameInformation,
+      smb.FileRenameInformation.encode({ replaceIfExists: 1, rootDirectory: 0n, fileName: 'b.txt' }),
+    ],
+  ];
+  return [
+    ...fixed.map(([name, body, size]) => ({ name, samples: [new Uint8Array(size)], decode: (o: Uint8Array) => body.decode(o) })),
+    ...lists.map(([name, body, sample]) => ({ name, samples: [sample], decode: (o: Uint8Array) => body.decode(o) })),
+  ];
+}
+
+/** Frames that no record has: what is rarely said. */
+function rareFrames(): Uint8Array[] {
+  const answer = { flags: smb.FLAG.SERVER_TO_REDIR };
+  const fileId = { persistent: 1n, volatile: 2n };
+  return [
+    smb.encodeMessage(smb.header({ command: COMMAND.FLUSH }), smb.FlushRequest, { fileId }),
+    smb.encodeMessage(smb.header({ command: COMMAND.FLUSH, ...answer }), smb.FlushResponse, {}),
+    smb.encodeMessage(smb.header({ command: COMMAND.CANCEL }), smb.CancelRequest, {}),
+    smb.encodeMessage(smb.header({ command: COMMAND.TREE_DISCONNECT, ...answer }), smb.TreeDisconnect, {}),
+    smb.encodeMessage(smb.header({ command: COMMAND.SET_INFO, ...answer }), smb.SetInfoResponse, {}),
+  ];
+}
+
 function smbDecoders(): Decoder[] {
   const clear = records('202-signed', '311-signed');
   const opener = new smb.Opener('AES-128-GCM', new Uint8Array(16), 1n);
@@ -98,7 +149,9 @@ function smbDecoders(): Decoder[] {
   ];
   const listed = smb.IdBothDirectoryList.encode(['.', 'ccmsetup.exe', 'a'].map((fileName) => ({ ...LISTED, fileName })));
   return [
-    { name: 'SMB frame', samples: clear, decode: decodeFrame },
+    { name: 'SMB frame', samples: [...clear, ...rareFrames()], decode: decodeFrame },
+    { name: 'SMB header', samples: clear.map((frame) => frame.slice(0, 64)), decode: (octets) => smb.Header.decode(octets) },
+    ...fileInformation(),
     {
       name: 'SMB stream',
       samples: clear.slice(0, 12).map((frame) => Uint8Array.from([0, 0, frame.length >> 8, frame.length & 255, ...frame])),
@@ -117,6 +170,18 @@ function smbDecoders(): Decoder[] {
         smb.ValidateNegotiateResponse.encode({ capabilities: 1, guid: new Uint8Array(16), securityMode: 3, dialect: 0x302 }),
       ],
       decode: (octets) => smb.ValidateNegotiateResponse.decode(octets),
+    },
+    {
+      name: 'SMB question of validation',
+      samples: [
+        smb.ValidateNegotiateRequest.encode({
+          capabilities: 1,
+          guid: new Uint8Array(16),
+          securityMode: 3,
+          dialects: [0x302, 0x311],
+        }),
+      ],
+      decode: (octets) => smb.ValidateNegotiateRequest.decode(octets),
     },
   ];
 }
@@ -141,7 +206,11 @@ async function authDecoders(): Promise<Decoder[]> {
         return [targetInfo, namesOf(targetInfo), avFlags(targetInfo)];
       },
     },
-    { name: 'NTLM AUTHENTICATE', samples: [authenticate], decode: (octets) => AuthenticateHead.decode(octets) },
+    {
+      name: 'NTLM AUTHENTICATE',
+      samples: [authenticate],
+      decode: (octets) => [AuthenticateHead.decode(octets), Authenticate.decode(octets)],
+    },
     { name: 'NTLMv2 response', samples: [blob], decode: (octets) => ClientChallenge.decode(octets) },
     {
       name: 'logon, host side',
@@ -210,6 +279,12 @@ function rpcDecoders(): Decoder[] {
         return list;
       },
     },
+    { name: 'RPC header', samples: pdus, decode: (octets) => pdu.PduHeader.decode(octets) },
+    {
+      name: 'SERVICE_STATUS_PROCESS',
+      samples: [new Uint8Array(36)],
+      decode: (octets) => svcctl.ServiceStatusProcess.decode(octets),
+    },
     ...[...byMessage].map(([message, samples]) => ({
       name: `NDR ${message.name}`,
       samples,
@@ -217,6 +292,17 @@ function rpcDecoders(): Decoder[] {
     })),
   ];
 }
+
+/** The headers of a signed message, as a client sends them. */
+const CLAIM = {
+  [SIGNATURE_HEADERS.client]: 'GUID:01234567-89AB-CDEF-0123-456789ABCDEF',
+  [SIGNATURE_HEADERS.time]: '2026-01-12T08:00:00.000Z',
+  [SIGNATURE_HEADERS.nonce]: 'n'.repeat(22),
+  [SIGNATURE_HEADERS.signature]: `${'A'.repeat(86)}==`,
+};
+const PUBLIC_KEY = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  .publicKey.export({ format: 'der', type: 'spki' })
+  .toString('base64');
 
 const text = (lines: string) => new Uint8Array(Buffer.from(lines, 'latin1'));
 const wide = (lines: string) => new Uint8Array(Buffer.from(`\ufeff${lines}`, 'utf16le'));
@@ -270,6 +356,48 @@ function fileDecoders(): Decoder[] {
       decode: readCcrFile,
     },
     { name: 'mobileclient.tcf', samples: [text(tcf), wide(tcf)], decode: readMobileClient },
+    {
+      name: 'claim of a signed message',
+      samples: [text(Object.values(CLAIM).join('\n'))],
+      decode(octets) {
+        const values = Buffer.from(octets).toString('latin1').split('\n');
+        return readClaim(Object.fromEntries(Object.keys(CLAIM).map((name, i) => [name, values[i]])));
+      },
+    },
+    {
+      name: 'public key of a client',
+      samples: [text(PUBLIC_KEY)],
+      decode(octets) {
+        readPublicKey(Buffer.from(octets).toString('latin1'));
+        return undefined; // a key is an object of OpenSSL, which is as large as any other
+      },
+    },
+    {
+      name: 'HTTP framing',
+      samples: [
+        text('SMS_POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\nHost: b\r\n\r\n'),
+        text(
+          'POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\nT: 1\r\n\r\nCCM_POST / HTTP/1.1\r\nHost: b\r\n\r\n',
+        ),
+      ],
+      decode(octets) {
+        const framing = new Framing();
+        const half = octets.length >> 1;
+        const framed = [octets.slice(0, half), octets.slice(half)].map((part) => framing.push(part));
+        const poisoned = framed.findIndex((one) => one.poisoned);
+        if (poisoned === 0 && framed[1]!.octets.length > 0) throw new Error('something came through after the poison');
+        const out = framed.reduce((sum, one) => sum + one.octets.length, 0) + framing.end().length;
+        if (poisoned < 0 && out !== octets.length) throw new Error(`${octets.length} octets came in and ${out} go on`);
+        // Refused as a decoder refuses.
+        if (poisoned >= 0) throw raise('PP_WIRE_MALFORMED', { message: 'HTTP', field: 'head', offset: 0, why: 'poisoned' });
+        return framed;
+      },
+    },
+    {
+      name: 'boundary',
+      samples: [text('subnet:10.1.0.0/16'), text('range:10.0.0.1-10.0.0.9'), text('ipv6:2001:db8::/48'), text('adsite:Berlin')],
+      decode: (octets) => parseBoundary(Buffer.from(octets).toString('utf8')),
+    },
     { name: 'MPList', samples: [text(list)], decode: (octets) => readMpList(Buffer.from(octets).toString('utf8')) },
     { name: 'device CSV', samples: [text(csv), wide(csv)], decode: (octets) => parseDevices(octets, 'csv') },
     { name: 'device JSON', samples: [text(json)], decode: (octets) => parseDevices(octets, 'json') },

@@ -60,7 +60,59 @@ function numbered(octets: Uint8Array, numbers: Numbers): Uint8Array {
   return octets;
 }
 
+/**
+ * related changes a number that looks like a length, an offset or a count of this message, in either order of octets, to one near it: the
+ * lies that a bound is made for.
+ */
+function related(octets: Uint8Array, numbers: Numbers): Uint8Array {
+  const view = new DataView(octets.buffer, octets.byteOffset, octets.length);
+  const from = numbers.below(octets.length + 1);
+  for (let i = 0; i < octets.length; i++) {
+    const at = (from + i) % octets.length;
+    for (const size of [4, 2, 1] as const) {
+      if (at % size !== 0 || at + size > octets.length) continue;
+      const isLittle = numbers.below(3) > 0;
+      const value = size === 4 ? view.getUint32(at, isLittle) : size === 2 ? view.getUint16(at, isLittle) : octets[at]!;
+      if (value === 0 || value > octets.length) continue;
+      const near = numbers.pick([
+        value - 1,
+        value + 1,
+        value * 2,
+        value + 8,
+        octets.length - at,
+        octets.length - value,
+        octets.length,
+      ]);
+      if (size === 4) view.setUint32(at, near, isLittle);
+      else if (size === 2) view.setUint16(at, near & 0xffff, isLittle);
+      else octets[at] = near & 0xff;
+      return octets;
+    }
+  }
+  return octets;
+}
+
+/** border is a place where a field may end: fields of these messages stand at multiples of their sizes. */
+const border = (octets: Uint8Array, numbers: Numbers) => {
+  const step = numbers.pick([1, 2, 4, 8]);
+  return Math.min(octets.length, step * numbers.below(Math.floor(octets.length / step) + 2));
+};
+
 const changes: Change[] = [
+  related,
+  related,
+  // Cut where a field ends, and two good messages joined where fields of both end.
+  (octets, numbers) => octets.slice(0, border(octets, numbers)),
+  (octets, numbers, others) => {
+    const other = numbers.pick(others);
+    const at = border(octets, numbers);
+    return spliced(
+      octets.slice(0, at),
+      at,
+      0,
+      other.slice(numbers.below(2) ? Math.min(at, other.length) : border(other, numbers)),
+    );
+  },
   (octets, numbers) => {
     if (octets.length > 0) octets[numbers.below(octets.length)]! ^= 1 << numbers.below(8);
     return octets;

@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { connect, type AddressInfo, type Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import fastify from 'fastify';
-import { ALIAS, acceptPostVerbs } from '#wire/http';
+import { acceptPostVerbs, ALIAS, Framing } from '#wire/http';
 
 interface Seen {
   method: string;
@@ -236,6 +236,32 @@ test('whatever frames in more than one way is answered with 400 and nothing afte
       assert.ok(!seen.some((s) => s.url === '/slipped'), `${name}: a request slipped in`);
     }
   }
+});
+
+test('the framing refuses by itself whatever frames in more than one way, however it is cut', () => {
+  // These are the parser's alone: they frame nothing.
+  const parsers = new Set(['NUL in value']);
+  for (const [name, head] of Object.entries(ambiguous)) {
+    const octets = Buffer.from(`SMS_POST /first HTTP/1.1\r\nHost: a\r\n${head}${slips}`, 'latin1');
+    for (const size of [1, 7, 4_096]) {
+      const framing = new Framing();
+      let [poisoned, out] = [false, 0];
+      for (let at = 0; at < octets.length; at += size) {
+        const framed = framing.push(new Uint8Array(octets.subarray(at, at + size)));
+        if (poisoned) assert.equal(framed.octets.length, 0, `${name}: something comes through after the poison`);
+        out += framed.octets.length;
+        poisoned ||= framed.poisoned;
+      }
+      assert.equal(poisoned, !parsers.has(name), `${name}, ${size} at a time`);
+      assert.ok(parsers.has(name) || out <= octets.length - slips.length + 1, `${name}: ${out} octets`);
+    }
+  }
+});
+
+test('what is framed within HTTP/1.0 has a length or ends with the line', () => {
+  const poisoned = (head: string) => new Framing().push(new Uint8Array(Buffer.from(`POST / HTTP/1.0\r\n${head}\r\n`))).poisoned;
+  assert.ok(poisoned('Transfer-Encoding: chunked\r\n'));
+  assert.ok(!poisoned('Content-Length: 0\r\n'));
 });
 
 test('request lines that parsers disagree about are answered with 400', async (t) => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isCode, Malformed, PushpointError, Refused } from '#base/errors';
-import { AV, Challenge, decodeToken, encodeResponse, NTLM_FLAG, withPair } from '#wire/auth';
+import { AV, Challenge, decodeToken, encodeInit, encodeResponse, NTLM_FLAG, OID, withPair } from '#wire/auth';
 import { concat, toUtf16 } from '#wire/bytes';
 import { STATUS, statusName } from '#wire/status';
 import { hostAcceptor, logOn, pushAuthenticator, type Step } from '#test/logon';
@@ -114,6 +114,12 @@ test('a server whose mechListMIC is wrong or missing, or that does not close the
     ['no state', (token) => encodeResponse({ ...decodeToken(token), state: undefined })],
   ];
   for (const [what, change] of changes) assert.ok(isCode(await tried('completed', change), 'PP_AUTH_UNPROVEN'), what);
+  const more: [string, (token: Uint8Array) => Uint8Array][] = [
+    ['one more word of the mechanism', (token) => encodeResponse({ ...decodeToken(token), token: Uint8Array.of(1) })],
+    ['octets behind the token', (token) => concat(token, new Uint8Array(1))],
+    ['a first token', () => encodeInit([OID.ntlm], new Uint8Array(8))],
+  ];
+  for (const [what, change] of more) assert.ok(isCode(await tried('completed', change), 'PP_WIRE_MALFORMED'), what);
 });
 
 test('a server that reflects the client’s own mechListMIC is refused', async () => {
@@ -186,6 +192,8 @@ test('target information that is too long, doubled or without an end is malforme
   assert.ok(isCode(endless, 'PP_WIRE_MALFORMED'));
   const short = await challenged((m) => (m.targetInfo = withPair(m.targetInfo, AV.timestamp, new Uint8Array(7))));
   assert.ok(isCode(short, 'PP_WIRE_MALFORMED'));
+  const large = await challenged((m) => (m.targetInfo = withPair(m.targetInfo, AV.timestamp, new Uint8Array(9))));
+  assert.ok(isCode(large, 'PP_WIRE_MALFORMED'));
   const hugeOffset = await raw((message) => {
     const octets = new Uint8Array(message);
     new DataView(octets.buffer).setUint32(44, 0xfffffff0, true);

@@ -1,3 +1,4 @@
 export { acceptPostVerbs } from './accept.ts';
 export { ALIAS } from './alias.ts';
 export { networkOf, plainAddress, Rate } from './rate.ts';
+export { Framing } from './framing.ts';
