@@ -1,4 +1,17 @@
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { isNativeError } from 'node:util/types';
 import { raise } from '#base/errors';
@@ -106,6 +119,8 @@ export class DataFolder {
 
   writeSite(site: SiteFile): void {
     replaceFile(this.siteFile, `${JSON.stringify(site, undefined, 2)}\n`, 0o600);
+    // The folder itself may be new.
+    syncSync(dirname(this.path));
   }
 
   readRunning(): Running | undefined {
@@ -147,11 +162,31 @@ function whyOf(cause: unknown): string {
   return isNativeError(cause) ? cause.message : String(cause);
 }
 
-/** replaceFile writes a small file whole: under another name first, then moved over the old one. */
+/** syncSync has a file's bytes, or a folder's entries, reach the disk. */
+function syncSync(path: string): void {
+  const handle = openSync(path, 'r');
+  try {
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
+  }
+}
+
+/**
+ * replaceFile writes a small file whole: under another name first, then moved over the old one. It is on the disk when this returns; without
+ * that a power cut leaves an empty file of the right name, as seen on ext4.
+ */
 export function replaceFile(path: string, text: string, mode: number): void {
   const part = `${path}.${process.pid}.part`;
-  writeFileSync(part, text, { mode });
-  renameSync(part, path);
+  try {
+    writeFileSync(part, text, { mode });
+    syncSync(part);
+    renameSync(part, path);
+  } catch (error) {
+    rmSync(part, { force: true });
+    throw error;
+  }
+  syncSync(dirname(path));
 }
 
 /** parseListen reads HOST:PORT, [IPv6]:PORT or a bare port. */

@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
-import { chmod, mkdir, open, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { systemClock } from '#base/clock';
 import { isCode, raise } from '#base/errors';
@@ -85,7 +85,7 @@ export async function restoreSite(wish: RestoreWish): Promise<Restored> {
   try {
     const made = await build(folder, { wish, manifest, sums });
     await rm(join(folder.path, MARK));
-    await syncFolder(folder.path);
+    for (const part of [folder.vault, folder.run, folder.inboxes, folder.content, folder.path]) await syncFolder(part);
     if (existsSync(target.path)) await rmdir(target.path);
     await rename(folder.path, target.path);
     await syncFolder(dirname(target.path));
@@ -214,6 +214,7 @@ async function put(folder: DataFolder, content: ContentStore, entry: Entry, file
     const handle = await open(Buffer.concat([Buffer.from(`${dir}/`), octets]), 'wx', 0o600);
     try {
       await handle.writeFile(Buffer.from(one.bytes, 'base64'));
+      await handle.sync();
     } finally {
       await handle.close();
     }
@@ -260,14 +261,10 @@ async function settle(
 async function bringKey(folder: DataFolder, given: string | undefined): Promise<boolean> {
   const file = join(folder.vault, 'vault.key');
   if (given !== undefined) {
-    await writeFile(
-      file,
-      await readFile(given).catch((cause: unknown) => {
-        throw raise('PP_STORE_VAULT_MISSING', { file: given }, { cause });
-      }),
-      { mode: 0o600 },
-    );
-    await chmod(file, 0o600);
+    const text = await readFile(given, 'utf8').catch((cause: unknown) => {
+      throw raise('PP_STORE_VAULT_MISSING', { file: given }, { cause });
+    });
+    replaceFile(file, text, 0o600);
   }
   try {
     await openVault({ dir: folder.vault });

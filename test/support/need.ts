@@ -12,6 +12,7 @@ const peers = {
   openssl: 'openssl',
   tshark: 'tshark',
   strace: 'strace',
+  'mkfs.ext4': 'e2fsprogs',
 } as const;
 
 export type Peer = keyof typeof peers | 'root';
