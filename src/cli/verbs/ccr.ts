@@ -4,7 +4,8 @@ import { generateCcrFiles } from '#executive';
 import { usage } from '../failure.ts';
 import { inParts, namesFrom } from '../names.ts';
 import { EXIT, note, print, printJson, table } from '../output.ts';
-import { numberOption, type Verbs } from '../verb.ts';
+import type { Api } from '../api.ts';
+import { numberOption, type Context, type Verbs } from '../verb.ts';
 import { codeText, showTimeline, type CcrJson } from '../timeline.ts';
 
 const actions = {
@@ -42,26 +43,32 @@ export function ccrVerbs(verbs: Verbs): void {
 
 function listVerb(verbs: Verbs, ccr: Command): void {
   verbs
-    .add<{ state?: string; limit?: number; cursor?: string }>(ccr, {
+    .add<{ state?: string; wave?: number; limit?: number; cursor?: string }>(ccr, {
       name: 'list',
       does: 'the CCRs, the newest request first',
-      examples: ['pushpoint ccr list --data ./p01', 'pushpoint ccr list --state retry --json'],
-      run: (context, { state, limit, cursor }) =>
+      examples: ['pushpoint ccr list --data ./p01', 'pushpoint ccr list --state retry --json', 'pushpoint ccr list --wave 12'],
+      run: (context, { state, wave, limit, cursor }) =>
         context.withApi(async (api) => {
-          const list = await api.list<CcrJson>('/ccrs', { state }, { limit, cursor });
+          const list = await api.list<CcrJson>('/ccrs', { state, wave }, { limit, cursor });
           if (context.json) printJson(list);
           else
             table(
               ['NAME', 'STATE', 'TRIES', 'CODE', 'NEXT TRY', 'WHY'],
               list.items.map((c) => [c.name, c.state, c.attempts, codeText(c), c.nextAttemptAt, c.lastErrorText]),
-              state === undefined ? 'no CCRs yet: pushpoint push HOST' : `no CCR is ${state}`,
+              noneText(state, wave),
             );
           return EXIT.ok;
         }),
     })
     .addOption(new Option('--state <state>', 'only those in this state').choices(STATES))
+    .addOption(numberOption('--wave <id>', 'only those of this push', 1, 2_000_000_000))
     .addOption(numberOption('--limit <n>', 'one page of this many', 1, 1000))
     .option('--cursor <text>', 'the page after the one whose `next` this was');
+}
+
+function noneText(state: string | undefined, wave: number | undefined): string {
+  if (state === undefined && wave === undefined) return 'no CCRs yet: pushpoint push HOST';
+  return `no CCR${wave === undefined ? '' : ` of wave ${wave}`} is ${state ?? 'there'}`;
 }
 
 interface ActionItem {
@@ -70,32 +77,123 @@ interface ActionItem {
   reason?: string;
 }
 
+interface ActionOptions {
+  dryRun?: boolean;
+  file?: string;
+  wave?: number;
+  all?: boolean;
+}
+
 function actionVerb(verbs: Verbs, ccr: Command, action: string, does: string): void {
-  verbs
-    .add<{ dryRun?: boolean; file?: string }>(ccr, {
+  const holds = action === 'pause' || action === 'resume';
+  const verb = verbs
+    .add<ActionOptions>(ccr, {
       name: `${action} [names...]`,
       does,
-      examples: [`pushpoint ccr ${action} LAB-W11-01 --data ./p01`],
+      examples: [
+        `pushpoint ccr ${action} LAB-W11-01 --data ./p01`,
+        `pushpoint ccr ${action} --wave 12 --dry-run`,
+        ...(holds ? [`pushpoint ccr ${action} --all`] : []),
+      ],
       async run(context, options, ...given) {
+        const { wave, all } = options;
         const names = await namesFrom(given, options.file);
-        if (!names.length) throw usage(`ccr ${action} needs at least one name, or -f FILE`);
+        const ways = [names.length > 0, wave !== undefined, all === true].filter(Boolean).length;
+        if (ways !== 1)
+          throw usage(`ccr ${action} needs names, -f FILE${holds ? ', --wave ID or --all' : ' or --wave ID'}: one of them`);
         const dryRun = options.dryRun === true;
         return context.withApi(async (api) => {
-          const items = await inParts<ActionItem>(
-            names,
-            async (part) => (await api.send<{ items: ActionItem[] }>('POST', `/ccrs/${action}`, { names: part, dryRun })).items,
-            (name, reason) => ({ name, done: false, reason }),
-          );
-          if (context.json) printJson({ items });
-          else
+          if (all) return holdAll(api, context, action === 'pause', dryRun);
+          const send = async (which: object) =>
+            (await api.send<{ items: ActionItem[] }>('POST', `/ccrs/${action}`, { ...which, dryRun })).items;
+          const items =
+            wave === undefined
+              ? await inParts<ActionItem>(
+                  names,
+                  (part) => send({ names: part }),
+                  (name, reason) => ({ name, done: false, reason }),
+                )
+              : await send({ wave });
+          if (context.json) printJson({ wave, items });
+          else {
             for (const item of items)
               print(`${item.name}: ${item.done ? `${action} ${dryRun ? 'would be done' : 'done'}` : item.reason}`);
-          return items.every((i) => i.done) ? EXIT.ok : EXIT.failed;
+            if (items.length === 0) print(`no CCR of wave ${wave} is live`);
+          }
+          return wave !== undefined || items.every((i) => i.done) ? EXIT.ok : EXIT.failed;
         });
       },
     })
     .option('-f, --file <file>', 'names, one a line; - reads standard input')
+    .addOption(numberOption('--wave <id>', 'all live CCRs of this push', 1, 2_000_000_000))
     .option('--dry-run', 'say what would be done');
+  if (action === 'pause') verb.option('--all', 'the whole site: no new attempt begins until ccr resume --all');
+  if (action === 'resume') verb.option('--all', 'the whole site goes on; CCRs that were paused by themselves stay paused');
+}
+
+/** holdAll stops or starts all new attempts of the site; those under way go on to their end. */
+async function holdAll(api: Api, context: Context, held: boolean, dryRun: boolean): Promise<number> {
+  await api.send('PATCH', '/settings', { ccr: { held } }, { dryRun });
+  if (context.json) printJson({ held, dryRun });
+  else if (dryRun) print(held ? 'No new attempt would begin.' : 'New attempts would begin again.');
+  else print(held ? 'No new attempt begins until: pushpoint ccr resume --all' : 'New attempts begin again.');
+  return EXIT.ok;
+}
+
+/** waveVerbs: wave list, wave show. */
+export function waveVerbs(verbs: Verbs): void {
+  const wave = verbs.group('wave', 'what each push asked for, worked and stopped together');
+  verbs
+    .add<{ limit?: number; cursor?: string }>(wave, {
+      name: 'list',
+      does: 'the waves, the newest first, with how their CCRs stand',
+      examples: ['pushpoint wave list --data ./p01'],
+      run: (context, { limit, cursor }) =>
+        context.withApi(async (api) => {
+          const list = await api.list<WaveJson>('/waves', {}, { limit: limit ?? 50, cursor });
+          if (context.json) printJson(list);
+          else
+            table(
+              ['WAVE', 'MADE', 'BY', 'MACHINES', 'CCRS', 'STOPPED'],
+              list.items.map((w) => [w.id, w.madeAt, w.madeBy, w.machines, countsText(w), w.stopReason]),
+              'no waves yet: pushpoint push HOST',
+            );
+          return EXIT.ok;
+        }),
+    })
+    .addOption(numberOption('--limit <n>', 'one page of this many', 1, 200))
+    .option('--cursor <text>', 'the page after the one whose `next` this was');
+  verbs.add(wave, {
+    name: 'show <id>',
+    does: 'one wave',
+    examples: ['pushpoint wave show 12 --data ./p01'],
+    run: (context, _options, id) =>
+      context.withApi(async (api) => {
+        const one = await api.get<WaveJson>(`/waves/${encodeURIComponent(id)}`);
+        if (context.json) printJson(one);
+        else {
+          print(`wave ${one.id}, made ${one.madeAt} by ${one.madeBy}: ${one.machines} machines; ${countsText(one)}`);
+          if (one.stopReason) print(`stopped ${one.stoppedAt}: ${one.stopReason}. Go on: pushpoint ccr resume --wave ${one.id}`);
+        }
+        return EXIT.ok;
+      }),
+  });
+}
+
+interface WaveJson {
+  id: number;
+  madeAt: string;
+  madeBy: string;
+  machines: number;
+  stoppedAt?: string;
+  stopReason?: string;
+  counts: Record<string, number>;
+}
+
+function countsText({ counts }: WaveJson): string {
+  return Object.entries(counts)
+    .map(([state, n]) => `${n} ${state}`)
+    .join(', ');
 }
 
 interface GenerateOptions {

@@ -91,7 +91,12 @@ async function pushTo(api: Api, context: Context, options: PushOptions, names: s
   const items = await inParts<PushItem>(
     names,
     async (part) => {
-      const answer = await api.send<{ items: PushItem[]; notes?: string[] }>('POST', '/push', wishOf(part, options));
+      const answer = await api.send<{ wave?: number; items: PushItem[]; notes?: string[] }>('POST', '/push', {
+        ...wishOf(part, options),
+        stopAfter,
+        wave,
+      });
+      wave ??= answer.wave;
       for (const one of answer.notes ?? []) notes.add(one);
       return answer.items;
     },
@@ -99,8 +104,8 @@ async function pushTo(api: Api, context: Context, options: PushOptions, names: s
   );
   const refused = items.some((i) => i.decision === 'refuse');
   if (!options.wait) {
-    if (context.json) printJson({ items, notes: [...notes] });
-    else printPlan(items, options.dryRun === true);
+    if (context.json) printJson({ wave, items, notes: [...notes] });
+    else printPlan(items, options.dryRun === true, wave);
     if (options.dryRun && !context.json) for (const one of notes) note(one);
     if (!options.dryRun && !api.isServed)
       note('No site server runs on this folder: the CCRs are worked off once pushpoint up does.');

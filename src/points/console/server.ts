@@ -1,6 +1,7 @@
 import fastify, { type FastifyInstance } from 'fastify';
 import type { Clock } from '#base/clock';
 import type { Log } from '#base/log';
+import type { Meter } from '#base/meter';
 import type { AccountRecord } from '#records/account';
 import type { AuditRecord } from '#records/audit';
 import type { BoundaryRecord } from '#records/boundary';
@@ -24,9 +25,11 @@ import { ccrRoutes } from './routes/ccrs.ts';
 import { clientRoutes } from './routes/clients.ts';
 import { deviceRoutes } from './routes/devices.ts';
 import { healthRoutes } from './routes/health.ts';
+import { metricsRoute, openTo } from './routes/metrics.ts';
 import { packageRoutes } from './routes/packages.ts';
 import { pushRoutes } from './routes/push.ts';
 import { siteRoutes } from './routes/sites.ts';
+import { waveRoutes } from './routes/waves.ts';
 import { schemaCompiler } from './shapes.ts';
 
 /** ConsoleParts is what the console point answers from. It can seal secrets; it cannot open any. */
@@ -46,6 +49,8 @@ export interface ConsoleParts {
   clock: Clock;
   log: Log;
   version: string;
+  /** What the points of this process count. */
+  meter?: Meter;
 }
 
 const LARGEST_BODY = 32 * 1024 * 1024;
@@ -74,7 +79,19 @@ export async function createConsole(parts: ConsoleParts): Promise<FastifyInstanc
   app.addContentTypeParser('application/octet-stream', (_request, payload, done) => done(null, payload));
   app.addContentTypeParser(['text/csv', 'text/plain'], { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
   const document = describeRoutes(app, parts.version);
+  app.addHook('onResponse', async ({ method, routeOptions }, { statusCode }) => {
+    parts.meter?.add('pushpoint_http_requests_total', {
+      point: 'console',
+      method,
+      route: routeOptions.url ?? 'none',
+      status: String(statusCode),
+    });
+  });
   healthRoutes(app, parts);
+  await app.register(async (metrics) => {
+    guard(metrics, parts, async (address) => openTo((await parts.site.here()).settings.metrics.open, address));
+    metricsRoute(metrics, parts);
+  });
   await app.register(
     async (api) => {
       guard(api, parts);
@@ -86,6 +103,7 @@ export async function createConsole(parts: ConsoleParts): Promise<FastifyInstanc
       packageRoutes(api, parts);
       pushRoutes(api, parts);
       ccrRoutes(api, parts);
+      waveRoutes(api, parts);
       ccrActionRoutes(api, parts);
       clientRoutes(api, parts);
       auditRoutes(api, parts);

@@ -3,6 +3,7 @@ import { createServer as createHttps } from 'node:https';
 import fastify, { type FastifyInstance } from 'fastify';
 import type { Clock } from '#base/clock';
 import type { Log } from '#base/log';
+import type { Meter } from '#base/meter';
 import type { AuditRecord } from '#records/audit';
 import type { CcrRecord } from '#records/ccr';
 import type { ClientRecord } from '#records/client';
@@ -46,6 +47,8 @@ export interface ManagementParts {
   /** Certificate and key: then the point speaks HTTPS. */
   tls?: { cert: string | Buffer; key: string | Buffer };
   patience?: Partial<Patience>;
+  /** What the points of this process count. */
+  meter?: Meter;
 }
 
 const PATIENCE: Patience = { headMs: 20_000, requestMs: 60_000, idleMs: 120_000 };
@@ -104,6 +107,14 @@ export async function createManagementPoint(parts: ManagementParts): Promise<Fas
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-content-type-options', 'nosniff');
     rate.take(plainAddress(request.ip));
+  });
+  app.addHook('onResponse', async ({ method, routeOptions }, { statusCode }) => {
+    parts.meter?.add('pushpoint_http_requests_total', {
+      point: 'mp',
+      method,
+      route: routeOptions.url ?? 'none',
+      status: String(statusCode),
+    });
   });
   machineCcr(app, parts);
   mpList(app, parts);

@@ -318,10 +318,13 @@ export class CcrRecord {
     return addSums(rows.map((row) => row.meter));
   }
 
-  /** busy is how many CCRs are being worked, over all processes. */
-  async busy(): Promise<number> {
-    const [row] = await this.#db.query<{ n: number }>('select count(*) as n from ccr where worker_id is not null');
-    return row!.n;
+  /** queue tells how many CCRs are being worked and by how many processes, and since when the one that is due the longest is due. */
+  async queue(): Promise<{ busy: number; workers: number; dueSince: Date | undefined }> {
+    const [row] = await this.#db.query<{ busy: number; workers: number }>(
+      `select (select count(*) from ccr where worker_id is not null) as busy,
+         (select count(*) from ccr_worker where ended_at is null) as workers`,
+    );
+    return { ...row!, dueSince: await this.nextDue() };
   }
 
   /** sweepTurn gives a worker the sweep for absent machines until then, with the CCR it has come to; undefined while another one has it. */

@@ -2,12 +2,14 @@ import { PushpointError, raise, type Code } from '#base/errors';
 import { exhausted, weekEnd, type Ccr, type Claimed, type Ended } from '#records/ccr';
 import type { SiteSettings } from '#records/site';
 import type { CcmParts } from './parts.ts';
+import { Waves } from './waves.ts';
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 
 /** Errors that mean "this machine is not to have it", which is a verdict and not a failure. */
 const SKIPS: ReadonlySet<Code> = new Set<Code>([
+  'PP_PUSH_EXCLUDED',
   'PP_PUSH_CLIENT_PRESENT',
   'PP_PUSH_CLIENT_OF_OTHER_SITE',
   'PP_PUSH_DOMAIN_CONTROLLER',
@@ -84,13 +86,21 @@ export function retryAt(
 /** Outcomes turns the end of an attempt into the next state of its CCR, by the error's `again` and the week that it has. */
 export class Outcomes {
   readonly #parts: Pick<CcmParts, 'ccr' | 'audit' | 'clock' | 'random' | 'log'>;
+  readonly #waves: Waves;
 
   constructor(parts: Pick<CcmParts, 'ccr' | 'audit' | 'clock' | 'random' | 'log'>) {
     this.#parts = parts;
+    this.#waves = new Waves(parts);
   }
 
   /** ended settles an attempt that ended with an error; false when the claim was lost meanwhile. */
   async ended(claimed: Claimed, error: PushpointError, settings: Settings, nextAt?: Date): Promise<boolean> {
+    const held = await this.#ended(claimed, error, settings, nextAt);
+    if (held && !SKIPS.has(error.code) && !isOfTheDatabase(error)) await this.#waves.failed(claimed.ccr, error.code);
+    return held;
+  }
+
+  async #ended(claimed: Claimed, error: PushpointError, settings: Settings, nextAt: Date | undefined): Promise<boolean> {
     const { ccr: record, clock, random } = this.#parts;
     if (SKIPS.has(error.code)) return record.skip(claimed, error);
     if (error.again === 'never') return record.fail(claimed, error);

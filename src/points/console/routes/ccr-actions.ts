@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Type, type Static } from 'typebox';
+import { raise } from '#base/errors';
 import { isLive, type Ccr, type CcrRecord, type CcrState } from '#records/ccr';
 import { whyNotName } from '#records/resource';
 import type { Sql } from '#store/database';
@@ -11,7 +12,15 @@ const Action = Type.Object({
   action: Type.Union([Type.Literal('retry'), Type.Literal('cancel'), Type.Literal('pause'), Type.Literal('resume')]),
 });
 type Action = Static<typeof Action>['action'];
-const Body = Type.Object({ names: Names, dryRun: Type.Optional(Type.Boolean()) }, strict);
+/** Machines by their names, or all of a wave. */
+const Body = Type.Object(
+  {
+    names: Type.Optional(Names),
+    wave: Type.Optional(Type.Integer({ minimum: 1, maximum: 2_000_000_000 })),
+    dryRun: Type.Optional(Type.Boolean()),
+  },
+  strict,
+);
 
 /** What became of one name. */
 interface Item {
@@ -45,7 +54,7 @@ export function ccrActionRoutes(api: FastifyInstance, parts: ConsoleParts): void
     },
     async (request) => {
       const { action } = request.params;
-      const chosen = await choose(parts.ccr, [...new Set(request.body.names)]);
+      const chosen = await chosenBy(parts.ccr, request.body);
       const ids = chosen.flatMap(({ ccr }) => (ccr && possible[action](ccr.state) ? [ccr.id] : []));
       const done = request.body.dryRun ? new Set(ids) : await act(parts, action, ids, request);
       return { items: chosen.map((one) => itemOf(one, action, done)) };
@@ -57,6 +66,13 @@ interface Chosen {
   name: string;
   ccr?: Ccr;
   reason?: string;
+}
+
+async function chosenBy(record: CcrRecord, { names, wave }: Static<typeof Body>): Promise<Chosen[]> {
+  if ((names === undefined) === (wave === undefined)) throw raise('PP_API_INVALID', { why: 'body needs either names or wave' });
+  if (wave === undefined) return choose(record, [...new Set(names)]);
+  if (!(await record.wave(wave))) throw raise('PP_API_NOT_FOUND', { kind: 'wave', name: String(wave) });
+  return (await record.ofWave(wave)).map((ccr) => ({ name: ccr.name, ccr }));
 }
 
 async function choose(record: CcrRecord, names: readonly string[]): Promise<Chosen[]> {
@@ -78,12 +94,20 @@ function itemOf({ name, ccr, reason }: Chosen, action: Action, done: ReadonlySet
   return { name, done: false, reason: reason ?? `${action} means nothing for a CCR that is ${ccr!.state}` };
 }
 
-async function act(parts: ConsoleParts, action: Action, ids: number[], request: FastifyRequest): Promise<Set<number>> {
-  if (ids.length === 0) return new Set();
+async function act(
+  parts: ConsoleParts,
+  action: Action,
+  ids: number[],
+  request: FastifyRequest<{ Body: Static<typeof Body> }>,
+): Promise<Set<number>> {
+  const { wave } = request.body;
+  if (ids.length === 0 && wave === undefined) return new Set();
   const { ccr, audit, database } = parts;
   const done = await database.transaction(async (tx) => {
+    if (action === 'resume' && wave !== undefined) await ccr.resumeWave(wave, tx);
     const list = await acts[action](ccr, ids, request.who, tx);
-    await auditNames(audit, request, { what: `ccr.${action}`, names: list.map((c) => c.name) }, tx);
+    const detail = wave === undefined ? {} : { wave };
+    await auditNames(audit, request, { what: `ccr.${action}`, names: list.map((c) => c.name), detail }, tx);
     return list;
   });
   return new Set(done.map((c) => c.id));

@@ -8,7 +8,12 @@ import { line, Named, Page, splitName, strict, theOne } from '../shapes.ts';
 const State = Type.Union(CCR_STATES.map((state) => Type.Literal(state)));
 const ListQuery = Type.Interface(
   [Page],
-  { state: Type.Optional(State), site: Type.Optional(line(3)), filter: Type.Optional(line(300)) },
+  {
+    state: Type.Optional(State),
+    site: Type.Optional(line(3)),
+    filter: Type.Optional(line(300)),
+    wave: Type.Optional(Type.Integer({ minimum: 1, maximum: 2_000_000_000 })),
+  },
   strict,
 );
 const ShowQuery = Type.Object({ attempts: Type.Integer({ minimum: 1, maximum: 10_000, default: 20 }) }, strict);
@@ -27,6 +32,7 @@ function ccrJson(ccr: Ccr): Record<string, unknown> {
     inspectOnly: ccr.inspectOnly,
     source: ccr.source,
     site: ccr.site,
+    wave: ccr.wave || undefined,
     requestedBy: ccr.requestedBy,
     requestCount: ccr.requestCount,
     attempts: ccr.attempts,
