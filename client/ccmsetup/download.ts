@@ -5,8 +5,9 @@ import { joinPath, layout, type FetchInit, type TargetHost } from '#client/host'
 import type { ClientLog } from '#client/log';
 import type { MobileClient } from '#messages';
 
-/** A point that sends nothing for so long is left for the next one. */
+/** A point that sends less than this in so long is left for the next one: octet by octet, it would hold the client for ever. */
 const STALL_MS = 60_000;
+const LEAST_IN_STALL = 4_096;
 /** Pause before a cut download is taken up again at the same point. */
 const RESUME_MS = 5_000;
 const MOST_RESUMES = 50;
@@ -140,7 +141,8 @@ export class Download {
 
   async #piece(point: string, url: string): Promise<void> {
     const stall = new AbortController();
-    const arm = () => this.#host.clock.after(STALL_MS, () => stall.abort(new Error(`nothing came for ${STALL_MS / 1000} s`)));
+    const arm = () =>
+      this.#host.clock.after(STALL_MS, () => stall.abort(new Error(`next to nothing came for ${STALL_MS / 1000} s`)));
     let disarm = arm();
     try {
       // No content coding: sizes and ranges must be those of the file.
@@ -151,7 +153,11 @@ export class Download {
       this.#log.info(`Downloading ${url} from byte ${this.#have}`);
       const response = await this.#host.fetch(url, init);
       await this.#accept(point, url, response);
-      await this.#receive(response, () => {
+      let since = 0;
+      await this.#receive(response, (octets) => {
+        since += octets;
+        if (since < LEAST_IN_STALL) return;
+        since = 0;
         disarm();
         disarm = arm();
       });
@@ -192,7 +198,7 @@ export class Download {
     throw raise('PP_CLIENT_MP_ANSWERED', { url, status: response.status, code: '' });
   }
 
-  async #receive(response: Response, alive: () => void): Promise<void> {
+  async #receive(response: Response, alive: (octets: number) => void): Promise<void> {
     let parts: Uint8Array[] = [];
     let waiting = 0;
     const write = async () => {
@@ -204,7 +210,7 @@ export class Download {
     };
     try {
       for await (const part of response.body ?? []) {
-        alive();
+        alive(part.length);
         if (this.#have + waiting + part.length > this.#payload.size) {
           parts = [];
           waiting = 0;

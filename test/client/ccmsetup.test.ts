@@ -220,6 +220,34 @@ test('a point that stops sending is left after a minute and the rest comes from 
   assert.match(machine.text(layout.setupLog)!, /nothing came for 60 s/);
 });
 
+test('a point that sends an octet now and then is left too', async (t) => {
+  const machine = new Machine();
+  const [slow, good] = [await HonestMp.start(t, machine.clock), await HonestMp.start(t, machine.clock)];
+  pushed(machine, [slow, good], bytes);
+  let sent = 0;
+  slow.before = (request, response) => {
+    if (request.method !== 'GET' || request.headers.range) return request.method === 'GET';
+    response.writeHead(200, { 'content-length': bytes.length });
+    response.on('error', () => {});
+    const drip = () => {
+      if (response.destroyed || ++sent > 200) return void response.destroy();
+      response.write(bytes.subarray(sent - 1, sent), () => {
+        machine.inFlight = -1000;
+        machine.clock.after(20_000, drip);
+      });
+    };
+    drip();
+    return true;
+  };
+  good.before = () => {
+    machine.inFlight = Math.max(machine.inFlight, 1);
+    return false;
+  };
+  assert.equal(await run(machine), 0);
+  assertInstalled(machine, bytes);
+  assert.ok(sent < 20, `${sent} octets were waited for`);
+});
+
 test('a disk without room is found before the download: 9 and state 312', async (t) => {
   const machine = new Machine();
   const mp = await HonestMp.start(t, machine.clock);
