@@ -48,8 +48,8 @@ export async function sweepDone(sql: Sql, worker: number, at: number): Promise<v
  * not asked for the longest time is always the next. Those tried a moment ago have their rest.
  */
 export async function absent(sql: Sql, after: number, limit: number, now: Date): Promise<AbsentCcr[]> {
-  const page = (which: string) => `(
-    select c.id, c.name, c.domain, c.addresses, c.smb_port, c.resource_id from ccr c
+  const page = (lap: number, which: string) => `(
+    select ${lap} as lap, c.id, c.name, c.domain, c.addresses, c.smb_port, c.resource_id from ccr c
     where c.state = 'retry' and c.finished_at is null and c.worker_id is null
       and c.last_error in (${[...ABSENT].map((code) => `'${code}'`).join(', ')})
       and ${which} and (c.last_attempt_at is null or c.last_attempt_at <= $2) and c.due_at > $4
@@ -60,8 +60,8 @@ export async function absent(sql: Sql, after: number, limit: number, now: Date):
       text: `select p.id, p.name, coalesce(nullif(r.domain, ''), p.domain) as domain,
           array(select distinct a from unnest(coalesce(r.addresses, '{}') || p.addresses) a) as addresses,
           coalesce(r.smb_port, p.smb_port, 445) as port
-        from (select * from (${page('c.id > $1')} union all ${page('c.id <= $1')}) round limit $3) p
-        left join resource r on r.id = p.resource_id and not r.obsolete`,
+        from (select * from (${page(0, 'c.id > $1')} union all ${page(1, 'c.id <= $1')}) round order by lap, id limit $3) p
+        left join resource r on r.id = p.resource_id and not r.obsolete order by p.lap, p.id`,
     },
     [after, new Date(now.getTime() - REST_MS), limit, now],
   );

@@ -167,6 +167,7 @@ export function ccrOf(row: CcrRow): Ccr {
 export interface Week {
   maxAttempts: number;
   windowDays: number;
+  retryMinutes?: number | undefined;
 }
 
 const DAY_MS = 86_400_000;
@@ -176,10 +177,16 @@ export function weekEnd(ccr: Pick<Ccr, 'retryIntervalStart'>, week: Week): Date 
   return ccr.retryIntervalStart && new Date(ccr.retryIntervalStart.getTime() + week.windowDays * DAY_MS);
 }
 
-/** exhausted tells whether a CCR has had all its attempts or all its time; a new request restarts both. */
+/**
+ * exhausted tells whether a CCR has had all its attempts or all its time; a new request restarts both. Time alone is not enough: a clock that
+ * was set forward, or a site that was off for the week, has tried hardly at all. So there must have been an attempt for every second day.
+ */
 export function exhausted(ccr: Pick<Ccr, 'intervalAttempts' | 'retryIntervalStart'>, now: Date, week: Week): boolean {
+  if (ccr.intervalAttempts >= week.maxAttempts) return true;
   const end = weekEnd(ccr, week);
-  return ccr.intervalAttempts >= week.maxAttempts || (end !== undefined && now.getTime() >= end.getTime());
+  if (end === undefined || now.getTime() < end.getTime()) return false;
+  const possible = Math.max(1, Math.floor((week.windowDays * DAY_MS) / ((week.retryMinutes ?? 60) * 60_000)));
+  return ccr.intervalAttempts >= Math.min(Math.ceil(week.windowDays / 2), possible);
 }
 
 /** capKey is the subnet that a machine counts for when attempts are capped: /24 of IPv4, /64 of IPv6, '' when no address is known. */

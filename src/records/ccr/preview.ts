@@ -27,6 +27,8 @@ export interface PushFacts {
   package: string | undefined;
   /** The first account that would be tried. */
   account: string | undefined;
+  /** The pattern of the site's list of machines that are never pushed to, where one fits. */
+  excludedBy?: string | undefined;
   /** State of the machine's live CCR, where it has one. */
   live: string | undefined;
   heartbeatMinutes: number;
@@ -81,6 +83,8 @@ export function previewPush(wish: PushWish, facts: PushFacts): Preview {
   if (facts.package === undefined) {
     return { decision: 'refuse', reason: 'there is no package for Windows to push: pushpoint package add FILE.json' };
   }
+  if (facts.excludedBy !== undefined)
+    return { decision: 'skip', reason: `the setting push.exclude leaves it out (${facts.excludedBy}), whoever asks` };
   // No credential goes to a machine that only names itself (design section 5).
   if (device && !device.trusted) {
     return { decision: 'refuse', reason: 'it is known only from what it says of itself: pushpoint device import FILE' };

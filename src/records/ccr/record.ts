@@ -10,6 +10,7 @@ import * as lists from './list.ts';
 import * as people from './people.ts';
 import { int32, plain } from './plain.ts';
 import { requestAll, type CcrRequest, type Requested } from './request.ts';
+import { setBack, type Bounds } from './set-back.ts';
 import { Settler, type Outcome } from './settle.ts';
 import * as waves from './waves.ts';
 import { reclaimDead, Worker } from './worker.ts';
@@ -101,6 +102,11 @@ export class CcrRecord {
       o.caps.perSite ?? NO_CAP,
     ]);
     return rows.map((row) => ({ ccr: ccrOf(row), fence: row.fence, purpose: row.state === 'verifying' ? 'verify' : 'attempt' }));
+  }
+
+  /** setBack mends the times of CCRs after the clock of the site was set back; safe to do at any time, by any process. */
+  setBack(bounds: Bounds): Promise<number> {
+    return setBack(this.#db, this.#clock.now(), bounds);
   }
 
   /** nextDue is when the earliest CCR that nobody has is due. */
