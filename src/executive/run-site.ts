@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { checkDatabaseUrl, DataFolder, parseListen } from './data-folder.ts';
+import { watchDisk } from './disk-watch.ts';
 import { Executive, type Served } from './executive.ts';
 import { readCertificate } from './listeners.ts';
 import { readRoles } from './roles.ts';
@@ -46,13 +47,18 @@ export async function runSite(wish: RunWish): Promise<RunningSite> {
   const release = await holdRoles(folder, roles);
   let site: OpenSite | undefined;
   let executive: Executive | undefined;
+  let unwatch = (): void => {};
   const close = async () => {
+    unwatch();
     await executive?.stop();
     await site?.close();
     release();
   };
   try {
     site = await openSite(folder, { database: wish.database, verbose: wish.verbose, connections: 16 });
+    const { clock, log } = site;
+    const tell = (line: string) => void process.stderr.write(`${line}\n`);
+    unwatch = watchDisk({ folder: folder.path, clock, log, tell });
     executive = new Executive(site, { roles, ...at });
     const { points, console, ...more } = await executive.start();
     if (console) folder.writeRunning({ pid: process.pid, console, points, startedAt: site.clock.now().toISOString() });

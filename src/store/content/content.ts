@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, stat, unlink } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, stat, statfs, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import type { Random } from '#base/random';
 import { raise } from '#base/errors';
@@ -33,6 +33,33 @@ async function hashOf(file: string): Promise<Stored> {
   return { sha256: hash.digest('hex'), size };
 }
 
+/** Room is what a file system has left, in octets. */
+export interface Room {
+  free: number;
+  size: number;
+}
+
+const MIB = 1024 * 1024;
+/** So much of the data folder's disk is not filled with packages: a database that cannot write does no work at all. */
+const RESERVE = 256 * MIB;
+/** Small disks keep a tenth. */
+const RESERVE_SHARE = 0.1;
+/** The disk is asked again after so many octets of a file whose size nobody knows beforehand. */
+const ASK_EVERY = 8 * MIB;
+
+/** roomAt asks the file system of a folder. */
+export async function roomAt(folder: string): Promise<Room> {
+  const { bavail, blocks, bsize } = await statfs(folder);
+  return { free: bavail * bsize, size: blocks * bsize };
+}
+
+/** lowDisk gives the error to tell when a disk has less than its reserve and what is `wanted`, or nothing. */
+export function lowDisk(folder: string, { free, size }: Room, wanted = 0): Error | undefined {
+  const reserve = Math.min(RESERVE, size * RESERVE_SHARE);
+  if (free - wanted >= reserve) return undefined;
+  return raise('PP_STORE_DISK_LOW', { folder, free: Math.floor(free / MIB), reserve: Math.ceil(reserve / MIB) });
+}
+
 async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r');
   try {
@@ -49,10 +76,18 @@ async function syncFolder(folder: string): Promise<void> {
 export class ContentStore {
   readonly #dir: string;
   readonly #random: Random;
+  readonly #room: (folder: string) => Promise<Room>;
 
-  constructor(o: { dir: string; random: Random }) {
+  constructor(o: { dir: string; random: Random; room?: (folder: string) => Promise<Room> }) {
     this.#dir = o.dir;
     this.#random = o.random;
+    this.#room = o.room ?? roomAt;
+  }
+
+  /** checkRoom refuses to fill the disk up to its end. */
+  async #checkRoom(wanted: number): Promise<void> {
+    const low = lowDisk(this.#dir, await this.#room(this.#dir), wanted);
+    if (low) throw low;
   }
 
   /** path is where a content lies, or would lie. */
@@ -101,10 +136,16 @@ export class ContentStore {
     const hash = createHash('sha256');
     let size = 0;
     const handle = await open(file, 'wx', 0o640);
+    let asked = 0;
     try {
+      await this.#checkRoom(source instanceof Uint8Array ? source.length : 0);
       for await (const chunk of chunks) {
         hash.update(chunk);
         size += chunk.length;
+        if (size - asked >= ASK_EVERY) {
+          asked = size;
+          await this.#checkRoom(chunk.length);
+        }
         for (let at = 0; at < chunk.length;) at += (await handle.write(chunk, at, chunk.length - at)).bytesWritten;
       }
       await handle.sync();

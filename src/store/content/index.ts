@@ -1,1 +1,1 @@
-export { ContentStore, type Stored } from './content.ts';
+export { ContentStore, lowDisk, roomAt, type Stored } from './content.ts';

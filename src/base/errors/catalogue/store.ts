@@ -79,11 +79,19 @@ export const storeErrors = {
   },
   PP_STORE_DISK_FULL: {
     origin: 'refused',
-    message: 'the disk of the database at {where} is full',
+    message: 'disk full at {where}: the database cannot write',
     http: 507,
     cause: 'PostgreSQL could not write for lack of space.',
-    remedy: 'Make space on that disk; nothing that was stored is lost, and work goes on by itself.',
+    remedy: 'Make space on that disk; nothing that was acknowledged is lost, and work goes on by itself.',
     again: 'retry',
+  },
+  PP_STORE_DISK_LOW: {
+    origin: 'refused',
+    message: 'disk nearly full at {folder}: {free} MiB are free, {reserve} MiB are kept for the database and the logs',
+    http: 507,
+    cause: 'What is left on the disk of the data folder is needed to finish work under way; files of packages are not taken in any more.',
+    remedy: 'Make space on that disk or give it more; work goes on by itself. Old packages and backups on the same disk are where to look.',
+    again: 'wait',
   },
   PP_STORE_NEWER: {
     origin: 'misconfigured',

@@ -72,6 +72,8 @@ export async function createCluster({ cluster, fresh }: Layout, binaries: Binari
   } catch (error) {
     await rm(fresh, { recursive: true, force: true });
     const said = (error as { stderr?: string }).stderr?.trim().split('\n').slice(-3).join(' ') ?? '';
+    if (/No space left on device|Disk quota exceeded/.test(said))
+      throw raise('PP_STORE_DISK_FULL', { where: path.dirname(cluster) }, { cause: error });
     throw raise('PP_STORE_START_FAILED', { what: 'initdb', why: said || (error as Error).message }, { cause: error });
   }
   await rename(fresh, cluster);

@@ -52,7 +52,7 @@ export class Keeper {
     await this.revive(ATTACH_MS);
     const host = this.#sockets;
     const url = `postgresql:///${NAME}?host=${encodeURIComponent(host)}&user=${NAME}`;
-    return { kind: 'managed', url, where: host, config: onSocket(host, NAME, NAME) };
+    return { kind: 'managed', url, where: this.#layout.folder, config: onSocket(host, NAME, NAME) };
   }
 
   /** revive makes sure that the server answers, whoever has to start it; calls at the same time share one try. */

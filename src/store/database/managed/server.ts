@@ -189,7 +189,10 @@ export class Server {
       const ended = why() ?? late;
       if (ended !== undefined) {
         child.kill('SIGQUIT');
-        throw raise('PP_STORE_START_FAILED', { what: 'postgres', why: `${ended}; ${await this.#said(from)}` }, { cause: error });
+        const said = await this.#said(from);
+        if (/No space left on device|Disk quota exceeded/.test(said))
+          throw raise('PP_STORE_DISK_FULL', { where: layout.folder }, { cause: error, detail: said });
+        throw raise('PP_STORE_START_FAILED', { what: 'postgres', why: `${ended}; ${said}` }, { cause: error });
       }
       await clock.sleep(POLL_MS);
     }
