@@ -1,6 +1,7 @@
 import { PushpointError } from '#base/errors';
 import { previewPush, type Preview, type PushWish } from '#records/ccr';
 import { nameKey, validName, type Device } from '#records/resource';
+import { excludedBy } from '#records/site';
 import type { ConsoleParts } from './server.ts';
 import { choicesOf } from './shapes.ts';
 
@@ -66,6 +67,11 @@ export async function planPush(parts: ConsoleParts, names: readonly string[], wi
       ...common,
       device: machine.device,
       assignedSite: siteOf(machine.device),
+      excludedBy: excludedBy(site.settings, {
+        name: machine.name,
+        domain: machine.device?.domain || machine.domain,
+        others: machine.device?.fqdn ? [machine.device.fqdn] : [],
+      }),
       account,
       live: live[i]![0]?.state,
     });

@@ -1,6 +1,6 @@
 import { BlockList, isIP } from 'node:net';
 import { raise } from '#base/errors';
-import { nameKey, shownName, whyNotName } from '#records/resource';
+import { nameKey, namePattern, shownName, whyNotName } from '#records/resource';
 
 /** Scope says on which machines an account may be used. */
 export type Scope = { kind: 'site' } | { kind: 'host'; pattern: string } | { kind: 'subnet'; cidr: string };
@@ -144,13 +144,8 @@ export function machineKeyOf(machine: Machine): string {
 }
 
 function patternOf(pattern: string): (machine: Machine) => boolean {
-  const source = pattern.replace(/[.*?-]/g, (c) => (c === '*' ? '.*' : c === '?' ? '.' : `\\${c}`));
-  const wanted = new RegExp(`^${source}$`);
-  return (machine) => {
-    const name = nameKey(machine.name);
-    const full = machine.domain && !name.includes('.') ? `${name}.${nameKey(machine.domain)}` : name;
-    return wanted.test(name.split('.', 1)[0]!) || wanted.test(full);
-  };
+  const fits = namePattern(pattern);
+  return (machine) => fits(machine.name, machine.domain);
 }
 
 function subnetOf(cidr: string): (machine: Machine) => boolean {

@@ -9,6 +9,8 @@ export interface AutomaticFacts {
   site: string;
   push: Pick<SiteSettings['push'], 'enabled' | 'systems' | 'siteSystems'>;
   device: Pick<Device, 'assignedSite' | 'trusted' | 'type' | 'client'>;
+  /** The pattern of the site's list of machines that are never pushed to, where one fits. */
+  excludedBy?: string | undefined;
   /** A point of a site stands on the machine. */
   isSiteSystem: boolean;
   /** The newest CCR of the machine. */
@@ -39,6 +41,7 @@ export function automatic(facts: AutomaticFacts): Automatic {
   if (!device.trusted) return no('it is known only from what it says of itself');
   if (device.assignedSite === undefined) return no('it is assigned to no site');
   if (device.assignedSite !== site) return no(`it is assigned to site ${device.assignedSite}`);
+  if (facts.excludedBy !== undefined) return no(`the setting push.exclude leaves it out (${facts.excludedBy})`);
   return wrongSystem(facts) ?? hasClient(facts) ?? hadCcr(facts) ?? { push: true, reason: 'gets the client by site-wide push' };
 }
 

@@ -1,7 +1,7 @@
 import type { BoundaryRecord } from '#records/boundary';
 import type { CcrRecord, CcrRequest, CcrState } from '#records/ccr';
 import { nameKey, type Device, type ResourceRecord } from '#records/resource';
-import type { Point, Site, SiteRecord } from '#records/site';
+import { excludedBy, type Point, type Site, type SiteRecord } from '#records/site';
 import type { Sql } from '#store/database';
 import { automatic, type Automatic } from './automatic.ts';
 
@@ -82,6 +82,7 @@ export async function decideAll(
       site: site.code,
       push: site.settings.push,
       device,
+      excludedBy: excludedBy(site.settings, { ...device, others: device.fqdn ? [device.fqdn] : [] }),
       isSiteSystem: isSiteSystem(device, hosts),
       ccr: ccr && { state: ccr.state, finishedAt: ccr.finished_at ?? undefined },
       againDays: site.settings.ccr.windowDays,

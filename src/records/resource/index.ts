@@ -1,4 +1,14 @@
-export { nameKey, sameDomain, shortKey, shownName, validDomain, validName, whyNotName, type ValidName } from './names.ts';
+export {
+  nameKey,
+  namePattern,
+  sameDomain,
+  shortKey,
+  shownName,
+  validDomain,
+  validName,
+  whyNotName,
+  type ValidName,
+} from './names.ts';
 export type { Device, DeviceClient, Source, SystemType } from './device.ts';
 export { canonicalAddress, type RawDevice, type Rejected } from './row.ts';
 export { parseDevices, type ParsedDevices } from './parse.ts';

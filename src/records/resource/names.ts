@@ -96,3 +96,16 @@ export function sameDomain(a: string, b: string): boolean {
   if (!a.includes('.')) return b.startsWith(`${a}.`);
   return !b.includes('.') && a.startsWith(`${b}.`);
 }
+
+/**
+ * namePattern tells whether a machine is meant by a pattern of names with * and ?: its short name, or its full one where the domain is known.
+ */
+export function namePattern(pattern: string): (name: string, domain?: string) => boolean {
+  const source = nameKey(pattern).replace(/[.*?-]/g, (c) => (c === '*' ? '.*' : c === '?' ? '.' : `\\${c}`));
+  const wanted = new RegExp(`^${source}$`);
+  return (name, domain) => {
+    const key = nameKey(name);
+    const full = domain && !key.includes('.') ? `${key}.${nameKey(domain)}` : key;
+    return wanted.test(shortKey(key)) || wanted.test(full);
+  };
+}

@@ -1,4 +1,4 @@
-export { defaultSettings, type SettingsPatch, type SiteSettings } from './settings.ts';
+export { defaultSettings, excludedBy, type SettingsPatch, type SiteSettings } from './settings.ts';
 export {
   clientSiteOf,
   pointAddress,

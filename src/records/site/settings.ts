@@ -1,6 +1,7 @@
 import * as Type from 'typebox';
 import { Check, Errors } from 'typebox/value';
 import { raise } from '#base/errors';
+import { namePattern } from '#records/resource';
 
 const whole = (minimum: number, maximum: number) => Type.Integer({ minimum, maximum });
 const strict = { additionalProperties: false };
@@ -20,6 +21,11 @@ const Settings = Type.Object(
         siteSystems: Type.Boolean(),
         /** Installation properties, as they stand on the command line of the client's installer. */
         properties: Type.String({ maxLength: 4096, pattern: '^[^\\u0000-\\u001f\\u007f]*$' }),
+        /** Names and patterns of machines that are never pushed to, whoever asks: NAS boxes, appliances (`ExcludeServers` of 2003, facts B7). */
+        exclude: Type.Array(Type.String({ minLength: 1, maxLength: 253, pattern: '^[A-Za-z0-9*?.-]+$' }), {
+          maxItems: 1000,
+          uniqueItems: true,
+        }),
         package: Type.Optional(Type.String({ minLength: 1, maxLength: 64, pattern: '^[A-Za-z0-9][A-Za-z0-9 ._-]*$' })),
       },
       strict,
@@ -68,7 +74,7 @@ export type SiteSettings = Type.Static<typeof Settings>;
 
 /** defaultSettings are those of 2003 where it had one (facts B2, H). */
 export const defaultSettings: SiteSettings = {
-  push: { enabled: false, systems: ['workstations', 'servers'], siteSystems: false, properties: '' },
+  push: { enabled: false, systems: ['workstations', 'servers'], siteSystems: false, properties: '', exclude: [] },
   ccr: {
     smsPost: 'known',
     retryMinutes: 60,
@@ -157,4 +163,15 @@ function whyWrong([first, ...rest]: Wrong[]): string {
     e.keyword === 'const' && e.instancePath === first.instancePath ? [e.params] : [],
   );
   return `it is one of ${values.map(({ allowedValue }) => String(allowedValue)).join(', ')}`;
+}
+
+/** excludedBy is the pattern of `push.exclude` that keeps a machine from ever being pushed to, by any of its names; undefined where none does. */
+export function excludedBy(
+  settings: Pick<SiteSettings, 'push'>,
+  machine: { name: string; domain?: string | undefined; others?: readonly string[] | undefined },
+): string | undefined {
+  return settings.push.exclude.find((pattern) => {
+    const fits = namePattern(pattern);
+    return fits(machine.name, machine.domain) || (machine.others ?? []).some((name) => fits(name));
+  });
 }

@@ -47,6 +47,15 @@ export const pushErrors = {
     remedy: 'Add the package with package add FILE.json; the CCR goes on by itself.',
     again: 'wait',
   },
+  PP_PUSH_EXCLUDED: {
+    origin: 'refused',
+    message: '{machine} is never pushed to: the setting push.exclude names {pattern}',
+    win32: 1305,
+    http: 409,
+    cause: 'An administrator put this name or pattern on the list of machines that get no client, as for NAS boxes and appliances.',
+    remedy: 'Take the pattern off the list with site settings push.exclude=…, if the machine shall have the client; then push again.',
+    again: 'never',
+  },
   PP_PUSH_CLIENT_PRESENT: {
     origin: 'refused',
     message: '{machine} has a client already ({version})',

@@ -1,6 +1,6 @@
 import { PushpointError, raise } from '#base/errors';
 import { exhausted, type Claimed } from '#records/ccr';
-import type { Site } from '#records/site';
+import { excludedBy, type Site } from '#records/site';
 import { attempt, type AttemptResult } from '../attempt/attempt.ts';
 import type { AttemptContext, Network, Push } from '../attempt/context.ts';
 import { osVersion, type Facts } from '../attempt/facts.ts';
@@ -105,6 +105,7 @@ export class CcrWork {
     }
     let push: Push;
     try {
+      await this.#notExcluded(claimed, site);
       // What is missing at the site is known before any machine is bothered (facts B2, 3).
       if (!hasPoint && !claimed.ccr.inspectOnly) throw raise('PP_PUSH_NO_MANAGEMENT_POINT', { site: site.code });
       push = await this.#surroundings.pushFor(claimed.ccr);
@@ -119,6 +120,19 @@ export class CcrWork {
     // The lock may stay where the machine cannot be reached any more; it is stale soon. The push has succeeded either way.
     if (proven !== undefined && result.kind !== 'interrupted') return this.#proven(claimed, proven);
     await this.#settle(claimed, result, site, journal);
+  }
+
+  /** Never means by none of the names it is known by, the one discovery has now among them. */
+  async #notExcluded({ ccr }: Claimed, site: Site): Promise<void> {
+    if (site.settings.push.exclude.length === 0) return;
+    const { name, domain, resourceId, resourceNames } = ccr;
+    const device = resourceId === undefined ? undefined : await this.#parts.resource.byId(resourceId);
+    const pattern = excludedBy(site.settings, {
+      name,
+      domain,
+      others: [...resourceNames, ...(device?.fqdn ? [device.fqdn] : [])],
+    });
+    if (pattern !== undefined) throw raise('PP_PUSH_EXCLUDED', { machine: name, pattern });
   }
 
   /** A process that died after the start may have left a CCR whose client has long reported in: then nothing is to be installed. */
@@ -153,7 +167,7 @@ export class CcrWork {
     journal.end();
     ccr.attempt(claimed).step({
       name: 'decide',
-      outcome: 'failed',
+      outcome: error.again === 'never' ? 'skipped' : 'failed',
       startedAt: clock.now(),
       durationMs: 0,
       detail: error.message,
