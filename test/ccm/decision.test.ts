@@ -214,3 +214,13 @@ test('a started client is looked at after 1, 2, 5 and 15 minutes, then hourly', 
   }
   assert.deepEqual(looks, [1, 2, 5, 15, 60, 120, 180]);
 });
+
+test('Q235778: a version with a decimal comma, as some locales write it, is the version that it means', () => {
+  assert.equal(compareVersions('5,00,9012', '5.0.9012'), 0);
+  assert.equal(compareVersions('3,51', '4.0'), -1);
+  assert.equal(
+    verdict(facts({ client: { installed: true, running: true, version: '2,0,0' } }), wish()),
+    'PP_PUSH_CLIENT_PRESENT 120',
+  );
+  assert.equal(verdict(facts({ client: { installed: true, running: true, version: '1,9,0' } }), wish()), 'install');
+});

@@ -40,7 +40,7 @@ function tooOld(os: OsFacts): boolean {
 
 /** compareVersions orders dotted version numbers; parts that are missing count as 0. */
 export function compareVersions(a: string, b: string): number {
-  const [left, right] = [a, b].map((text) => text.split(/[.+-]/).map((part) => Number.parseInt(part, 10) || 0)) as [
+  const [left, right] = [a, b].map((text) => text.split(/[.,+-]/).map((part) => Number.parseInt(part, 10) || 0)) as [
     number[],
     number[],
   ];

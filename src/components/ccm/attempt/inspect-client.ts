@@ -20,7 +20,7 @@ const LONGEST = 64;
 
 /** What a machine says of itself is shown and stored, so it is let in only as one short line. */
 function shortText(value: unknown): string | undefined {
-  return typeof value === 'string' && /^[\w.+ ()-]+$/.test(value) && value.length <= LONGEST ? value : undefined;
+  return typeof value === 'string' && /^[\w.,+ ()-]+$/.test(value) && value.length <= LONGEST ? value : undefined;
 }
 
 /** clientNote reads the note of our own bootstrap; undefined when there is none that can be read. */
