@@ -158,7 +158,10 @@ test('the week is over after 168 attempts or 7 days, whichever comes first', () 
   const at = (hours: number) => new Date(start.getTime() + hours * 3_600_000);
   assert.equal(exhausted({ intervalAttempts: 167, retryIntervalStart: start }, at(167), week), false);
   assert.equal(exhausted({ intervalAttempts: 168, retryIntervalStart: start }, at(1), week), true);
-  assert.equal(exhausted({ intervalAttempts: 3, retryIntervalStart: start }, at(168), week), true);
+  assert.equal(exhausted({ intervalAttempts: 4, retryIntervalStart: start }, at(168), week), true);
+  // Hardly tried at all: the clock was set forward, or the site was off for all the week.
+  assert.equal(exhausted({ intervalAttempts: 3, retryIntervalStart: start }, at(168), week), false);
+  assert.equal(exhausted({ intervalAttempts: 1, retryIntervalStart: start }, at(168), { ...week, retryMinutes: 10_080 }), true);
   assert.equal(exhausted({ intervalAttempts: 0, retryIntervalStart: undefined }, at(10_000), week), false);
   assert.deepEqual(weekEnd({ retryIntervalStart: start }, week), at(168));
 });

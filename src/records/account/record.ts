@@ -41,17 +41,18 @@ const worked: Statement = {
     )
     update account set state = 'usable', worked_at = $3, refused_by = null, refused_at = null, lease_key = null, lease_until = null
     where id = $1 and state <> 'stopped' and (state = 'unproven' or refused_by is not null or lease_key is not null
-      or worked_at is null or worked_at < $4)`,
+      or worked_at is null or worked_at < $4 or worked_at > $3)`,
 };
 
 /**
  * One whose attempt was cut left its turn behind, because its process or the database died before it could say how the logon went: its CCR is
- * nobody's, or was claimed anew after the turn had begun. Without that look all others would wait a minute for it.
+ * nobody's, or was claimed anew after the turn had begun. Without that look all others would wait a minute for it. A turn that ends in more than
+ * two minutes was taken before the clock was set back.
  */
 const lease: Statement = {
   name: 'account_lease',
   text: `update account a set lease_key = $2, lease_until = $4 where id = $1 and state <> 'stopped'
-    and (lease_until is null or lease_until <= $3 or lease_key = $2 or exists (
+    and (lease_until is null or lease_until <= $3 or lease_until > $4::timestamptz + $5::interval or lease_key = $2 or exists (
       select from ccr c where c.machine_key = a.lease_key and c.finished_at is null
         and (c.worker_id is null or c.last_attempt_at > a.lease_until - $5::interval)))
     returning id`,
@@ -198,7 +199,7 @@ export class AccountRecord {
       row.state === 'usable' &&
       row.refused_by === null &&
       row.worked_at !== null &&
-      now.getTime() - row.worked_at.getTime() < WARM_MS;
+      Math.abs(now.getTime() - row.worked_at.getTime()) < WARM_MS;
     if (warm || isLocal(row.username)) {
       this.#turns.proven(accountId, true);
       return 'go';

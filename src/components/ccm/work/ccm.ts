@@ -2,12 +2,13 @@ import { ABSENT, isLive, type Claimed, type Worker } from '#records/ccr';
 import { Journal } from '../journal.ts';
 import { Stop } from '../attempt/interrupted.ts';
 import { CcrWork } from './ccr-work.ts';
-import { isOfTheSite, Outcomes } from './outcome.ts';
+import { isOfTheSite, latestDue, Outcomes } from './outcome.ts';
 import type { CcmParts } from './parts.ts';
 import { Presence } from './presence.ts';
 import { openFiles, roomFor, tellRoom } from './descriptors.ts';
 import { Slots } from './slots.ts';
 import { Surroundings } from './surroundings.ts';
+import { WallClock } from './wall-clock.ts';
 
 /** The database is asked this often even when nothing is announced; NOTIFY only makes it quicker. */
 const POLL_MS = 10_000;
@@ -19,6 +20,8 @@ const LAST_MS = 5_000;
 const CLAIM = 64;
 /** What could not be settled is tried again after this; a defect that meets each attempt of a CCR does not go round without a pause. */
 const AGAIN_MS = 30_000;
+/** So long after the clock was set back an attempt from before may still be under way. */
+const MEND_MS = 10 * 60_000;
 /** How long a stop waits for attempts to finish their step before it cuts their connections. */
 const GRACE_MS = 10_000;
 
@@ -45,6 +48,11 @@ export class Ccm {
   #poked = false;
   /** The database may say that this process has CCRs which it does not have: a claim or an outcome did not come through. */
   #doubtful = false;
+  readonly #wall: WallClock;
+  /** By the monotonic clock: when times are mended next, and until when after a setting back; until when nobody is taken for dead after one forward. */
+  #mendAt = -Infinity;
+  #mendUntil = -Infinity;
+  #trustUntil = -Infinity;
   #stopping = false;
   #loop: Promise<void> = Promise.resolve();
   #cancelRenewal: () => void = () => {};
@@ -53,6 +61,7 @@ export class Ccm {
 
   constructor(parts: CcmParts) {
     this.#parts = parts;
+    this.#wall = new WallClock(parts.clock);
     this.#surroundings = new Surroundings(parts);
     this.#work = new CcrWork(parts, this.#surroundings, new Outcomes(parts));
     this.#presence = new Presence(parts, this.#surroundings, () => this.#worker, roomFor(1, this.#files).sweep);
@@ -89,11 +98,11 @@ export class Ccm {
     this.#cancelWatch();
     for (const running of this.#running.values()) running.stop.ask('stopping');
     this.#wake();
-    await this.#presence.stop();
-    for (const end of this.#ends.splice(0)) await end();
     const cut = clock.after(GRACE_MS, () => {
       for (const running of this.#running.values()) running.stop.force('stopping');
     });
+    await this.#presence.stop();
+    for (const end of this.#ends.splice(0)) await end();
     await this.#loop;
     // What a claim that was under way has brought in the meantime.
     for (const running of this.#running.values()) running.stop.ask('stopping');
@@ -121,6 +130,7 @@ export class Ccm {
       let wait = POLL_MS;
       try {
         if (this.#doubtful) await this.#sortOut();
+        await this.#mendTimes();
         const took = await this.#claim();
         if (took > 0) continue;
         const due = await ccr.nextDue();
@@ -272,6 +282,20 @@ export class Ccm {
     this.#wake();
   }
 
+  /** The clock may have been set while this process runs, or before it started. What was under way then settles with its old times a little later. */
+  async #mendTimes(): Promise<void> {
+    const { ccr, clock, log } = this.#parts;
+    const by = this.#wall.moved();
+    if (by !== 0) log.warn('the clock of this machine was set, or the machine slept', { byMs: by });
+    const monotonic = clock.monotonic();
+    if (by > 0) this.#trustUntil = monotonic + LEASE_MS;
+    if (by < 0) [this.#mendAt, this.#mendUntil] = [monotonic, monotonic + MEND_MS];
+    if (monotonic < this.#mendAt) return;
+    this.#mendAt = monotonic < this.#mendUntil ? monotonic + RENEW_MS : Infinity;
+    const mended = await ccr.setBack(latestDue((await this.#surroundings.here()).site.settings.ccr));
+    if (mended > 0) log.warn('CCRs whose times lay in the future are mended', { count: mended });
+  }
+
   #renewal(): void {
     this.#cancelRenewal = this.#parts.clock.after(RENEW_MS, () => {
       void this.#renewInTurn()
@@ -323,6 +347,7 @@ export class Ccm {
     if (!this.#stopping) this.#watchLease();
     // A process that slept in between would find itself dead; the next renewal tells.
     const now = clock.now();
-    if (now < until) await ccr.reclaimDead(now);
+    // After a clock was set forward the leases of others look old until they have been renewed.
+    if (now < until && clock.monotonic() > this.#trustUntil) await ccr.reclaimDead(now);
   }
 }

@@ -110,6 +110,7 @@ export class Outcomes {
     const hourly = nextAt ?? retryAt(claimed.ccr, now, settings, random.fraction());
     const next = within(
       claimed.ccr,
+      now,
       error.code.startsWith('PP_LOGON_') && error.again === 'wait' ? new Date(now.getTime() + WAIT_MS) : hourly,
       settings,
     );
@@ -143,9 +144,15 @@ export class Outcomes {
 }
 
 /** The last try of a week is at its end, not after it, so that the CCR is then given up and does not linger. */
-function within(ccr: Ccr, next: Date, settings: Settings): Date {
+function within(ccr: Ccr, now: Date, next: Date, settings: Settings): Date {
   const end = weekEnd(ccr, settings);
-  return end !== undefined && next > end ? end : next;
+  return end !== undefined && now < end && next > end ? end : next;
+}
+
+/** latestDue is how far ahead a CCR may be due by the rules above; later than that it is only after the clock was set back. */
+export function latestDue({ retryMinutes, jitterPercent, lockMinutes }: Settings): { retry: number; waiting: number } {
+  const retry = retryMinutes * MINUTE_MS * (1 + jitterPercent / 100);
+  return { retry, waiting: Math.max(retry, WAIT_MS, (lockMinutes + 1) * MINUTE_MS) };
 }
 
 /** The last real error stays with its code, cause and remedy; that it was the last of a week stands in its text. */
