@@ -15,6 +15,8 @@ import { eventually, WholeSite } from '#test/whole-site';
 
 const ROUNDS = Number(process.env['PUSHPOINT_POWER_ROUNDS'] ?? 3);
 
+const options = { ...need('root', 'mkfs.ext4'), timeout: 60_000 * (ROUNDS + 1) };
+
 let site: WholeSite | undefined;
 let disk: TestDisk | undefined;
 
@@ -142,29 +144,29 @@ async function judge(on: WholeSite, told: Promises): Promise<void> {
   assert.ok(items.length > 0);
 }
 
-test(
-  `${ROUNDS} power cuts: nothing that was acknowledged is lost, and the folder opens`,
-  need('root', 'mkfs.ext4'),
-  async (t) => {
-    site = new WholeSite();
-    disk = new TestDisk(site.folder, 1024 ** 3);
-    await (await site.create()).spawn();
-    await site.prepare({ csv: 'name,domain\nFIRST,CORP\n', account: { username: 'CORP\\push', password: 'pw' } });
-    const told = new Promises();
-    for (let round = 1; round <= ROUNDS; round++) {
-      const enough = told.count + randomInt(20, 150);
-      await load(site, told, enough, () => disk!.cut());
-      await site.kill();
-      await disk.again();
-      await site.spawn();
-      await judge(site, told);
-    }
-    assert.ok(told.ccrs.length > ROUNDS && told.dropped.length > ROUNDS && told.devices.length > ROUNDS);
-    t.diagnostic(
-      `${ROUNDS} cuts; acknowledged and found: ${told.devices.length} machines, ${told.ccrs.length} CCRs, ${told.dropped.length} dropped files`,
-    );
-    // In order this time: the database stops by itself.
-    process.kill(site.pid!, 'SIGTERM');
-    await eventually('the site to have stopped', () => disk!.users().length === 0);
-  },
-);
+test(`${ROUNDS} power cuts: nothing that was acknowledged is lost, and the folder opens`, options, async (t) => {
+  site = new WholeSite();
+  disk = new TestDisk(site.folder, 1024 ** 3);
+  await (await site.create()).spawn();
+  await site.prepare({ csv: 'name,domain\nFIRST,CORP\n', account: { username: 'CORP\\push', password: 'pw' } });
+  const told = new Promises();
+  for (let round = 1; round <= ROUNDS; round++) {
+    const enough = told.count + randomInt(20, 150);
+    await load(site, told, enough, () => disk!.cut());
+    await site.kill();
+    await disk.again();
+    await site.spawn();
+    await judge(site, told);
+    if (ROUNDS > 5)
+      process.stderr.write(
+        `cut ${round}: ${told.devices.length} machines, ${told.ccrs.length} CCRs, ${told.dropped.length} files\n`,
+      );
+  }
+  assert.ok(told.ccrs.length > ROUNDS && told.dropped.length > ROUNDS && told.devices.length > ROUNDS);
+  t.diagnostic(
+    `${ROUNDS} cuts; acknowledged and found: ${told.devices.length} machines, ${told.ccrs.length} CCRs, ${told.dropped.length} dropped files`,
+  );
+  // In order this time: the database stops by itself.
+  process.kill(site.pid!, 'SIGTERM');
+  await eventually('the site to have stopped', () => disk!.users().length === 0);
+});
