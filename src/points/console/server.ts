@@ -14,6 +14,7 @@ import type { SiteRecord } from '#records/site';
 import type { ContentStore } from '#store/content';
 import type { Database } from '#store/database';
 import type { Sealer } from '#store/vault';
+import { endUnread } from '#wire/http';
 import { guard } from './guard.ts';
 import { describeRoutes } from './openapi.ts';
 import { answerProblem, problems } from './problems.ts';
@@ -87,6 +88,7 @@ export async function createConsole(parts: ConsoleParts): Promise<FastifyInstanc
       status: String(statusCode),
     });
   });
+  app.addHook('onResponse', async (request) => endUnread(request.raw, parts.clock));
   healthRoutes(app, parts);
   await app.register(async (metrics) => {
     guard(metrics, parts, async (address) => openTo((await parts.site.here()).settings.metrics.open, address));

@@ -12,7 +12,7 @@ import type { ResourceRecord } from '#records/resource';
 import type { SiteRecord } from '#records/site';
 import type { ContentStore } from '#store/content';
 import type { Database } from '#store/database';
-import { acceptPostVerbs } from '#wire/http';
+import { acceptPostVerbs, endUnread } from '#wire/http';
 import { ccmSystem } from './ccm-system.ts';
 import { clientFiles } from './client-files.ts';
 import { machineCcr } from './machine-ccr.ts';
@@ -116,6 +116,7 @@ export async function createManagementPoint(parts: ManagementParts): Promise<Fas
       status: String(statusCode),
     });
   });
+  app.addHook('onResponse', async (request) => endUnread(request.raw, parts.clock));
   machineCcr(app, parts);
   mpList(app, parts);
   clientFiles(app, parts);
