@@ -16,6 +16,7 @@ interface Case {
   installed?: boolean;
   blocked?: boolean;
   isSiteSystem?: boolean;
+  excludedBy?: string;
   ccr?: AutomaticFacts['ccr'];
 }
 
@@ -30,6 +31,7 @@ function decide(c: Case) {
       client: { installed: c.installed ?? false, blocked: c.blocked ?? false },
     },
     isSiteSystem: c.isSiteSystem ?? false,
+    excludedBy: c.excludedBy,
     ccr: c.ccr,
     againDays: 7,
     now,
@@ -80,6 +82,7 @@ test('types, site systems, trust, the install flag and earlier CCRs decide in ev
     [{ isSiteSystem: true, type: 'dc', siteSystems: true }, false, /domain controllers are not wanted/],
     [{ isSiteSystem: true, type: 'dc', siteSystems: true, systems: ['dcs'] }, true, /./],
     [{ isSiteSystem: true, type: 'server', siteSystems: true, assigned: 'S01' }, false, /assigned to site S01/],
+    [{ excludedBy: 'NAS-*' }, false, /push\.exclude leaves it out \(NAS-\*\)/],
     [{ installed: true }, false, /flagged as installed/],
     [{ blocked: true }, false, /blocked/],
     [{ ccr: { state: 'retry', finishedAt: undefined } }, false, /a CCR that is retry/],

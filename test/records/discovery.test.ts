@@ -106,7 +106,9 @@ test('site-wide push takes new machines of this site by type, makes one CCR of e
     pc('PC2', '10.2.0.1'),
     pc('FAR', '192.0.2.1'),
     pc('MP1', '10.1.0.5', { type: 'server', fqdn: 'mp1.corp.example' }),
+    pc('NAS-7', '10.1.0.6', { type: 'server' }),
   ];
+  await site.updateSettings({ push: { exclude: ['NAS-*'] } }, 'test');
   const taken = await take(...rows, rows[0]!);
   assert.deepEqual([taken.requested, await pushed()], [2, ['PC1', 'SRV1']]);
   const [first] = await ccr.find('PC1');

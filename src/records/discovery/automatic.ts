@@ -13,6 +13,8 @@ export interface AutomaticFacts {
   excludedBy?: string | undefined;
   /** A point of a site stands on the machine. */
   isSiteSystem: boolean;
+  /** The pattern of `push.exclude` that fits the machine. */
+  excludedBy: string | undefined;
   /** The newest CCR of the machine. */
   ccr: { state: CcrState; finishedAt: Date | undefined } | undefined;
   /** So many days pass after a CCR ended before another one is made by itself. */
@@ -41,6 +43,7 @@ export function automatic(facts: AutomaticFacts): Automatic {
   if (!device.trusted) return no('it is known only from what it says of itself');
   if (device.assignedSite === undefined) return no('it is assigned to no site');
   if (device.assignedSite !== site) return no(`it is assigned to site ${device.assignedSite}`);
+  if (facts.excludedBy !== undefined) return no(`the setting push.exclude leaves it out (${facts.excludedBy})`);
   if (facts.excludedBy !== undefined) return no(`the setting push.exclude leaves it out (${facts.excludedBy})`);
   return wrongSystem(facts) ?? hasClient(facts) ?? hadCcr(facts) ?? { push: true, reason: 'gets the client by site-wide push' };
 }
