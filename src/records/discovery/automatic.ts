@@ -10,11 +10,9 @@ export interface AutomaticFacts {
   push: Pick<SiteSettings['push'], 'enabled' | 'systems' | 'siteSystems'>;
   device: Pick<Device, 'assignedSite' | 'trusted' | 'type' | 'client'>;
   /** The pattern of the site's list of machines that are never pushed to, where one fits. */
-  excludedBy?: string | undefined;
+  excludedBy: string | undefined;
   /** A point of a site stands on the machine. */
   isSiteSystem: boolean;
-  /** The pattern of `push.exclude` that fits the machine. */
-  excludedBy: string | undefined;
   /** The newest CCR of the machine. */
   ccr: { state: CcrState; finishedAt: Date | undefined } | undefined;
   /** So many days pass after a CCR ended before another one is made by itself. */
@@ -43,7 +41,6 @@ export function automatic(facts: AutomaticFacts): Automatic {
   if (!device.trusted) return no('it is known only from what it says of itself');
   if (device.assignedSite === undefined) return no('it is assigned to no site');
   if (device.assignedSite !== site) return no(`it is assigned to site ${device.assignedSite}`);
-  if (facts.excludedBy !== undefined) return no(`the setting push.exclude leaves it out (${facts.excludedBy})`);
   if (facts.excludedBy !== undefined) return no(`the setting push.exclude leaves it out (${facts.excludedBy})`);
   return wrongSystem(facts) ?? hasClient(facts) ?? hadCcr(facts) ?? { push: true, reason: 'gets the client by site-wide push' };
 }

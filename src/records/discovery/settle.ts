@@ -84,11 +84,6 @@ export async function decideAll(
       device,
       excludedBy: excludedBy(site.settings, { ...device, others: device.fqdn ? [device.fqdn] : [] }),
       isSiteSystem: isSiteSystem(device, hosts),
-      excludedBy: excludedBy(site.settings, {
-        name: device.name,
-        domain: device.domain,
-        others: device.fqdn ? [device.fqdn] : [],
-      }),
       ccr: ccr && { state: ccr.state, finishedAt: ccr.finished_at ?? undefined },
       againDays: site.settings.ccr.windowDays,
       now,
