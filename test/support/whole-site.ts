@@ -85,8 +85,13 @@ export class WholeSite {
   /** create makes the site; nobody serves it yet. `listen` is where its points are each time it runs, else any free port. */
   async create(listen = '127.0.0.1:0'): Promise<this> {
     await createSite({ code: 'P01', data: this.data, listen, console: '127.0.0.1:0' });
-    this.#token = readFileSync(join(this.data, 'run', 'console.token'), 'utf8').trim();
+    this.useToken();
     return this;
+  }
+
+  /** useToken takes the token that stands in the folder now. */
+  useToken(): void {
+    this.#token = readFileSync(join(this.data, 'run', 'console.token'), 'utf8').trim();
   }
 
   /** run serves it in this process. */
