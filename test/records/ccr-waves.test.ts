@@ -48,17 +48,17 @@ async function wave(
 
 test('a push of one machine is in the next claim, however many were queued before it', async () => {
   await wave('BIG', 5000);
-  clock.advance(1000);
+  await clock.advance(1000);
   const worker = await ccrs.registerWorker('w');
   const first = await ccrs.claim({ worker, limit: 64, caps: CAPS });
   assert.equal(first.length, 64);
   const one = await wave('ONE', 1);
-  clock.advance(1000);
+  await clock.advance(1000);
   // Slots become free one by one, so that is how they are claimed.
   const [next] = await ccrs.claim({ worker, limit: 1, caps: CAPS });
   assert.equal(next?.ccr.wave, one);
   await wave('FILE', 1, { wave: false });
-  clock.advance(1000);
+  await clock.advance(1000);
   const more = await ccrs.claim({ worker, limit: 2, caps: CAPS });
   assert.ok(
     more.some((c) => c.ccr.name === 'FILE0'),
@@ -69,9 +69,9 @@ test('a push of one machine is in the next claim, however many were queued befor
 
 test('two waves share the slots, and what is left of one goes on alone', async () => {
   const a = await wave('A', 400);
-  clock.advance(1000);
+  await clock.advance(1000);
   const b = await wave('B', 100);
-  clock.advance(1000);
+  await clock.advance(1000);
   const worker = await ccrs.registerWorker('w');
   const got = await ccrs.claim({ worker, limit: 64, caps: CAPS });
   assert.equal(got.filter((c) => c.ccr.wave === a).length, 32);
@@ -84,9 +84,9 @@ test('two waves share the slots, and what is left of one goes on alone', async (
 
 test('many waves, full subnets and a wave behind 11,000 of a full one: each is claimed once and the caps hold', async () => {
   await wave('FULL', 11_000, { address: () => '10.9.9.9' });
-  clock.advance(1000);
+  await clock.advance(1000);
   for (let w = 0; w < 40; w++) await wave(`W${w}X`, 3, { address: (i) => `10.1.${w}.${i + 1}` });
-  clock.advance(1000);
+  await clock.advance(1000);
   const worker = await ccrs.registerWorker('w');
   const caps = { perSubnet: 5, perAccount: 1000 };
   const names = new Set<string>();
@@ -177,7 +177,7 @@ test('the sweep goes round, one process at a time, and asks only for those that 
   for (const [i, claimed] of got.entries())
     await ccrs.retry(claimed, { error: i < 10 ? SILENT : REFUSED, nextAt: later(3_600_000) });
   assert.deepEqual(await ccrs.absent(0, 100), [], 'just tried');
-  clock.advance(11 * 60_000);
+  await clock.advance(11 * 60_000);
   const until = () => later(60_000);
   assert.equal(await ccrs.sweepTurn(worker, until()), 0);
   const other = await ccrs.registerWorker('b');
@@ -191,7 +191,7 @@ test('the sweep goes round, one process at a time, and asks only for those that 
   }
   const away = got.slice(0, 10).map((c) => c.ccr.id);
   assert.deepEqual(seen, [...away, ...away]);
-  clock.advance(61_000);
+  await clock.advance(61_000);
   assert.equal(await ccrs.sweepTurn(other, until()), away[9], 'a lease ends, and the next one goes on where it was');
   await ccrs.sweepLeave(other);
   assert.equal(await ccrs.sweepTurn(worker, until()), away[9]);

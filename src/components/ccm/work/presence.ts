@@ -26,6 +26,7 @@ export class Presence {
   #round: Promise<void> = Promise.resolve();
   #resolving: Promise<unknown> = Promise.resolve();
   #stopped = false;
+  readonly #end = new AbortController();
 
   /** The constructor takes how many connections may be open at a time. */
   constructor(parts: CcmParts, surroundings: Surroundings, worker: () => Worker | undefined, atMost: number) {
@@ -48,6 +49,8 @@ export class Presence {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#cancel();
+    // What is being asked is asked again by who goes on.
+    this.#end.abort();
     await this.#round;
     const worker = this.#worker();
     if (worker) await this.#parts.ccr.sweepLeave(worker).catch(() => {});
@@ -75,6 +78,7 @@ export class Presence {
       back.push(...some.filter((_, i) => answers[i]).map((c) => c.id));
       asked += some.length;
     }
+    if (this.#stopped) return;
     if (asked > 0) await ccr.sweepDone(worker, absent[asked - 1]!.id);
     ccr.meter.add('pushpoint_probes_total', { answer: 'yes' }, back.length);
     ccr.meter.add('pushpoint_probes_total', { answer: 'no' }, asked - back.length);
@@ -91,9 +95,10 @@ export class Presence {
       const addresses = absent.addresses.length > 0 ? absent.addresses : await this.#resolve(absent);
       for (const address of addresses.slice(0, ADDRESSES)) {
         try {
-          await network.probe({ address, port: absent.port, timeoutMs, clock });
+          await network.probe({ address, port: absent.port, timeoutMs, clock, signal: this.#end.signal });
           return true;
         } catch (error) {
+          if (this.#stopped) return false;
           if (!(error instanceof PushpointError)) throw error;
         }
       }
