@@ -21,12 +21,13 @@ after(() => site.close());
 
 const said = (pid: number, file: string) => readFileSync(`/proc/${pid}/${file}`, 'utf8');
 
-test('no core dump of the site and of PostgreSQL, and no debugger for who sends SIGUSR1', async () => {
+test('no core dump of the site and of PostgreSQL, and no debugger for who sends SIGUSR1', async (t) => {
   const work = join(site.folder, 'work');
   mkdirSync(work);
   // As in a shell of somebody who wants core dumps of everything.
   const up = `ulimit -c unlimited 2>/dev/null || ulimit -c hard; exec "$0" up --data "$1" --json`;
   const child = spawn('/bin/sh', ['-c', up, COMMAND, site.data], { cwd: work, stdio: ['ignore', 'pipe', 'pipe'] });
+  t.after(() => child.kill('SIGKILL'));
   let words = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (part: Buffer) => (words += part.toString()));
   const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];

@@ -174,7 +174,7 @@ test('once an account has worked, many log on, but not more together than a lock
       assert.equal(await record.enter(id, `PC${i}`), true);
       together = Math.max(together, ++inside);
       // Behind the first one each waits a while for company, however slow the machine is.
-      for (let turn = 0; turn < 1000 && worked > 0 && together < 2; turn++) await new Promise(setImmediate);
+      for (let turn = 0; turn < 1000 && worked > 0 && together < 9; turn++) await new Promise(setImmediate);
       inside--;
       await record.worked(id, `PC${i}`);
       worked++;
@@ -182,6 +182,26 @@ test('once an account has worked, many log on, but not more together than a lock
   );
   assert.ok(together > 1 && together <= 8, String(together));
   assert.equal((await accounts.list())[0]!.hosts, 40);
+});
+
+test('wrong passwords at the same moment are counted one after the other, also those of two processes', async () => {
+  const { id } = await add('push');
+  const other = await openDatabase({
+    dataDir: '/nonexistent',
+    url: base.url,
+    clock: systemClock,
+    log: silentLog,
+    connections: 4,
+  });
+  const processes = [new AccountRecord(base.db, systemClock), new AccountRecord(other, systemClock)];
+  assert.equal(await processes[0]!.enter(id, 'FIRST'), true);
+  await processes[0]!.worked(id, 'FIRST');
+  const keys = ['PC1', 'PC2', 'PC3', 'PC4'];
+  for (const [i, key] of keys.entries()) assert.equal(await processes[i % 2]!.enter(id, key), true);
+  const said = await Promise.all(keys.map((key, i) => processes[i % 2]!.failed(id, key, WRONG)));
+  await other.close();
+  assert.equal(said.filter((reason) => reason !== undefined).length, 1, 'one of them stops it');
+  assert.equal(await state('push'), 'stopped');
 });
 
 test('after a while without a success one machine goes first again', async () => {
