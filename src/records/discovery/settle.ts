@@ -36,12 +36,9 @@ function isSiteSystem({ name, domain, fqdn, addresses }: Device, hosts: Readonly
 export async function assignNew(parts: SettleParts, ids: readonly number[], tx: Sql): Promise<number> {
   const index = await parts.boundary.index(tx);
   if (!index.assigns || ids.length === 0) return 0;
-  const rows = await tx.exec<{ id: number; addresses: string[]; ad_site: string | null }>(
-    {
-      name: 'discovery_unassigned',
-      text: `select id, addresses, ad_site from resource
-        where id = any($1) and assigned_site is null and trusted and not obsolete`,
-    },
+  // Not a named statement, here and below: its plan would be kept from when the tables were small.
+  const rows = await tx.query<{ id: number; addresses: string[]; ad_site: string | null }>(
+    'select id, addresses, ad_site from resource where id = any($1) and assigned_site is null and trusted and not obsolete',
     [ids],
   );
   const sites = rows.flatMap(({ id, addresses, ad_site }) => {
@@ -66,13 +63,10 @@ export async function decideAll(
   tx: Sql,
 ): Promise<Automatic[]> {
   const hosts = hostsOf(await parts.site.points(undefined, tx));
-  const rows = await tx.exec<Newest>(
-    {
-      name: 'discovery_newest_ccr',
-      text: `select r.id, c.state, c.finished_at from resource r cross join lateral (
-          select state, finished_at from ccr where name_key = r.name_key and resource_id = r.id order by id desc limit 1) c
-        where r.id = any($1)`,
-    },
+  const rows = await tx.query<Newest>(
+    `select r.id, c.state, c.finished_at from resource r cross join lateral (
+       select state, finished_at from ccr where name_key = r.name_key and resource_id = r.id order by id desc limit 1) c
+     where r.id = any($1)`,
     [devices.map(({ id }) => id)],
   );
   const newest = new Map(rows.map((row) => [row.id, row]));
