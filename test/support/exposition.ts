@@ -23,7 +23,7 @@ function labelsOf(text: string, line: string): Record<string, string> {
   while (rest !== '') {
     const match = /^([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\[\\"n])*)"(,|$)/.exec(rest);
     assert.ok(match, `labels of: ${line}`);
-    assert.ok(!(match[1]! in labels), `a label twice: ${line}`);
+    assert.ok(!Object.hasOwn(labels, match[1]!), `a label twice: ${line}`);
     labels[match[1]!] = match[2]!.replace(/\\([\\"n])/g, (_, c: string) => (c === 'n' ? '\n' : c));
     rest = rest.slice(match[0].length);
   }
@@ -49,7 +49,7 @@ export function parseExposition(text: string): Map<string, Family> {
       assert.equal(help?.name, name, `HELP stands before TYPE: ${line}`);
       assert.ok(type in SUFFIXES, line);
       assert.ok(!families.has(name), `${name} is there once`);
-      current = { name, family: { type, help: help!.text, samples: [] } };
+      current = { name, family: { type, help: help.text, samples: [] } };
       families.set(name, current.family);
       continue;
     }
@@ -57,7 +57,10 @@ export function parseExposition(text: string): Map<string, Family> {
     assert.ok(match, `a line of the format: ${line}`);
     assert.ok(current, `TYPE stands before samples: ${line}`);
     const [, name, labels = '', value] = match as unknown as [string, string, string | undefined, string];
-    assert.ok(SUFFIXES[current.family.type]!.some((s) => current!.name + s === name), `${name} belongs to ${current.name}`);
+    assert.ok(
+      SUFFIXES[current.family.type]!.some((s) => current!.name + s === name),
+      `${name} belongs to ${current.name}`,
+    );
     const key = `${name}{${labels}}`;
     assert.ok(!seen.has(key), `a sample twice: ${line}`);
     seen.add(key);
@@ -75,10 +78,17 @@ function checkHistogram(name: string, samples: readonly Sample[]): void {
   for (const [of, own] of Map.groupBy(samples, key)) {
     const buckets = own.filter((s) => s.name === `${name}_bucket`);
     const bounds = buckets.map((b) => (b.labels['le'] === '+Inf' ? Infinity : Number(b.labels['le'])));
-    assert.deepEqual(bounds, bounds.toSorted((a, b) => a - b), `${of}: buckets in order`);
+    assert.deepEqual(
+      bounds,
+      bounds.toSorted((a, b) => a - b),
+      `${of}: buckets in order`,
+    );
     assert.equal(bounds.at(-1), Infinity, of);
     buckets.forEach((b, i) => assert.ok(i === 0 || b.value >= buckets[i - 1]!.value, `${of}: buckets are cumulative`));
     assert.equal(own.find((s) => s.name === `${name}_count`)?.value, buckets.at(-1)!.value, of);
-    assert.ok(own.some((s) => s.name === `${name}_sum`), of);
+    assert.ok(
+      own.some((s) => s.name === `${name}_sum`),
+      of,
+    );
   }
 }

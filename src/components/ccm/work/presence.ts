@@ -36,12 +36,15 @@ export class Presence {
     this.#atMost = atMost;
   }
 
-  start(): void {
-    this.#cancel = this.#parts.clock.after(ROUND_MS, () => {
+  start(inMs = ROUND_MS): void {
+    const { clock } = this.#parts;
+    this.#cancel = clock.after(inMs, () => {
+      const from = clock.monotonic();
       this.#round = this.#sweep()
         .catch((error: unknown) => this.#parts.log.warn('the presence sweep failed', { error }))
         .finally(() => {
-          if (!this.#stopped) this.start();
+          // From beginning to beginning, so that silent machines do not slow the round down.
+          if (!this.#stopped) this.start(Math.max(1000, ROUND_MS - (clock.monotonic() - from)));
         });
     });
   }
