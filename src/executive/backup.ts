@@ -150,7 +150,8 @@ async function fill(archive: Archive, o: Work): Promise<Manifest> {
   const { folder, site, database, madeAt, withKey } = o;
   await archive.add('format.json', formatPart('backup'));
   await archive.add('site.json', Buffer.from(`${JSON.stringify(site, undefined, 2)}\n`));
-  await archive.add('vault/vault.pub', await readFile(join(folder.vault, 'vault.pub')));
+  const vaultKey = await settledKey(folder);
+  await archive.add('vault/vault.pub', vaultKey);
   if (withKey) {
     await archive.add('vault/vault.key', await secret(join(folder.vault, 'vault.key')));
     await archive.add('run/console.token', await secret(folder.tokenFile));
@@ -158,6 +159,8 @@ async function fill(archive: Archive, o: Work): Promise<Manifest> {
   const files = await dropped(folder);
   for (const [i, one] of files.entries()) await archive.add(`inboxes/${String(i + 1).padStart(5, '0')}.json`, one);
   const carried = await exportDatabase(database, (name, bytes) => archive.add(name, bytes));
+  // Passwords sealed for one key and the key of another would be no backup.
+  if (!(await settledKey(folder)).equals(vaultKey)) throw raise('PP_STORE_BACKUP_WRITE', { file: folder.path, why: KEY_CHANGES });
   const content = await addContent(archive, new ContentStore({ dir: folder.content, random: systemRandom }));
   const manifest: Manifest = {
     kind: 'backup',
@@ -172,6 +175,15 @@ async function fill(archive: Archive, o: Work): Promise<Manifest> {
   await archive.add(MANIFEST_PART, Buffer.from(`${JSON.stringify(manifest, undefined, 1)}\n`));
   await archive.end();
   return manifest;
+}
+
+const KEY_CHANGES = 'the key of its vault is just being replaced; do it again afterwards';
+
+/** settledKey is the vault's public key, unless the pair is just being replaced. */
+async function settledKey(folder: DataFolder): Promise<Buffer> {
+  if (existsSync(join(folder.vault, 'vault.key.next')))
+    throw raise('PP_STORE_BACKUP_WRITE', { file: folder.path, why: KEY_CHANGES });
+  return await readFile(join(folder.vault, 'vault.pub'));
 }
 
 async function secret(file: string): Promise<Buffer> {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, fork, spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import {
+  appendFileSync,
   chmodSync,
   existsSync,
   lchownSync,
@@ -491,4 +492,24 @@ test('a server of another container on the same folder is neither joined nor dis
   await new Promise((resolve) => child.once('exit', resolve));
   assert.equal(serverOf(dir), pid);
   assert.deepEqual(await db.query('select 1 as one'), [{ one: 1 }]);
+});
+
+test("the server's log is turned over while the server runs", async (t) => {
+  const dir = path.join(home, 'log');
+  const hasty = { ...systemClock, after: (ms: number, fn: () => void) => systemClock.after(ms === 60_000 ? 50 : ms, fn) };
+  const log = path.join(dir, 'database', 'postgres.log');
+  const quiet = new JsonLog(systemClock, () => {});
+  const db = await openDatabase({ dataDir: dir, clock: hasty, log: quiet });
+  t.after(() => db.close());
+  appendFileSync(log, `${'x'.repeat(1023)}\n`.repeat(6 * 1024));
+  for (let tries = 0; statSync(log).size > 1024 * 1024; tries++) {
+    assert.ok(tries < 400, 'the log was not turned over');
+    await systemClock.sleep(25);
+  }
+  assert.ok(statSync(`${log}.1`).size > 5 * 1024 * 1024);
+  await assert.rejects(db.query('select pg_terminate_backend(pg_backend_pid())'));
+  assert.equal((await db.query('select 1 as one')).length, 1);
+  const text = readFileSync(log);
+  assert.ok(text.length < 10_000 && !text.includes(0), 'the server goes on at the beginning of the file');
+  assert.match(text.toString(), /terminating connection/);
 });

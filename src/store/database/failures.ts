@@ -15,7 +15,7 @@ const GONE = new Set([
   '57P02', // crash_shutdown
   '57P03', // cannot_connect_now
 ]);
-const GONE_TEXT = /connection terminated|not queryable|connection ended|connection error/i;
+const GONE_TEXT = /connection terminated|not queryable|connection ended|connection error|query read timeout/i;
 
 /** codeOf is the SQLSTATE or the operating system's code of an error, if it has one. */
 export function codeOf(error: unknown): string | undefined {

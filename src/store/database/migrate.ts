@@ -108,10 +108,11 @@ export async function migrationSteps(records: Migrations[]): Promise<{ id: strin
  */
 export async function migrate(db: Database, records: Migrations[], clock: Clock): Promise<string[]> {
   const steps = await allSteps(records);
-  return await db.transaction(async (tx) => {
+  const work = async (tx: Sql) => {
     await tx.query('set local statement_timeout = 0');
     return await applyMissing(tx, steps, steps, clock);
-  });
+  };
+  return await db.transaction(work, { unlimited: true });
 }
 
 async function applyMissing(tx: Sql, known: Step[], wanted: Step[], clock: Clock): Promise<string[]> {

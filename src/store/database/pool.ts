@@ -9,6 +9,13 @@ import type { Database, Sql, Statement, TransactionOptions } from './sql.ts';
 
 /** A statement that runs longer than this is stopped by the server. */
 const STATEMENT_MS = 30_000;
+/**
+ * Whoever has no answer after this has no line any more: the server would have stopped the statement long ago. A firewall that forgets a
+ * connection tells nobody, and the system's own patience is a quarter of an hour.
+ */
+const ANSWER_MS = STATEMENT_MS + 15_000;
+/** The longest that a timer can wait. */
+const UNLIMITED_MS = 2_147_483_647;
 /** How long a caller waits for a free connection before it is told that the database is busy. */
 const CONNECT_MS = 10_000;
 /** How often a transaction is tried that lost against another one. */
@@ -31,6 +38,8 @@ export interface PoolOptions {
   clock: Clock;
   log: Log;
   connections?: number;
+  /** answerMs is how long an answer may take before the line counts as dead. */
+  answerMs?: number | undefined;
   /** revive brings a lost server back and resolves when it answers; without it a lost server is the caller's matter. */
   revive?: () => Promise<void>;
   /** leave runs when the last connection is closed. */
@@ -52,18 +61,20 @@ export function settings(at: Where): ClientConfig {
 /** TransactionSql runs statements one after another on one connection, until its transaction has ended. */
 class TransactionSql implements Sql {
   readonly #client: ClientBase;
+  readonly #limits: { query_timeout?: number };
   #tail: Promise<unknown> = Promise.resolve();
   #over = false;
   /** failed is the first error; the server ignores everything after it. */
   failed: unknown;
 
-  constructor(client: ClientBase) {
+  constructor(client: ClientBase, unlimited: boolean) {
     this.#client = client;
+    this.#limits = unlimited ? { query_timeout: UNLIMITED_MS } : {};
   }
 
   async #run(config: QueryConfig): Promise<QueryResult> {
     if (this.#over) throw new Error('a statement came after the end of its transaction');
-    const result = this.#tail.then(() => this.#client.query(config));
+    const result = this.#tail.then(() => this.#client.query({ ...config, ...this.#limits }));
     this.#tail = result.catch((error: unknown) => {
       this.failed ??= error;
     });
@@ -104,6 +115,7 @@ export class PooledDatabase implements Database {
       ...settings(options.at),
       max: options.connections ?? 10,
       statement_timeout: STATEMENT_MS,
+      query_timeout: options.answerMs ?? ANSWER_MS,
       idle_in_transaction_session_timeout: 2 * STATEMENT_MS,
       idleTimeoutMillis: 30_000,
     });
@@ -167,10 +179,10 @@ export class PooledDatabase implements Database {
 
   async #once<T>(
     fn: (tx: Sql) => Promise<T>,
-    { isolation }: TransactionOptions,
+    { isolation, unlimited = false }: TransactionOptions,
   ): Promise<{ value: T } | { error: unknown; again: boolean }> {
     const client = await this.#connection();
-    const tx = new TransactionSql(client);
+    const tx = new TransactionSql(client, unlimited);
     let lost = false;
     let committing = false;
     try {

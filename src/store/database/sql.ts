@@ -23,6 +23,8 @@ export interface Sql {
 export interface TransactionOptions {
   /** read committed where nothing else is said. */
   isolation?: 'read committed' | 'repeatable read' | 'serializable';
+  /** unlimited statements may take as long as they take, as when tables are made anew; it is for `fn` to tell the server so too. */
+  unlimited?: boolean;
 }
 
 /** Database is the one store of a site, shared by all its processes. */

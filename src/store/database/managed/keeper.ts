@@ -104,6 +104,7 @@ export class Keeper {
   async #serve(): Promise<void> {
     const server = (this.#server ??= await this.#prepare());
     const how = await server.ensure();
+    if (!this.#leaving) server.watchLog();
     if (how !== 'running') await this.#furnish();
   }
 
@@ -156,6 +157,7 @@ export class Keeper {
   async leave(): Promise<void> {
     this.#leaving = true;
     await this.#work?.catch(() => {});
+    this.#server?.unwatch();
     const attached = this.#attached;
     this.#attached = undefined;
     if (attached && (await attached.leave()) === 'alone') {

@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { copyFile, open, readFile, rename, rm, stat, truncate } from 'node:fs/promises';
 import path from 'node:path';
 import { Client } from 'pg';
 import type { Clock } from '#base/clock';
@@ -15,6 +15,7 @@ import type { Runner } from './runner.ts';
 /** Recovery after a crash reads at most the WAL kept below; this is far more than it needs. */
 const START_MS = 120_000;
 const LOG_OCTETS = 5 * 1024 * 1024;
+const LOG_LOOK_MS = 60_000;
 
 const SETTINGS: Record<string, string> = {
   listen_addresses: '',
@@ -70,6 +71,7 @@ export class Server {
   readonly #options: ServerOptions;
   #child: ChildProcess | undefined;
   #asked = false;
+  #unwatch: (() => void) | undefined;
   /** onExit runs when the server ends without having been asked to. */
   onExit: (() => void) | undefined;
 
@@ -83,6 +85,30 @@ export class Server {
     const places = { unix_socket_directories: `"${sockets.replaceAll('"', '""')}"`, hba_file: layout.accessRules };
     const all = Object.entries({ ...SETTINGS, ...places });
     return ['-D', layout.cluster, ...all.flatMap(([name, value]) => ['-c', `${name}=${value}`])];
+  }
+
+  /**
+   * watchLog keeps the server's log from growing without end while it runs: a full disk fills it with complaints. The server appends, so a
+   * log that was copied and cut begins anew.
+   */
+  watchLog(): void {
+    const { layout, clock, log } = this.#options;
+    this.#unwatch?.();
+    this.#unwatch = clock.after(LOG_LOOK_MS, () => {
+      const turn = async () => {
+        if ((await stat(layout.log)).size <= LOG_OCTETS) return;
+        await copyFile(layout.log, `${layout.log}.1`).catch((error: unknown) => log.debug('old server log not kept', { error }));
+        await truncate(layout.log);
+      };
+      turn().catch((error: unknown) => log.debug('server log not turned over', { error }));
+      this.watchLog();
+    });
+  }
+
+  /** unwatch ends what this process does for the server without being asked; the server goes on. */
+  unwatch(): void {
+    this.#unwatch?.();
+    this.#unwatch = undefined;
   }
 
   /** ensure makes the server run and answer: it takes over one that a killed process left behind, or starts it. */
