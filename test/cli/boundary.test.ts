@@ -142,4 +142,10 @@ test('push settings show and set site-wide push; a machine of that name is still
     plan.json<{ items: { name: string }[] }>().items.map((i) => i.name),
     ['HELP', 'SETTINGS'],
   );
+  assert.equal((await on(['push', '--filter', ' ', '--dry-run'])).code, 2, 'nothing is not everything');
+  const filtered = await on(['push', '--filter', 'pc', '--dry-run', '--json']);
+  assert.deepEqual(
+    filtered.json<{ items: { name: string }[] }>().items.map((i) => i.name),
+    ['PC1.CORP', 'PC2.CORP'],
+  );
 });

@@ -20,6 +20,7 @@ interface PushItem {
 
 interface PushOptions {
   file?: string;
+  filter?: string;
   force?: boolean;
   reinstall?: boolean;
   includeDcs?: boolean;
@@ -43,16 +44,20 @@ export function pushVerbs(verbs: Verbs): void {
       'pushpoint push LAB-W11-01 LAB-W11-02 --wait --data ./p01',
       'pushpoint push -f machines.txt --dry-run --data ./p01',
       'grep ^BERLIN- all.txt | pushpoint push -f - --force --data ./p01',
+      'pushpoint push --filter BERLIN- --dry-run --data ./p01',
       'pushpoint push -f branch.txt --include-unassigned --dry-run --data ./p01',
       'pushpoint push -f machines.txt --stop-after-failures 5% --data ./p01',
       'pushpoint push LAB-W11-01 --inspect --wait --data ./p01   (looks, installs nothing)',
     ],
     async run(context, options, ...given) {
       const names = await namesFrom(given, options.file);
-      if (!names.length) throw usage('push needs at least one machine name, or -f FILE');
+      if (options.filter?.trim() === '')
+        throw usage('--filter wants a part of a name, or an address; an empty one would mean every machine');
+      if (!names.length && options.filter === undefined)
+        throw usage('push needs at least one machine name, or -f FILE, or --filter TEXT');
       if (options.wait && options.dryRun) throw usage('--dry-run makes no CCR, so there is nothing to --wait for');
       if (options.timeout !== undefined && !options.wait) throw usage('--timeout goes with --wait');
-      return context.withApi((api) => pushTo(api, context, options, names));
+      return context.withApi(async (api) => pushTo(api, context, options, [...names, ...(await known(api, options.filter))]));
     },
   });
   // A machine may be called HELP.
@@ -60,6 +65,7 @@ export function pushVerbs(verbs: Verbs): void {
   pushSettingsVerb(verbs, push);
   push
     .option('-f, --file <file>', 'names, one a line; - reads standard input')
+    .option('--filter <text>', 'also the machines that device list shows with this filter: a part of the name, or an address')
     .option('--force', 'also where a client is installed already, and whatever the operating system filter says')
     .option('--reinstall', 'remove the client that is there, then install')
     .option('--include-dcs', 'also domain controllers')
@@ -80,6 +86,14 @@ export function pushVerbs(verbs: Verbs): void {
         100_000,
       ),
     );
+}
+
+/** known gives the names of the machines that a filter finds among those that discovery knows. */
+async function known(api: Api, filter: string | undefined): Promise<string[]> {
+  if (filter === undefined) return [];
+  const { items } = await api.list<{ name: string; domain?: string }>('/devices', { filter }, {});
+  if (items.length === 0) note(`no known machine fits the filter ${filter}`);
+  return items.map(({ name, domain }) => (domain ? `${name}.${domain}` : name));
 }
 
 async function pushTo(api: Api, context: Context, options: PushOptions, names: string[]): Promise<number> {
