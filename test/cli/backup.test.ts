@@ -185,6 +185,28 @@ test('a backup without the key says so, takes the key from a file, and refuses t
   );
 });
 
+test('a vault whose key is just being replaced is not backed up; what a killed restore left is taken away, and nothing else is', async () => {
+  const next = join(data, 'vault/vault.key.next');
+  writeFileSync(next, 'x');
+  refused(await pushpoint(['backup', '--data', data, '-o', at('between.tar')]), 'PP_STORE_BACKUP_WRITE', /just being replaced/);
+  rmSync(next);
+  assert.deepEqual(
+    readdirSync(folder).filter((name) => name.startsWith('between')),
+    [],
+  );
+  for (const name of ['stale', 'foreign']) mkdirSync(at(`${name}.partial`), { mode: 0o711 });
+  writeFileSync(join(at('stale.partial'), '.restoring'), '');
+  writeFileSync(join(at('stale.partial'), 'site.json'), 'half');
+  await done(['restore', at('plain.tar'), '--data', at('stale')]);
+  assert.ok(!existsSync(at('stale.partial')) && existsSync(join(at('stale'), 'site.json')));
+  refused(
+    await pushpoint(['restore', at('plain.tar'), '--data', at('foreign')]),
+    'PP_SITE_RESTORE_FOLDER',
+    /not made by a restore/,
+  );
+  assert.ok(existsSync(at('foreign.partial')) && !existsSync(at('foreign')));
+});
+
 test('damaged and cut backups are refused with the part named, and leave nothing', async () => {
   const whole = readFileSync(at('plain.tar'));
   const hurt = Buffer.from(whole);

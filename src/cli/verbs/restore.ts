@@ -48,11 +48,11 @@ function tell(made: Restored, dryRun: boolean): void {
   if (made.migrated.length > 0)
     print(`  The backup is of an older Pushpoint; ${made.migrated.length} changes of the tables were made.`);
   if (made.released > 0)
-    print(`  ${made.released} CCRs were being worked on: each machine is looked at again before anything is done to it.`);
+    print(`  CCRs that were being worked on: ${made.released}. Each machine is looked at again before anything is done to it.`);
   if (made.paused.length > 0) {
     const some = made.paused.slice(0, 5).join(' ');
     print(
-      `  ${made.paused.length} forced CCRs are paused, because they may have been done since: ${some}${made.paused.length > 5 ? ' …' : ''}`,
+      `  forced CCRs that are paused, because they may have been done since (${made.paused.length}): ${some}${made.paused.length > 5 ? ' …' : ''}`,
     );
     print(`    pushpoint ccr resume NAME --data ${shellWord(made.data)}   # or ccr cancel NAME`);
   }
