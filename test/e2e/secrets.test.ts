@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { gunzipSync } from 'node:zlib';
 import { systemClock } from '#base/clock';
 import { silentLog } from '#base/log';
 import { systemRandom } from '#base/random';
@@ -209,6 +211,18 @@ test('no password, and no secret of a registration token, stands in anything tha
   }
   await database.close();
   search.folder(site.data);
+  // A backup is for other disks: what is compressed in it is looked into as well.
+  const backup = join(site.folder, 'backup.tar');
+  const made = await pushpoint(['backup', '--data', site.data, '-o', backup]);
+  assert.equal(made.code, 0, made.err);
+  const unpacked = join(site.folder, 'unpacked');
+  mkdirSync(unpacked);
+  assert.equal(spawnSync('tar', ['xf', backup, '-C', unpacked]).status, 0);
+  for (const entry of readdirSync(unpacked, { recursive: true, withFileTypes: true }))
+    if (entry.isFile() && entry.name.endsWith('.gz'))
+      search.look(`${entry.name} of the backup`, gunzipSync(readFileSync(join(entry.parentPath, entry.name))));
+  search.look('the backup', readFileSync(backup));
+  search.look('what backup says', Buffer.from(made.out + made.err));
   assert.deepEqual(search.found, []);
 
   // On the machines: the tokens belong there while they are of use, the passwords never.

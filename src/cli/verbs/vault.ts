@@ -19,9 +19,12 @@ export function vaultVerbs(verbs: Verbs): void {
         else {
           print(`The vault has a new key (${done.to}; it was ${done.from}); ${sealed} sealed for it.`);
           print(
-            'Backups from before open with the old key only, which stands in their own vault folder. If somebody may have had the old key,',
+            'Make a backup now, and a copy of vault/vault.key apart from it: passwords in backups from before open with the old key only,',
           );
-          print('change the passwords of the accounts too: pushpoint account resume NAME --password-file FILE');
+          print(
+            'so keep the copy of that one as long as them. If somebody may have had the old key, change the passwords of the accounts too:',
+          );
+          print('  pushpoint account resume NAME --password-file FILE');
         }
         return EXIT.ok;
       },
