@@ -16,6 +16,9 @@ const LEASE_MS = 60_000;
 const RENEW_MS = 15_000;
 /** The end of a lease, in which it is asked for a last time. */
 const LAST_MS = 5_000;
+/** How soon a queue is looked at again whose head is held back, and how long what becomes due is gathered. */
+const HELD_MS = 250;
+const TOGETHER_MS = 2000;
 /** How many are claimed in one go, so that several processes share a burst. */
 const CLAIM = 64;
 /** What could not be settled is tried again after this; a defect that meets each attempt of a CCR does not go round without a pause. */
@@ -132,10 +135,12 @@ export class Ccm {
         if (this.#doubtful) await this.#sortOut();
         await this.#mendTimes();
         const took = await this.#claim();
-        if (took > 0) continue;
         const due = await ccr.nextDue();
-        // Something due that was not given is held back by a cap: the end of an attempt wakes this loop.
-        if (due !== undefined) wait = Math.min(POLL_MS, Math.max(due.getTime() - clock.now().getTime(), 250));
+        const inMs = due === undefined ? POLL_MS : due.getTime() - clock.now().getTime();
+        if (took > 0 && inMs <= 0) continue;
+        // Something due that was not given is held back by a cap: the end of an attempt wakes this loop. What is due later may be a little
+        // late: thousands that wait for their hour are then claimed together and not one by one.
+        wait = Math.min(POLL_MS, inMs <= 0 ? HELD_MS : Math.max(inMs, TOGETHER_MS));
       } catch (error) {
         log.error('the queue cannot be read', { error });
         wait = 2000;
