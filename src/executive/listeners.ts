@@ -1,3 +1,4 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import type { Server as SecureServer } from 'node:https';
@@ -36,26 +37,35 @@ export function listen(server: Server | SecureServer, at: Listen, scheme: 'http'
 }
 
 /** readCertificate reads and checks a certificate with its key, so that a wrong file is told at start and not at the first client. */
-export function readCertificate(certificateFile: string | undefined, keyFile: string | undefined): { cert: Buffer; key: Buffer } {
+export function readCertificate(
+  certificateFile: string | undefined,
+  keyFile: string | undefined,
+  now: Date,
+): { cert: Buffer; key: Buffer } {
   if (!certificateFile || !keyFile) throw raise('PP_CLI_USAGE', { why: '--listen-https needs --cert FILE and --key FILE' });
-  const read = (file: string) => {
-    try {
-      return readFileSync(file);
-    } catch (cause) {
-      throw raise('PP_CLI_FILE', { file, why: 'it cannot be read' }, { cause });
-    }
-  };
-  const pair = { cert: read(certificateFile), key: read(keyFile) };
+  const cert = readFile(certificateFile);
+  const key = readFile(keyFile);
+  const known = tryTo(certificateFile, 'it is not a certificate in PEM form', () => new X509Certificate(cert));
+  const secret = tryTo(keyFile, 'it is not a private key in PEM form without a passphrase', () => createPrivateKey(key));
+  const refuse = (why: string) => raise('PP_CLI_FILE', { file: certificateFile, why });
+  if (!known.checkPrivateKey(secret)) throw refuse(`it does not belong to the key in ${keyFile}`);
+  if (now > known.validToDate) throw refuse(`it has expired on ${known.validToDate.toISOString()}; have it renewed`);
+  if (now < known.validFromDate) throw refuse(`it is valid from ${known.validFromDate.toISOString()} only; check the clock`);
+  // What is left: chains and curves that TLS itself does not take.
+  tryTo(certificateFile, 'TLS does not take it with its key', () => createSecureContext({ cert, key }));
+  return { cert, key };
+}
+
+function readFile(file: string): Buffer {
+  return tryTo(file, 'it cannot be read', () => readFileSync(file));
+}
+
+function tryTo<T>(file: string, why: string, work: () => T): T {
   try {
-    createSecureContext(pair);
+    return work();
   } catch (cause) {
-    throw raise(
-      'PP_CLI_FILE',
-      { file: certificateFile, why: `it is not a certificate in PEM form that fits the key in ${keyFile}` },
-      { cause },
-    );
+    throw raise('PP_CLI_FILE', { file, why }, { cause });
   }
-  return pair;
 }
 
 /** hangUp closes a listener and every connection to it; the framework closes only listeners that it opened itself. */

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { systemClock } from '#base/clock';
 import { checkDatabaseUrl, DataFolder, parseListen } from './data-folder.ts';
 import { watchDisk } from './disk-watch.ts';
 import { Executive, type Served } from './executive.ts';
@@ -39,7 +40,7 @@ export async function runSite(wish: RunWish): Promise<RunningSite> {
     console: wish.console === undefined ? file.console : parseListen(wish.console, '--console'),
     https: wish.https && {
       listen: parseListen(wish.https.listen, '--listen-https'),
-      ...readCertificate(wish.https.certificateFile, wish.https.keyFile),
+      ...readCertificate(wish.https.certificateFile, wish.https.keyFile, systemClock.now()),
     },
   };
   // Asked to end while it starts, the site is brought up first and then down in order: half a start leaves a database server behind.

@@ -8,6 +8,7 @@ import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { pushpoint, Running, type How, type Ran } from '#test/command';
+import { selfMade } from '#test/certificate';
 import { scratch } from '#test/scratch';
 
 /** The command against a site that runs: one `up` for the whole file. Its folder has a blank and an umlaut in its name. */
@@ -91,6 +92,15 @@ test('up prints one line when it serves, and a second one is refused', async () 
   const https = (...more: string[]) => on(['up', '--listen-https', '127.0.0.1:0', ...more]);
   refused(await https(), 2, 'PP_CLI_USAGE', /needs --cert FILE and --key FILE/);
   refused(await https('--cert', at('text.pem'), '--key', at('text.pem')), 2, 'PP_CLI_FILE', /not a certificate in PEM form/);
+  const [one, other, old] = [selfMade(), selfMade(), selfMade('211231')];
+  for (const [name, text] of Object.entries({ one: one.cert, key: one.key, other: other.key, old: old.cert, oldkey: old.key }))
+    writeFileSync(at(`${name}.pem`), text);
+  const wrong = async (cert: string, key: string, why: RegExp) =>
+    refused(await https('--cert', at(`${cert}.pem`), '--key', at(`${key}.pem`)), 2, 'PP_CLI_FILE', why);
+  await wrong('one', 'other', /one\.pem cannot be used: it does not belong to the key in .*other\.pem/);
+  await wrong('one', 'text', /text\.pem cannot be used: it is not a private key/);
+  await wrong('old', 'oldkey', /old\.pem cannot be used: it has expired on 2021-12-31T23:59:59.000Z/);
+  await wrong('none', 'key', /none\.pem cannot be used: it cannot be read/);
 });
 
 test('points and settings are set, and what is wrong with a value is said', async () => {

@@ -19,11 +19,11 @@ function der(tag: number, ...parts: Uint8Array[]): Buffer {
 const oid = (hex: string) => der(0x06, Buffer.from(hex, 'hex'));
 const ECDSA_SHA256 = der(0x30, oid('2a8648ce3d040302'));
 
-/** selfMade makes an X.509 v3 certificate (RFC 5280, section 4.1), valid from 2020 to 2049, with its own P-256 key. */
-export function selfMade(): SelfMade {
+/** selfMade makes an X.509 v3 certificate (RFC 5280, section 4.1), valid from 2020 to the end of a year (YYMMDD), with its own P-256 key. */
+export function selfMade(until = '491231'): SelfMade {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const name = der(0x30, der(0x31, der(0x30, oid('550403'), der(0x0c, Buffer.from('Pushpoint test')))));
-  const validity = der(0x30, der(0x17, Buffer.from('200101000000Z')), der(0x17, Buffer.from('491231235959Z')));
+  const validity = der(0x30, der(0x17, Buffer.from('200101000000Z')), der(0x17, Buffer.from(`${until}235959Z`)));
   const names = der(0x30, der(0x82, Buffer.from('localhost')), der(0x87, Buffer.from([127, 0, 0, 1])));
   const extensions = der(0xa3, der(0x30, der(0x30, oid('551d11'), der(0x04, names))));
   const serial = der(

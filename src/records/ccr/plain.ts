@@ -1,10 +1,16 @@
 /** The longest text that is kept of what a machine or an error says. */
 const LONGEST = 4000;
 
-/** plain makes text from elsewhere fit for the database: no NUL, no broken surrogates, not endless. */
+/** What ends or steers a line, is not seen, or turns the order of letters around: a machine's name for itself must not lie on a screen. */
+const HOSTILE = /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/gu;
+
+/** plain makes text from elsewhere fit for the database and for people: one line, no broken surrogates, hostile characters visible, not endless. */
 export function plain(text: string | undefined): string | undefined {
   if (text === undefined) return undefined;
-  const clean = text.toWellFormed().replaceAll('\0', '');
+  const clean = text
+    .toWellFormed()
+    .replace(/[\t\r\n]+/g, ' ')
+    .replace(HOSTILE, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
   return clean.length > LONGEST ? `${clean.slice(0, LONGEST - 1).toWellFormed()}…` : clean;
 }
 

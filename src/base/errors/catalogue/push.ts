@@ -47,13 +47,25 @@ export const pushErrors = {
     remedy: 'Add the package with package add FILE.json; the CCR goes on by itself.',
     again: 'wait',
   },
+  PP_PUSH_PACKAGE_PLATFORM: {
+    origin: 'misconfigured',
+    message: 'the package {package} is for {platform} and cannot be pushed to a Windows machine',
+    win32: 193,
+    http: 409,
+    cause: 'The CCR or the setting push.package names a package of another platform.',
+    remedy:
+      'Name a package for Windows (package list shows the platforms), or leave the name out to take the default one; the CCR goes on by itself.',
+    again: 'wait',
+  },
   PP_PUSH_EXCLUDED: {
     origin: 'refused',
     message: '{machine} is never pushed to: the setting push.exclude names {pattern}',
     win32: 1305,
     http: 409,
-    cause: 'An administrator put this name or pattern on the list of machines that get no client, as for NAS boxes and appliances.',
-    remedy: 'Take the pattern off the list with site settings push.exclude=…, if the machine shall have the client; then push again.',
+    cause:
+      'An administrator put this name or pattern on the list of machines that get no client, as for NAS boxes and appliances.',
+    remedy:
+      'Take the pattern off the list with site settings push.exclude=…, if the machine shall have the client; then push again.',
     again: 'never',
   },
   PP_PUSH_CLIENT_PRESENT: {

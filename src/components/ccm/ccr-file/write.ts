@@ -7,7 +7,7 @@ function shown(value: string | number | Date | boolean): string {
   if (value instanceof Date) return formatDate(value);
   if (typeof value === 'boolean') return value ? 'TRUE' : 'FALSE';
   return String(value)
-    .replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ')
+    .replace(/[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]+/gu, ' ')
     .trim();
 }
 

@@ -23,6 +23,7 @@ const OF_THE_SITE: ReadonlySet<Code> = new Set<Code>([
   'PP_PUSH_ACCOUNT_UNREADABLE',
   'PP_PUSH_NO_MANAGEMENT_POINT',
   'PP_PUSH_NO_PACKAGE',
+  'PP_PUSH_PACKAGE_PLATFORM',
 ]);
 
 /**

@@ -80,6 +80,8 @@ export class Surroundings {
     }
     const found = await known;
     if (!found) throw raise('PP_PUSH_NO_PACKAGE', { package: name || 'for Windows' });
+    // Over SMB there are Windows machines only; a program for another system would be started there and fail for a reason nobody sees.
+    if (found.platform !== 'windows') throw raise('PP_PUSH_PACKAGE_PLATFORM', { package: found.name, platform: found.platform });
     return found;
   }
 
