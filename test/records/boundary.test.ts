@@ -211,6 +211,13 @@ test('every process sees a change at its next look, and never one that was taken
   await stop();
 });
 
+test('of those who add the same boundary at the same time one does, and the others are told', async () => {
+  const tried = await Promise.allSettled(Array.from({ length: 5 }, () => add('subnet:10.1.0.0/16')));
+  assert.equal(tried.filter((one) => one.status === 'fulfilled').length, 1);
+  for (const one of tried) assert.ok(one.status === 'fulfilled' || isCode(one.reason, 'PP_BOUNDARY_EXISTS'));
+  assert.equal((await boundaries.list()).length, 1);
+});
+
 test('the report names overlaps, contradictory ones first, and networks of known machines without a boundary', async () => {
   await add('subnet:10.1.0.0/16');
   await add('subnet:10.1.2.0/24');

@@ -152,6 +152,24 @@ test('switched on, it takes the machines that are known already, in parts, once 
   assert.deepEqual(await sweepAll(), { assigned: 0, requested: 0, parts: 3 });
 });
 
+test('machines that come in while others are walked through, assigned anew and claimed are each pushed to once', async () => {
+  await add('subnet:10.0.0.0/8');
+  await enable();
+  const rows = Array.from({ length: 600 }, (_, i) => pc(`PC${i}`, `10.1.${i >> 8}.${i & 255}`));
+  await discovery.wantSweep('test');
+  await Promise.all([
+    discovery.take(rows, IMPORT),
+    discovery.take(rows.toReversed(), { site: 'P01', source: 'ad', trusted: true }),
+    discovery.reassign('all', 'test'),
+    add('subnet:10.1.0.0/16'),
+    discovery.sweep(),
+    discovery.wantSweep('again'),
+  ]);
+  await sweepAll();
+  assert.deepEqual([(await ccr.countByState()).queued, await resource.count()], [600, 600]);
+  assert.equal((await resource.list({ site: 'P01', limit: 1000 })).items.length, 600);
+});
+
 test('a walk gives a site to machines that had none when their boundary was added', async () => {
   await take(pc('PC1', '10.1.0.1'), pc('PC2', '10.2.0.1'), pc('AD1', '192.0.2.1', { adSite: 'Berlin' }));
   await boundary.add(['subnet:10.1.0.0/16', 'adsite:berlin'], { by: 'test' });
