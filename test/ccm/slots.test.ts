@@ -10,19 +10,19 @@ test('a slot is given in turn, given back once, and one that nobody waits for an
   const slots = new Slots();
   slots.resize(2);
   const [a, b, c, d] = [slots.open(), slots.open(), slots.open(), slots.open()];
-  await a!.take();
-  await b!.take();
+  await a.take();
+  await b.take();
   const order: string[] = [];
-  const waiting = [c!.take().then(() => order.push('c')), d!.take().then(() => order.push('d'))];
+  const waiting = [c.take().then(() => order.push('c')), d.take().then(() => order.push('d'))];
   assert.equal(slots.busy, 4);
-  c!.leave(); // ended while it waited
-  a!.leave();
-  a!.leave();
+  c.leave(); // ended while it waited
+  a.leave();
+  a.leave();
   await Promise.all(waiting);
   assert.deepEqual(order, ['c', 'd']);
   assert.equal(slots.used, 2);
-  b!.leave();
-  d!.leave();
+  b.leave();
+  d.leave();
   assert.equal(slots.busy, 0);
 });
 
