@@ -362,3 +362,24 @@ describe('an encrypted session', () => {
     });
   }
 });
+
+describe('sent on to somewhere else', () => {
+  // STATUS_PATH_NOT_COVERED (DFS), STATUS_STOPPED_ON_SYMLINK, STATUS_REPARSE, STATUS_IO_REPARSE_TAG_NOT_HANDLED, and what says "there is more".
+  const statuses = [0xc000_0257, 0x8000_002d, 0x0000_0104, 0xc000_0279, STATUS.BUFFER_OVERFLOW, STATUS.MORE_PROCESSING_REQUIRED];
+  const symlink = new TextEncoder().encode('\\??\\UNC\\EVIL\\share\\x'.repeat(50));
+  for (const command of [COMMAND.TREE_CONNECT, COMMAND.CREATE]) {
+    for (const status of statuses) {
+      test(`command ${command}, 0x${status.toString(16)}: it is refused, and nothing is opened instead`, async () => {
+        let asked = 0;
+        const handle = on(command, (request, server) => {
+          asked++;
+          const value = { contextCount: 0, data: new Uint8Array(symlink) };
+          say(server, server.reply(request, smb.ErrorResponse, value, { status }));
+        });
+        const { error } = await lied('elsewhere', { handle }, (tree) => tree.stat('x'));
+        assert.equal(error.origin, 'refused', error.code);
+        assert.equal(asked, 1);
+      });
+    }
+  }
+});
