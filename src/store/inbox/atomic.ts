@@ -28,14 +28,20 @@ async function openDraft(file: string, mode: number) {
 
 /**
  * writeAtomic writes a file so that, whatever happens, its name leads to the old content or to the whole new one, and that the new one is
- * on the disk when the promise resolves. Inboxes do not look at the draft: its name begins with a dot.
+ * on the disk when the promise resolves. Inboxes do not look at the draft: its name begins with a dot. `lasting: false` leaves it to the
+ * system when the disk has it: for files that are made anew at each start.
  */
-export async function writeAtomic(file: string, content: Uint8Array | string, mode = 0o600): Promise<void> {
+export async function writeAtomic(
+  file: string,
+  content: Uint8Array | string,
+  mode = 0o600,
+  { lasting = true } = {},
+): Promise<void> {
   const { draft, handle } = await openDraft(file, mode);
   try {
     try {
       await handle.writeFile(content);
-      await handle.sync();
+      if (lasting) await handle.sync();
     } finally {
       await handle.close();
     }
@@ -44,7 +50,7 @@ export async function writeAtomic(file: string, content: Uint8Array | string, mo
     await rm(draft, { force: true });
     throw error;
   }
-  await syncFolder(path.dirname(file));
+  if (lasting) await syncFolder(path.dirname(file));
 }
 
 const DRAFT = /^\.\d+-\d+\.tmp$/;

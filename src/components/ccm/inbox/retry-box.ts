@@ -145,7 +145,7 @@ export class RetryBox {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
       // The whole folder is gone: that is an accident, not the wish to cancel everything. The files come back.
       await mkdir(this.#dir, { recursive: true, mode: 0o700 });
-      for (const [name, shown] of this.#files) await writeAtomic(join(this.#dir, name), shown.text, 0o640);
+      for (const [name, shown] of this.#files) await writeAtomic(join(this.#dir, name), shown.text, 0o640, { lasting: false });
       this.#watch();
       return new Set(await readdir(this.#dir));
     }
@@ -198,7 +198,7 @@ export class RetryBox {
     const name = this.#nameFor(ccr);
     const text = ccrText(ccr);
     if (this.#files.get(name)?.text === text) return;
-    await writeAtomic(join(this.#dir, name), text, 0o640);
+    await writeAtomic(join(this.#dir, name), text, 0o640, { lasting: false });
     this.#files.set(name, { id: ccr.id, text });
     this.#byCcr.set(ccr.id, name);
   }
