@@ -2,11 +2,13 @@ import assert from 'node:assert/strict';
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { test } from 'node:test';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { gated, MOMENTS, type Moment } from '#test/gate';
 import { labSite, locksOn } from '#test/lab-site';
-import { PASSWORD, waitFor } from '#test/push-site';
+import { PASSWORD, waitFor, type AheadClock } from '#test/push-site';
 
 const CHILD = fileURLToPath(new URL('../support/ccm-child.ts', import.meta.url));
 
@@ -78,6 +80,44 @@ for (const moment of MOMENTS) {
       assert.equal(done.state, 'complete', JSON.stringify(done.steps));
     });
   }
+}
+
+for (const moment of ['after lock', 'after copy', 'after start'] as const) {
+  test(`a process that was stopped ${moment} beyond its lease and goes on changes nothing any more`, async (t) => {
+    const { site, hosts } = await labSite(t, { 'PC-1': {} });
+    const child = fork(CHILD, [site.folder, site.url, moment], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+    t.after(() => child.kill('SIGKILL'));
+    const reached = new Promise<void>((resolve) => child.on('message', (message) => message === 'there' && resolve()));
+    await once(child, 'message');
+    await site.push('PC-1');
+    await reached;
+    child.kill('SIGSTOP');
+    // Its lock in the database is still held, for the connection lives; its lease of a minute is not renewed.
+    (site.clock as AheadClock).skip(61_000);
+    await site.startCcm();
+    const done = await site.until('PC-1', 'complete', 'failed', 'retry', 'waiting', 'skipped');
+    assert.equal(done.state, 'complete', JSON.stringify(done.steps));
+    // While the zombie has a handle on it, the service stands in the list, stopped.
+    await waitFor('the bootstrap to end', () => hosts['PC-1']!.machine.serviceState('ccmsetup') !== 'running');
+    const before = await site.show('PC-1');
+    const installed = () =>
+      readFileSync(join(site.folder, 'hosts', 'PC-1', 'Windows', 'ccmsetup', 'logs', 'ccmsetup.log'), 'utf8').split(
+        'ccmsetup started',
+      ).length - 1;
+    assert.equal(installed(), 1);
+    const left = new Promise<void>((resolve) => child.on('message', (message) => message === 'left' && resolve()));
+    child.kill('SIGCONT');
+    child.send('go');
+    await left;
+    const gone = once(child, 'exit');
+    child.send('stop');
+    assert.deepEqual(await gone, [0, null]);
+    assert.deepEqual(await site.show('PC-1'), before);
+    assert.equal(before.attempts, 2);
+    assert.equal(before.history[1]!.outcome, 'interrupted');
+    assert.equal(installed(), 1, 'nothing was started again');
+    assert.deepEqual(await locksOn(site, 'PC-1'), []);
+  });
 }
 
 test('a stop of the process gives back what it had, at once, and the next process goes on', async (t) => {

@@ -16,12 +16,24 @@ import { connectSmb } from '#wire/smb';
 import { probeTcp } from '#wire/tcp';
 import { gated } from '#test/gate';
 
-/** A process that runs a CCM over a test site and never comes back from the moment it is told; the test kills it there. */
+/** A process that runs a CCM over a test site and stays at the moment it is told, until it is told to go on; or the test kills it there. */
 const [, , folder, url, moment] = process.argv as [string, string, string, string, string];
 const clock = systemClock;
 const log = silentLog;
 const database = await openDatabase({ dataDir: folder, url, clock, log, connections: 5 });
-const network: Network = { probe: probeTcp, connect: connectSmb, resolve: () => Promise.resolve([]) };
+const network: Network = {
+  probe: probeTcp,
+  async connect(options) {
+    const session = await connectSmb(options);
+    const leave = session.logoff.bind(session);
+    session.logoff = async () => {
+      await leave();
+      process.send?.('left');
+    };
+    return session;
+  },
+  resolve: () => Promise.resolve([]),
+};
 const ccm = new Ccm({
   database,
   site: new SiteRecord(database, clock, systemRandom),
@@ -36,7 +48,7 @@ const ccm = new Ccm({
   network: gated(network, (at) => {
     if (at !== moment) return Promise.resolve();
     process.send!('there');
-    return new Promise(() => {});
+    return new Promise((go) => process.on('message', (order) => order === 'go' && go()));
   }),
   clock,
   random: systemRandom,
@@ -45,5 +57,12 @@ const ccm = new Ccm({
 });
 // Should the test die, so does this.
 process.on('disconnect', () => process.exit(1));
+process.on('message', (order) => {
+  if (order !== 'stop') return;
+  void ccm
+    .stop()
+    .then(() => database.close())
+    .then(() => process.exit(0));
+});
 await ccm.start();
 process.send!('ready');

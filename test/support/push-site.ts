@@ -237,10 +237,11 @@ export class PushSite {
   }
 
   /** startOther starts a CCM over its own connections and records, as another process would. */
-  async startOther(change: Partial<CcmParts> = {}): Promise<Ccm> {
+  async startOther(change: Partial<CcmParts> = {}, over: { url?: string } = {}): Promise<Ccm> {
     const database = await openDatabase({
       dataDir: this.folder,
       url: this.url,
+      ...over,
       clock: systemClock,
       log: this.log,
       connections: 5,

@@ -12,6 +12,14 @@ export interface ListenerOptions {
   revive?: (() => Promise<void>) | undefined;
 }
 
+/** How long the server may take to take note that a process leaves. */
+const GOODBYE_MS = 2_000;
+
+/** hangUp closes the socket under a client; pg itself waits for the other side without an end. */
+function hangUp(client: Client): void {
+  (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+}
+
 type Hear = (payload: string) => void;
 
 /** Listener holds the one connection on which a process hears notifications, and opens it again when it is lost. */
@@ -100,6 +108,10 @@ export class Listener {
     this.#channels.clear();
     await this.#reconnecting;
     const client = await this.#client?.catch(() => undefined);
-    await client?.end().catch(() => {});
+    if (!client) return;
+    // A line that has gone silent never says goodbye.
+    const silent = this.#options.clock.after(GOODBYE_MS, () => hangUp(client));
+    await client.end().catch(() => {});
+    silent();
   }
 }

@@ -123,7 +123,7 @@ export class PooledDatabase implements Database {
     this.#pool.on('connect', (client) => client.on('error', () => {}));
     this.#pool.on('error', (error) => options.log.debug('database connection lost', { error }));
     const connect = async () => {
-      const client = new Client(settings(options.at));
+      const client = new Client({ ...settings(options.at), query_timeout: options.answerMs ?? ANSWER_MS });
       client.on('error', () => {});
       await client.connect();
       return client;

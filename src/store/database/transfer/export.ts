@@ -85,7 +85,7 @@ export async function exportDatabase(db: Database, add: (name: string, bytes: Ui
       );
       return { postgres: server!.version, migrations, tables, sequences };
     },
-    { isolation: 'repeatable read' },
+    { isolation: 'repeatable read', unlimited: true },
   );
 }
 

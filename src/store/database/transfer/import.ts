@@ -116,10 +116,13 @@ async function importInto(tx: Sql, { carried, records, clock, parts }: ImportOpt
  */
 export async function importDatabase(db: Database, options: ImportOptions): Promise<string[]> {
   let begun = false;
-  await db.transaction(async (tx) => {
-    if (begun) throw raise('PP_STORE_UNREACHABLE', { where: db.url });
-    begun = true;
-    await importInto(tx, options, db.url);
-  });
+  await db.transaction(
+    async (tx) => {
+      if (begun) throw raise('PP_STORE_UNREACHABLE', { where: db.url });
+      begun = true;
+      await importInto(tx, options, db.url);
+    },
+    { unlimited: true },
+  );
   return await migrate(db, options.records, options.clock);
 }
