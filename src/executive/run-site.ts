@@ -82,8 +82,13 @@ export async function runSite(wish: RunWish): Promise<RunningSite> {
 
 /** firstSignal resolves with the first signal that asks this process to end; a second one means it, and its default handler ends the process. */
 function firstSignal(): Promise<string> {
+  const signals = ['SIGINT', 'SIGTERM'] as const;
   return new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve(signal));
+    const heard = (signal: NodeJS.Signals) => {
+      for (const one of signals) process.off(one, heard);
+      resolve(signal);
+    };
+    for (const signal of signals) process.on(signal, heard);
   });
 }
 

@@ -130,6 +130,10 @@ export class WholeSite {
     await gone;
   }
 
+  get child(): ChildProcess | undefined {
+    return this.#child;
+  }
+
   get pid(): number | undefined {
     return this.#child?.pid;
   }
