@@ -16,6 +16,7 @@ export {
 } from './signing.ts';
 export { Nonces } from './nonces.ts';
 export { Approval, Heartbeat, HeartbeatReply, Registration, RegistrationReply } from './registration.ts';
+export { Ddr } from './ddr.ts';
 export { Problem } from './problem.ts';
 export { ContentManifest } from './content.ts';
 export {

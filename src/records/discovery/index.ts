@@ -1,6 +1,17 @@
 export { automatic, type Automatic, type AutomaticFacts } from './automatic.ts';
 export type { Maintained } from './maintenance.ts';
-export { DiscoveryRecord, type Reassigned, type Swept, type Taken, type WhomToReassign } from './record.ts';
+export {
+  DiscoveryRecord,
+  type DdrOrigin,
+  type DdrOutcome,
+  type Ingested,
+  type OnStored,
+  type StoredDdrs,
+  type Reassigned,
+  type Swept,
+  type Taken,
+  type WhomToReassign,
+} from './record.ts';
 
 /** migrations are the tables of this record. */
 export const migrations = { record: 'discovery', folder: new URL('./migrations/', import.meta.url) };

@@ -1,5 +1,6 @@
 import type { Clock } from '#base/clock';
 import { raise } from '#base/errors';
+import type { Ddr } from '#messages';
 import {
   canonicalAddress,
   nameKey,
@@ -24,6 +25,37 @@ const NAMED = 10_000;
 
 /** Taken is what became of discovered machines. */
 export type Taken = Imported & Settled;
+
+/** DdrOrigin says who hands DDRs in, and how far they can be trusted. */
+export interface DdrOrigin {
+  /** The discovery method: 'import', 'network', 'heartbeat', 'ad', … */
+  method: string;
+  /** The site at which the machines were discovered. */
+  site: string;
+  /** trusted: more than a machine's own claim. Only then machines are assigned, and may get the client by site-wide push. */
+  trusted: boolean;
+  /** A transaction of the caller; without it each part is one of its own. */
+  via?: Sql | undefined;
+}
+
+/** DdrOutcome is what became of one DDR: a new resource, one that it was merged into, or nothing, and why. */
+export type DdrOutcome = { outcome: 'stored' | 'merged'; id: number } | { outcome: 'rejected'; reason: string };
+
+/** Ingested is what became of DDRs; `outcomes` are in the order of the DDRs. */
+export interface Ingested extends Settled {
+  outcomes: DdrOutcome[];
+  stored: number;
+  merged: number;
+  rejected: number;
+}
+
+/** StoredDdrs are the resources that a part of an ingest stored or merged into, each beside its DDR. */
+export interface StoredDdrs extends Omit<DdrOrigin, 'via'> {
+  ddrs: readonly { id: number; ddr: Ddr }[];
+}
+
+/** OnStored is told of stored DDRs in their transaction, after assignment and automatic CCRs; the hierarchy passes them on from there. */
+export type OnStored = (tx: Sql, ids: readonly number[], stored: StoredDdrs) => Promise<void>;
 
 /** Reassigned is what a new assignment changes: machines that move, and how many stay. */
 export interface Reassigned {
@@ -58,11 +90,13 @@ export class DiscoveryRecord {
   readonly #db: Database;
   readonly #clock: Clock;
   readonly #parts: SettleParts;
+  readonly #onStored: OnStored;
 
-  constructor(db: Database, clock: Clock, parts: SettleParts) {
+  constructor(db: Database, clock: Clock, parts: SettleParts, onStored: OnStored = async () => {}) {
     this.#db = db;
     this.#clock = clock;
     this.#parts = parts;
+    this.#onStored = onStored;
   }
 
   #within<T>(via: Sql | undefined, work: (tx: Sql) => Promise<T>): Promise<T> {
@@ -81,6 +115,38 @@ export class DiscoveryRecord {
       for (const key of ['added', 'changed', 'unchanged', 'assigned', 'requested'] as const) total[key] += done[key];
       total.rejected.push(...done.rejected);
       total.ids.push(...done.ids);
+    }
+    return total;
+  }
+
+  /**
+   * ingest is the one door for discovery data, whatever the source: identity, merge, assignment, automatic CCR, and on to other sites. A DDR
+   * that is wrong is rejected by itself with a reason; the others are taken.
+   */
+  async ingest(ddrs: readonly Ddr[], { method, site, trusted, via }: DdrOrigin): Promise<Ingested> {
+    const total: Ingested = { outcomes: [], stored: 0, merged: 0, rejected: 0, assigned: 0, requested: 0 };
+    for (let at = 0; at < ddrs.length; at += BATCH) {
+      const part = ddrs.slice(at, at + BATCH);
+      await this.#within(via, async (tx) => {
+        const rows = part.map((ddr, i) => ({ ...ddr, line: i }));
+        const done = await this.#takeBatch(rows, { source: method, site, trusted }, tx);
+        const wrong = new Map(done.rejected.map(({ line, reason }) => [line, reason]));
+        const good = part.filter((_, i) => !wrong.has(i));
+        const ids = done.ids.values();
+        part.forEach((_, i) => {
+          const reason = wrong.get(i);
+          total.outcomes.push(
+            reason === undefined ? { outcome: 'merged', id: ids.next().value! } : { outcome: 'rejected', reason },
+          );
+        });
+        total.stored += done.added;
+        total.merged += done.ids.length - done.added;
+        total.rejected += wrong.size;
+        total.assigned += done.assigned;
+        total.requested += done.requested;
+        const stored = good.map((ddr, i) => ({ id: done.ids[i]!, ddr }));
+        if (stored.length > 0) await this.#onStored(tx, [...new Set(done.ids)], { method, site, trusted, ddrs: stored });
+      });
     }
     return total;
   }
