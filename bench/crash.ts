@@ -1,5 +1,5 @@
 /**
- * Crash rounds: `npm run bench:crash -- [--rounds N] [--hosts N] [--kill site|database|worker|pause] [--seed S]`. A site in a process of its own
+ * Crash rounds: `npm run bench:crash -- [--rounds N] [--hosts N] [--kill site|database|worker|both|pause] [--seed S]`. A site in a process of its own
  * pushes to lab hosts in another one, and is hit at random instants between the first claim and the last verification; a round is one kill. After
  * each push the database, the folders and the hosts' own records are judged (docs/reliability.md). Exit code 1 on any violation.
  */
@@ -14,6 +14,8 @@ const KINDS: Record<string, readonly Victim[]> = {
   database: ['database', 'database', 'backend'],
   worker: ['worker'],
   pause: ['pause'],
+  // The database of three workers, and one of them.
+  both: ['database', 'worker'],
 };
 
 const { values: options } = parseArgs({
