@@ -1,6 +1,7 @@
 export type { Authenticator, AuthenticatorOptions, Credential, PeerNames } from './credential.ts';
 export { ntHash } from './ntlm-keys.ts';
 export { ntlmCredential } from './ntlm-credential.ts';
+export { nameAnswer, nameQuestion } from './ntlm-question.ts';
 export type { AcceptorAccount } from './ntlm-acceptor.ts';
 export { SpnegoAcceptor, type AcceptorAnswer } from './spnego-acceptor.ts';
 export { AV, AV_FLAG_MIC, avFlags, avPair, namesOf, withPair } from './av-pairs.ts';

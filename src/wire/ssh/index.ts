@@ -1,0 +1,1 @@
+export { readSshBanner } from './banner.ts';
