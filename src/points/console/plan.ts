@@ -1,7 +1,7 @@
 import { PushpointError } from '#base/errors';
 import { previewPush, type Preview, type PushWish } from '#records/ccr';
 import { nameKey, validName, type Device } from '#records/resource';
-import { excludedBy } from '#records/site';
+import { excludedBy, pointsFor } from '#records/site';
 import type { ConsoleParts } from './server.ts';
 import { choicesOf } from './shapes.ts';
 
@@ -38,12 +38,9 @@ const NO_BOUNDARY =
 
 /** planPush decides for every name what a push would do, with one look-up of each kind however many names there are. It connects to nobody. */
 export async function planPush(parts: ConsoleParts, names: readonly string[], wish: PushWish): Promise<Plan> {
-  const site = await parts.site.here();
-  const points = await parts.site.points();
-  const at = (code: string | undefined) => points.filter((p) => p.site === code && p.kind === 'mp' && p.on).map((p) => p.address);
-  const own = at(site.code);
-  // The clients of a secondary site belong to its parent, and may talk to that one's management point.
-  const managementPoints = own.length > 0 || site.kind === 'primary' ? own : at(site.parent);
+  const branch = await parts.site.branch();
+  const site = branch.here;
+  const pointsOf = (assigned: string | undefined) => pointsFor('mp', branch, assigned).map((p) => p.address);
   const wanted = site.settings.push.package;
   const pack = wanted === undefined ? await parts.package.defaultFor('windows') : await parts.package.get(wanted);
   const { machines, others } = await machinesOf(parts, names);
@@ -55,7 +52,6 @@ export async function planPush(parts: ConsoleParts, names: readonly string[], wi
   const common = {
     site: site.code,
     boundaries: boundaries.assigns,
-    managementPoints,
     package: pack?.name,
     heartbeatMinutes: site.settings.client.heartbeatMinutes,
     now: parts.clock.now(),
@@ -63,10 +59,13 @@ export async function planPush(parts: ConsoleParts, names: readonly string[], wi
   const planned = new Map(others.map((other): [string, Planned] => [other.name, { ...other, site: site.code }]));
   machines.forEach(({ text, machine }, i) => {
     const account = accounts[i]![0]?.name;
+    const assignedSite = siteOf(machine.device);
+    const managementPoints = pointsOf(assignedSite);
     const preview = previewPush(wish, {
       ...common,
+      managementPoints,
       device: machine.device,
-      assignedSite: siteOf(machine.device),
+      assignedSite,
       excludedBy: excludedBy(site.settings, {
         name: machine.name,
         domain: machine.device?.domain || machine.domain,
@@ -79,7 +78,7 @@ export async function planPush(parts: ConsoleParts, names: readonly string[], wi
       name: text,
       ...preview,
       site: site.code,
-      assignedSite: siteOf(machine.device),
+      assignedSite,
       managementPoint: managementPoints[0],
       account,
       machine,

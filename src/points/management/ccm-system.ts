@@ -11,6 +11,7 @@ import {
   type StateReply,
 } from '#messages';
 import type { Client } from '#records/client';
+import { clientSiteOf, pointsFor, secondaryOf } from '#records/site';
 import { plainAddress, Rate } from '#wire/http';
 import type { ManagementParts } from './server.ts';
 import { SignedRequests, type Signer } from './signed.ts';
@@ -42,12 +43,20 @@ export function ccmSystem(app: FastifyInstance, parts: ManagementParts): void {
 
   app.post('/ccm_system/state', async (request): Promise<StateReply> => {
     const { signer, body } = await signed.bySigner(request, (value) => checked(StateMessage, value, 'StateMessage'));
-    const { name, domain, resourceId } = signer.client ?? signer.token;
+    const { name, domain, resourceId } = machineOf(signer, body);
     // The message is about the machine of its signer, whatever names it gives.
     const message = { ...body, name, domain, guid: signer.client?.guid };
     await client.state(message, { proven: isProven(signer), resourceId });
     return { accepted: true, serverTime: parts.clock.now().toISOString() };
   });
+}
+
+/** machineOf is the machine that a message is about; a token of another site tells only whether a name is the right one. */
+function machineOf(signer: Signer, body: StateMessage): { name: string; domain: string; resourceId: number | undefined } {
+  const { token } = signer;
+  if (!token?.unseen) return signer.client ?? signer.token;
+  if (!token.unseen.isFor(body.name)) throw raise('PP_MSG_SIGNATURE');
+  return { name: body.name, domain: body.domain, resourceId: undefined };
 }
 
 /** isProven tells whether a signer is the machine it says it is; a client that nobody approved only claims it. */
@@ -67,15 +76,20 @@ async function provenToken(parts: ManagementParts, registration: Registration): 
   return tokenId;
 }
 
-/** wishes is what every reply tells a client to do from now on. */
+/**
+ * wishes is what every reply tells a client to do from now on. Its site is always a primary; the client of a machine in a secondary's
+ * boundaries talks to the proxy management point there first (D1).
+ */
 async function wishes(parts: ManagementParts, client: Client): Promise<HeartbeatReply> {
-  const { code, settings } = await parts.site.here();
-  const points = (await parts.site.points(code)).filter((p) => p.kind === 'mp' && p.on);
+  const branch = await parts.site.branch();
+  const { here } = branch;
+  const hasSecondary = here.kind === 'primary' && branch.sites.some((site) => secondaryOf(branch, site.code) !== undefined);
+  const device = hasSecondary && client.resourceId !== undefined ? await parts.resource.byId(client.resourceId) : undefined;
   return {
-    site: code,
+    site: clientSiteOf(here),
     approval: client.approval,
-    heartbeatMinutes: settings.client.heartbeatMinutes,
-    managementPoints: points.map((p) => p.address),
+    heartbeatMinutes: here.settings.client.heartbeatMinutes,
+    managementPoints: pointsFor('mp', branch, device?.assignedSite).map((p) => p.address),
     serverTime: parts.clock.now().toISOString(),
   };
 }

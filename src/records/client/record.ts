@@ -49,14 +49,22 @@ export class ClientRecord {
     return tokens.tokenKey(this.#db, id);
   }
 
+  /** shareKey keeps the key that this site shares with another one of its branch, so that each takes registration tokens of the other; undefined ends that. */
+  shareKey(o: { site: string; own: string; key: Uint8Array | undefined }, via: Sql = this.#db): Promise<void> {
+    return tokens.shareKey(via, o);
+  }
+
   /**
    * register takes a registration whose signature and token proof the point has checked. The same key is the same client, however often it
    * comes; a token serves one key only; with a token the client is approved and replaces older clients of its resource.
    */
   async register(registration: Registration, o: RegisterOptions = {}): Promise<Registered> {
     const uuid = this.#random.uuid();
+    const token = o.tokenId === undefined ? undefined : await this.tokenKey(o.tokenId);
+    if (token?.unseen && !token.unseen.isFor(registration.name)) throw raise('PP_CLIENT_TOKEN_UNKNOWN', { token: token.id });
+    const unseen = token?.unseen ? token : undefined;
     return this.#db.transaction(async (tx) => {
-      const registered = await register(tx, registration, { ...o, uuid }, this.#clock.now());
+      const registered = await register(tx, registration, { ...o, uuid, unseen }, this.#clock.now());
       await this.#tell(registered.client, tx);
       return registered;
     });

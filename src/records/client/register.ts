@@ -4,7 +4,7 @@ import { smsidOf, type Approval, type Registration } from '#messages';
 import { nameKey } from '#records/resource';
 import type { Sql } from '#store/database';
 import { clientOf, type Client, type ClientRow } from './client.ts';
-import { spend } from './token.ts';
+import { remember, spend, type TokenKey } from './token.ts';
 
 /** RegisterOptions are what the point knows beside the message. Signature and proof have been checked by it. */
 export interface RegisterOptions {
@@ -127,12 +127,16 @@ async function make(
 export async function register(
   tx: Sql,
   registration: Registration,
-  o: RegisterOptions & { uuid: string },
+  o: RegisterOptions & { uuid: string; unseen?: TokenKey | undefined },
   now: Date,
 ): Promise<Registered> {
   const keyHash = keyHashOf(registration.publicKey);
   await tx.query('select pg_advisory_xact_lock($1, hashtext($2))', [KEY_LOCK, registration.publicKey]);
   await tx.query('select pg_advisory_xact_lock($1, hashtext($2))', [NAME_LOCK, nameKey(registration.name)]);
+  if (o.unseen) {
+    const { name, domain } = registration;
+    await remember(tx, o.unseen, { name, domain, resourceId: await resourceOf(tx, registration) }, now);
+  }
   const [old] = await tx.query<ClientRow>('select * from client where key_hash = $1 for update', [keyHash]);
   if (old) return { client: await again(tx, old, registration, o, now), created: false };
   const guid = smsidOf(o.uuid);

@@ -1,7 +1,7 @@
 import type { Clock } from '#base/clock';
 import { raise } from '#base/errors';
 import type { Random } from '#base/random';
-import { tokenKeyOf } from '#messages';
+import { branchTokenId, branchTokenSecret, isForMachine, readBranchToken, tokenKeyOf } from '#messages';
 import type { Sql } from '#store/database';
 
 /** TokenKey is what the site keeps of a one-time registration token. */
@@ -15,6 +15,8 @@ export interface TokenKey {
   ccrId: number | undefined;
   expiresAt: Date;
   usedAt: Date | undefined;
+  /** Another site made it for a machine whose name only its hash tells: `isFor` judges the name that the machine gives. */
+  unseen?: { isFor(name: string): boolean };
 }
 
 /** TokenWish says for which machine a token is. */
@@ -24,6 +26,32 @@ export interface TokenWish {
   domain?: string | undefined;
   ccrId?: number | undefined;
   expiresAt: Date;
+  /** Another site of the branch at which it shall count too, unseen. */
+  peer?: string | undefined;
+}
+
+interface Shared {
+  own: string;
+  key: Uint8Array;
+}
+
+/** shareKey keeps what this site, `own`, shares with another one; a key of undefined forgets it. */
+export async function shareKey(sql: Sql, o: { site: string; own: string; key: Uint8Array | undefined }): Promise<void> {
+  if (o.key === undefined) await sql.query('delete from client_branch_key where site = $1', [o.site]);
+  else
+    await sql.query(
+      `insert into client_branch_key (site, own, key) values ($1, $2, $3)
+       on conflict (site) do update set own = excluded.own, key = excluded.key where client_branch_key.key <> excluded.key`,
+      [o.site, o.own, o.key],
+    );
+}
+
+async function sharedWith(sql: Sql, site: string): Promise<Shared | undefined> {
+  const [row] = await sql.exec<{ own: string; key: Buffer }>(
+    { name: 'client_branch_key', text: 'select own, key from client_branch_key where site = $1' },
+    [site],
+  );
+  return row && { own: row.own, key: new Uint8Array(row.key) };
 }
 
 interface TokenRow {
@@ -38,6 +66,17 @@ interface TokenRow {
   used_by: Buffer | null;
 }
 
+async function newToken(sql: Sql, random: Random, wish: TokenWish): Promise<{ id: string; secret: string }> {
+  const shared = wish.peer === undefined ? undefined : await sharedWith(sql, wish.peer);
+  if (shared && wish.peer !== undefined) {
+    const { expiresAt, name: machine, peer } = wish;
+    const id = branchTokenId({ issuer: shared.own, peer, expiresAt, machine, random: random.bytes(12) });
+    return { id, secret: branchTokenSecret(shared.key, id) };
+  }
+  const id = Buffer.from(random.bytes(12)).toString('base64url');
+  return { id, secret: Buffer.from(random.bytes(32)).toString('base64url') };
+}
+
 /** issueToken makes a token; its secret is given out here and never again. */
 export async function issueToken(
   sql: Sql,
@@ -45,8 +84,7 @@ export async function issueToken(
   clock: Clock,
   wish: TokenWish,
 ): Promise<{ id: string; secret: string }> {
-  const id = Buffer.from(random.bytes(12)).toString('base64url');
-  const secret = Buffer.from(random.bytes(32)).toString('base64url');
+  const { id, secret } = await newToken(sql, random, wish);
   await sql.exec(
     {
       name: 'client_token_issue',
@@ -58,20 +96,54 @@ export async function issueToken(
   return { id, secret };
 }
 
-/** tokenKey looks a token up, used or expired as it may be. */
+/** tokenKey looks a token up, used or expired as it may be; one that a site of the branch made need not have been seen here. */
 export async function tokenKey(sql: Sql, id: string): Promise<TokenKey | undefined> {
   const [row] = await sql.exec<TokenRow>({ name: 'client_token_key', text: 'select * from client_token where id = $1' }, [id]);
-  return (
-    row && {
-      id: row.id,
-      key: new Uint8Array(row.key),
-      resourceId: row.resource_id ?? undefined,
-      name: row.name,
-      domain: row.domain,
-      ccrId: row.ccr_id ?? undefined,
-      expiresAt: row.expires_at,
-      usedAt: row.used_at ?? undefined,
-    }
+  if (!row) return unseen(sql, id);
+  return {
+    id: row.id,
+    key: new Uint8Array(row.key),
+    resourceId: row.resource_id ?? undefined,
+    name: row.name,
+    domain: row.domain,
+    ccrId: row.ccr_id ?? undefined,
+    expiresAt: row.expires_at,
+    usedAt: row.used_at ?? undefined,
+  };
+}
+
+async function unseen(sql: Sql, id: string): Promise<TokenKey | undefined> {
+  const told = readBranchToken(id);
+  const shared = told && (await sharedWith(sql, told.issuer));
+  // Made for this very pair of sites; a token of our own that is not in the table was pruned, and is over.
+  if (!told || !shared || told.peer !== shared.own) return undefined;
+  const key = tokenKeyOf(branchTokenSecret(shared.key, id));
+  const { expiresAt } = told;
+  const isFor = (name: string) => isForMachine(told, name);
+  return {
+    id,
+    key,
+    resourceId: undefined,
+    name: '',
+    domain: '',
+    ccrId: undefined,
+    expiresAt,
+    usedAt: undefined,
+    unseen: { isFor },
+  };
+}
+
+/** remember keeps a token that was made elsewhere and is about to be used here, so that here too it serves one key only. */
+export async function remember(
+  tx: Sql,
+  token: TokenKey,
+  machine: { name: string; domain: string; resourceId: number | undefined },
+  now: Date,
+): Promise<void> {
+  await tx.query(
+    `insert into client_token (id, key, resource_id, name, domain, issued_at, expires_at) values ($1, $2, $3, $4, $5, $6, $7)
+     on conflict (id) do nothing`,
+    [token.id, token.key, machine.resourceId, machine.name, machine.domain, now, token.expiresAt],
   );
 }
 

@@ -4,6 +4,7 @@ import { raise } from '#base/errors';
 import type { Random } from '#base/random';
 import { shownName } from '#records/resource';
 import { isUniqueViolation, type Database, type Sql } from '#store/database';
+import type { Branch } from './points.ts';
 import { patched, settingsOf, type SettingsPatch, type SiteSettings, type StoredSettings } from './settings.ts';
 
 /** Site is one site of the hierarchy; `own` is the one whose database this is. */
@@ -65,11 +66,6 @@ function siteOf(row: SiteRow): Site {
     createdAt: row.created_at,
     settings: settingsOf(row.settings),
   };
-}
-
-/** clientSiteOf is the site that the clients of a site belong to: a primary, so the parent where this is a secondary (design section 4). */
-export function clientSiteOf({ code, kind, parent }: Pick<Site, 'code' | 'kind' | 'parent'>): string {
-  return kind === 'secondary' ? (parent ?? code) : code;
 }
 
 /** validateCode lets in a site code: three letters or digits, made upper case. */
@@ -153,6 +149,15 @@ export class SiteRecord {
   /** list gives all known sites, the own one first. */
   async list(): Promise<Site[]> {
     return (await this.#db.query<SiteRow>('select * from site order by own desc, code')).map(siteOf);
+  }
+
+  /** branch gives this site, the others it knows, and the points of all of them: what pointsFor chooses from. */
+  async branch(via: Sql = this.#db): Promise<Branch & { here: Site }> {
+    const rows = await via.exec<SiteRow>({ name: 'site_branch', text: 'select * from site order by own desc, code' }, []);
+    const sites = rows.map(siteOf);
+    const here = sites.find((site) => site.own);
+    if (!here) throw raise('PP_SITE_NONE');
+    return { here, sites, points: await this.points(undefined, via) };
   }
 
   #within<T>(via: Sql | undefined, work: (tx: Sql) => Promise<T>): Promise<T> {

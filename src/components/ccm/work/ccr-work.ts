@@ -56,9 +56,9 @@ export class CcrWork {
   /** run works a claimed CCR to an outcome. It throws only where not even that can be written: then nobody has the CCR any more. */
   async run(going: Going): Promise<void> {
     const { claimed, journal } = going;
-    const { site, points } = await this.#surroundings.here();
+    const { site, hasPoint } = await this.#surroundings.here();
     try {
-      await this.#work(going, site, points.length > 0);
+      await this.#work(going, site, hasPoint);
     } catch (error) {
       await this.#broken(claimed, error, site, journal);
     }
@@ -259,7 +259,7 @@ export class CcrWork {
         const now = await record.byId(ccr.id);
         return now?.fence === claimed.fence && now.workerId !== undefined;
       },
-      mobileClient: () => this.#surroundings.mobileClientFor(ccr),
+      mobileClient: () => this.#surroundings.mobileClientFor(ccr, device?.assignedSite),
       tokenCcr: async (tokenId) => (await client.tokenKey(tokenId))?.ccrId,
       connected: (session, account) =>
         timeline.connected({

@@ -2,7 +2,7 @@ import { raise } from '#base/errors';
 import { writeMobileClient, type MobileClient } from '#messages';
 import type { Ccr } from '#records/ccr';
 import type { Package, PackageFile } from '#records/package';
-import { clientSiteOf, type Point, type Site } from '#records/site';
+import { clientSiteOf, pointsFor, secondaryOf, type Branch, type Site } from '#records/site';
 import type { Push } from '../attempt/context.ts';
 import type { CcmParts } from './parts.ts';
 
@@ -15,14 +15,14 @@ interface Read<T> {
   value: Promise<T>;
 }
 
-/** Here is the own site, the site its clients belong to, and the points that a client can use. */
+/** Here is the own site, the site its clients belong to, and what is known of the points of the sites around it. */
 export interface Here {
   site: Site;
   /** clientSite is always a primary: the parent where this site is a secondary (design, sites). */
   clientSite: string;
-  /** Management points that are on: the own (proxy) ones first, then the parent's. */
-  points: Point[];
-  fallbackStatusPoint: Point | undefined;
+  branch: Branch;
+  /** Whether there is any management point that a client pushed from here could use. */
+  hasPoint: boolean;
 }
 
 /** Surroundings is what an attempt needs to know of the site: settings, points, packages; read rarely, forgotten when somebody changes them. */
@@ -57,16 +57,11 @@ export class Surroundings {
   }
 
   async #readHere(): Promise<Here> {
-    const site = await this.#parts.site.here();
-    const parent = site.kind === 'secondary' ? site.parent : undefined;
-    const own = await this.#parts.site.points(site.code);
-    const all = [...own, ...(parent === undefined ? [] : await this.#parts.site.points(parent))].filter((p) => p.on);
-    return {
-      site,
-      clientSite: clientSiteOf(site),
-      points: all.filter((p) => p.kind === 'mp'),
-      fallbackStatusPoint: all.find((p) => p.kind === 'fsp'),
-    };
+    const branch = await this.#parts.site.branch();
+    const hasPoint = [undefined, ...branch.sites.map(({ code }) => code)].some(
+      (code) => pointsFor('mp', branch, code).length > 0,
+    );
+    return { site: branch.here, clientSite: clientSiteOf(branch.here), branch, hasPoint };
   }
 
   /** packageFor gives the package that a CCR asks for, else the site's, else the default one; PP_PUSH_NO_PACKAGE where there is none. */
@@ -113,20 +108,27 @@ export class Surroundings {
     return bytes;
   }
 
-  /** settingsFile is the content of mobileclient.tcf for a package, without any token; PP_PUSH_NO_MANAGEMENT_POINT where no client could use it. */
-  async settingsFile(chosen: Package): Promise<MobileClient> {
-    const { site, clientSite, points, fallbackStatusPoint } = await this.here();
-    if (points.length === 0) throw raise('PP_PUSH_NO_MANAGEMENT_POINT', { site: site.code });
+  /**
+   * settingsFile is the content of mobileclient.tcf for a package, without any token; PP_PUSH_NO_MANAGEMENT_POINT where no client could use it.
+   * A machine in the boundaries of a secondary site is told of the proxy management point first, and gets its files from there (D1).
+   */
+  async settingsFile(chosen: Package, assigned?: string): Promise<MobileClient> {
+    const { site, clientSite, branch } = await this.here();
+    const all = pointsFor('mp', branch, assigned);
+    const best = all[0];
+    if (!best) throw raise('PP_PUSH_NO_MANAGEMENT_POINT', { site: site.code });
+    // A client trusts one certificate: points that show another one would only be asked in vain.
+    const points = best.pin === undefined ? all : all.filter((p) => p.pin === best.pin);
     const { definition } = chosen;
     // A package whose bootstrap is all there is names it as the payload too, so that the file is whole for every reader.
     const file = fileOf(chosen, definition.payload?.file ?? definition.bootstrap.file);
-    const first = new URL(points[0]!.address);
+    const first = new URL(best.address);
     const own = `SMSSITECODE=${clientSite} SMSMP=${first.hostname} CCMHTTP${first.protocol === 'https:' ? 'S' : ''}PORT=${portOf(first)}`;
     return {
       properties: `${own} ${site.settings.push.properties}`.trim(),
       site: clientSite,
       managementPoints: points.map((p) => p.address),
-      fallbackStatusPoint: fallbackStatusPoint?.address,
+      fallbackStatusPoint: pointsFor('fsp', branch, assigned)[0]?.address,
       payload: {
         file: file.name,
         sha256: file.sha256,
@@ -134,17 +136,19 @@ export class Surroundings {
         version: chosen.version,
         command: definition.payload?.command,
       },
-      certificatePin: points.find((p) => p.pin !== undefined)?.pin,
+      certificatePin: best.pin,
     };
   }
 
   /** mobileClientFor makes the copy of mobileclient.tcf for one push, with a token that this machine can use once. */
-  async mobileClientFor(ccr: Ccr): Promise<Uint8Array> {
-    const settings = await this.settingsFile(await this.packageFor(ccr));
-    const { site } = await this.here();
+  async mobileClientFor(ccr: Ccr, assigned?: string): Promise<Uint8Array> {
+    const settings = await this.settingsFile(await this.packageFor(ccr), assigned);
+    const { site, branch } = await this.here();
     const expires = new Date(this.#parts.clock.now().getTime() + site.settings.ccr.tokenHours * HOUR_MS);
     const { resourceId, name, domain, id } = ccr;
-    const token = await this.#parts.client.issueToken({ resourceId, name, domain, ccrId: id, expiresAt: expires });
+    // The client may use it at the other site of its branch, which has not seen it.
+    const peer = site.kind === 'secondary' ? site.parent : secondaryOf(branch, assigned);
+    const token = await this.#parts.client.issueToken({ resourceId, name, domain, ccrId: id, expiresAt: expires, peer });
     return writeMobileClient({
       ...settings,
       registration: { machine: name, tokenId: token.id, token: token.secret, expires: expires.toISOString() },
