@@ -6,13 +6,14 @@ import { BoundaryRecord, migrations as boundary } from '#records/boundary';
 import { CcrRecord, migrations as ccr } from '#records/ccr';
 import { ClientRecord, migrations as client } from '#records/client';
 import { DiscoveryRecord, migrations as discovery } from '#records/discovery';
+import { LinkRecord, migrations as link } from '#records/link';
 import { PackageRecord, migrations as packages } from '#records/package';
 import { ResourceRecord, migrations as resource } from '#records/resource';
 import { SiteRecord, migrations as site } from '#records/site';
 import type { Database } from '#store/database';
 
 /** allMigrations are the tables of all records. */
-export const allMigrations = [site, boundary, audit, account, packages, resource, client, ccr, discovery];
+export const allMigrations = [site, boundary, audit, account, packages, resource, client, ccr, discovery, link];
 
 /** Records are all of them, over one database. */
 export interface Records {
@@ -25,6 +26,7 @@ export interface Records {
   ccr: CcrRecord;
   discovery: DiscoveryRecord;
   audit: AuditRecord;
+  link: LinkRecord;
 }
 
 /** openRecords makes the records of a site. */
@@ -42,5 +44,6 @@ export function openRecords(database: Database, clock: Clock, random: Random): R
     client: new ClientRecord(database, clock, random),
     discovery: new DiscoveryRecord(database, clock, known),
     audit: new AuditRecord(database, clock),
+    link: new LinkRecord(database, clock),
   };
 }

@@ -1,6 +1,7 @@
 import type { Entry } from './entry.ts';
 import { answerErrors } from './catalogue/answers.ts';
 import { clientErrors } from './catalogue/client.ts';
+import { hierarchyErrors } from './catalogue/hierarchy.ts';
 import { logonErrors } from './catalogue/logon.ts';
 import { networkErrors } from './catalogue/network.ts';
 import { pushErrors } from './catalogue/push.ts';
@@ -20,6 +21,7 @@ export const catalogue = {
   ...pushErrors,
   ...requestErrors,
   ...siteErrors,
+  ...hierarchyErrors,
   ...storeErrors,
   ...clientErrors,
 } as const satisfies Record<string, Entry>;
