@@ -18,7 +18,7 @@ create table link_token (
 
 -- The neighbours of this site. Sequence numbers count within a stream; a new stream begins when one of the two sites was restored.
 create table link (
-  site text primary key references site on delete cascade,
+  site text primary key,
   role text not null check (role in ('parent', 'child')),
   state text not null check (state in ('joined', 'removed')),
   public_key text not null,
