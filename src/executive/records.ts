@@ -44,6 +44,6 @@ export function openRecords(database: Database, clock: Clock, random: Random): R
     client: new ClientRecord(database, clock, random),
     discovery: new DiscoveryRecord(database, clock, known),
     audit: new AuditRecord(database, clock),
-    link: new LinkRecord(database, clock),
+    link: new LinkRecord(database, clock, random),
   };
 }

@@ -15,6 +15,7 @@ export {
   type Signer,
   type VerificationKey,
 } from './signing.ts';
+export { Pdr, SentBoundary, SentCcr, SentClient, SentDdr, SentPackage, SentSite, SentState } from './branch.ts';
 export { Nonces } from './nonces.ts';
 export { Approval, Heartbeat, HeartbeatReply, Registration, RegistrationReply } from './registration.ts';
 export { Ddr } from './ddr.ts';
@@ -31,3 +32,23 @@ export {
 } from './state.ts';
 export { readMpList, writeMpList, type ListedPoint } from './mp-list.ts';
 export { MobileClient, readMobileClient, writeMobileClient } from './mobile-client.ts';
+export {
+  joinMac,
+  LINK_LARGEST,
+  LinkAnswer,
+  LinkBatch,
+  LinkHello,
+  linkHolds,
+  LinkJoin,
+  LinkJoined,
+  LinkRequest,
+  LinkTokenFile,
+  macHolds,
+  packLink,
+  readLink,
+  readLinkClaim,
+  signLink,
+  unpackLink,
+  type Envelope,
+  type LinkClaim,
+} from './link.ts';

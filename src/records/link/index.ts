@@ -1,3 +1,5 @@
+export type { SiteKey } from './key.ts';
+export type { Line } from './line.ts';
 export type {
   Delivery,
   Link,
@@ -10,6 +12,7 @@ export type {
   ReceivedItem,
   Role,
 } from './link.ts';
+export type { OutBatch } from './outbox.ts';
 export { LinkRecord } from './record.ts';
 
 /** migrations are the tables of this record. */

@@ -1,80 +1,14 @@
 import type { Clock } from '#base/clock';
 import { raise } from '#base/errors';
-import { openSealer, type Sealer } from '#store/vault';
+import type { Random } from '#base/random';
+import { openSealer, type Sealer, type Vault } from '#store/vault';
 import type { Database, Sql } from '#store/database';
-import type { Link, LinkHandlers, LinkState, Outgoing, Role } from './link.ts';
-import { Outbox, split, type Mark, type OutBatch } from './outbox.ts';
-import { handOut, type IncomingItem } from './receipt.ts';
-
-interface LinkRow {
-  site: string;
-  role: Role;
-  state: 'joined' | 'removed';
-  public_key: string;
-  seal_key: string;
-  url: string | null;
-  pin: string | null;
-  joined_at: Date;
-  removed_at: Date | null;
-  out_stream: number;
-  out_seq: number;
-  out_acked: number;
-  out_full: boolean;
-  in_stream: number;
-  in_seq: number;
-  session: string;
-  turn: number;
-  version: string;
-  path: string[];
-  exchanged_at: Date | null;
-  received_at: Date | null;
-  skew_ms: number;
-  error_code: string | null;
-  error: string | null;
-  error_at: Date | null;
-  restarts: number;
-  restarted_why: string | null;
-}
-
-function linkOf(row: LinkRow): Link {
-  return {
-    site: row.site,
-    role: row.role,
-    state: row.state,
-    publicKey: row.public_key,
-    sealKey: row.seal_key,
-    url: row.url ?? undefined,
-    pin: row.pin ?? undefined,
-    joinedAt: row.joined_at,
-    removedAt: row.removed_at ?? undefined,
-    path: row.path,
-    version: row.version,
-    exchangedAt: row.exchanged_at ?? undefined,
-    receivedAt: row.received_at ?? undefined,
-    skewMs: row.skew_ms,
-    error:
-      row.error_code === null ? undefined : { code: row.error_code, message: row.error ?? '', at: row.error_at ?? row.joined_at },
-    sent: row.out_seq,
-    acked: row.out_acked,
-    received: row.in_seq,
-    restarts: row.restarts,
-    restartedWhy: row.restarted_why ?? undefined,
-  };
-}
-
-/** Incoming is a batch as a neighbour sent it. */
-export interface Incoming {
-  stream: number;
-  first: number;
-  items: readonly IncomingItem[];
-}
-
-/** Taken is what became of a batch: how far the stream has come, how many items were new, and how many of them were put aside. */
-export interface Taken {
-  mark: Mark;
-  fresh: number;
-  rejected: number;
-}
+import { makeKey, openKey, resealKey, type SiteKey } from './key.ts';
+import { Line } from './line.ts';
+import type { Link, LinkState, Outgoing, Role } from './link.ts';
+import { Outbox, split } from './outbox.ts';
+import { linkOf, lockLink, type LinkRow } from './row.ts';
+import { makeToken, tokenState, useToken, type JoinToken, type TokenState } from './tokens.ts';
 
 /** NewLink is a neighbour as it joined, or as this site joined it. */
 export interface NewLink {
@@ -92,12 +26,17 @@ export interface NewLink {
 export class LinkRecord {
   readonly #db: Database;
   readonly #clock: Clock;
+  readonly #random: Random;
   readonly #outbox: Outbox;
+  /** line is the exchange with one neighbour: what is taken from it and what it gets. */
+  readonly line: Line;
 
-  constructor(db: Database, clock: Clock) {
+  constructor(db: Database, clock: Clock, random: Random) {
     this.#db = db;
     this.#clock = clock;
+    this.#random = random;
     this.#outbox = new Outbox(db, clock);
+    this.line = new Line(db, clock, this.#outbox, (via, to) => this.#way(via, to));
   }
 
   /**
@@ -199,7 +138,7 @@ export class LinkRecord {
          in_seq = case when link.public_key = excluded.public_key then link.in_seq else 0 end`,
       [link.site, link.role, link.publicKey, link.sealKey, link.url, link.pin, now, link.version, link.path ?? [], now.getTime()],
     );
-    const row = await this.#locked(tx, link.site);
+    const row = await lockLink(tx, link.site);
     await this.#outbox.restart(tx, link.site, row, { stream: 0, seq: 0 }, 'the site joined');
     await tx.query('update link set restarts = 0, restarted_why = null where site = $1', [link.site]);
   }
@@ -215,70 +154,54 @@ export class LinkRecord {
     await this.#db.notify('link', site, tx);
   }
 
-  async #locked(tx: Sql, site: string): Promise<LinkRow> {
-    const [row] = await tx.exec<LinkRow>({ name: 'link_lock', text: 'select * from link where site = $1 for update' }, [site]);
-    if (!row) throw raise('PP_LINK_NO_WAY', { site });
-    return row;
+  /** publicKey is the key this site is known by; it is made where there is none. */
+  async publicKey(sealer: Sealer, via?: Sql): Promise<string> {
+    return via ? makeKey(via, sealer, this.#clock) : this.#db.transaction((tx) => makeKey(tx, sealer, this.#clock));
   }
 
-  /** receive takes a batch in, once: items that came before are skipped, and after a gap nothing is taken. */
-  async receive(peer: string, batch: Incoming, handlers: LinkHandlers): Promise<Taken> {
+  /** key opens the key that this site signs with. */
+  async key(vault: Vault): Promise<SiteKey> {
     return this.#db.transaction(async (tx) => {
-      const row = await this.#locked(tx, peer);
-      const known = { stream: row.in_stream, seq: row.in_seq };
-      const nothing = { mark: known, fresh: 0, rejected: 0 };
-      if (row.state === 'removed' || batch.items.length === 0 || batch.stream < known.stream) return nothing;
-      const from = batch.stream > known.stream ? 0 : known.seq;
-      if (batch.first > from + 1) return nothing;
-      const fresh = batch.items.slice(from + 1 - batch.first);
-      if (fresh.length === 0) return nothing;
-      const [own] = await tx.query<{ code: string }>('select code from site where own');
-      const rejected = await handOut(
-        {
-          tx,
-          peer,
-          role: row.role,
-          own: own!.code,
-          skewMs: row.skew_ms,
-          handlers,
-          clock: this.#clock,
-          forward: (via, items) => this.#forward(via, items),
-        },
-        fresh,
-      );
-      const mark = { stream: batch.stream, seq: from + fresh.length };
-      await tx.query('update link set in_stream = $2, in_seq = $3, received_at = $4 where site = $1', [
-        peer,
-        mark.stream,
-        mark.seq,
-        this.#clock.now(),
-      ]);
-      return { mark, fresh: fresh.length, rejected };
+      await makeKey(tx, vault, this.#clock);
+      return openKey(tx, vault);
     });
   }
 
-  async #forward(tx: Sql, items: readonly IncomingItem[]): Promise<void> {
-    for (const { to, origin, ...item } of items) {
-      const way = await this.#way(tx, to);
-      if (!way) throw raise('PP_LINK_NO_WAY', { site: to });
-      await this.#outbox.put(tx, { peer: way.peer, destination: to, origin }, [{ ...item, ordered: true }]);
-    }
+  /** reseal seals what this record holds anew, for another key of the vault, in the caller's transaction. */
+  async reseal(change: (sealed: Uint8Array, purpose: string) => Uint8Array, tx: Sql): Promise<void> {
+    await resealKey(tx, change);
   }
 
-  /** next acknowledges what the neighbour has taken, where it said so, and gives the batch that follows. */
-  async next(
-    peer: string,
-    o: { acked?: Mark | undefined; items: boolean },
-  ): Promise<{ batch?: OutBatch | undefined; restarted?: string | undefined }> {
-    return this.#db.transaction(async (tx) => {
-      let row = await this.#locked(tx, peer);
-      if (row.state === 'removed') return {};
-      let restarted: string | undefined;
-      if (o.acked) {
-        restarted = await this.#outbox.acknowledge(tx, peer, row, o.acked);
-        row = await this.#locked(tx, peer);
-      }
-      return { restarted, batch: o.items ? await this.#outbox.take(tx, peer, row) : undefined };
-    });
+  /** makeToken makes a one-time token with which one site can join below this one. */
+  async makeToken(tx: Sql, hours: number): Promise<JoinToken> {
+    return makeToken(tx, { hours, clock: this.#clock, random: this.#random });
   }
+
+  /** token looks a token up, for a join in the same transaction. */
+  async token(tx: Sql, id: string): Promise<TokenState | undefined> {
+    return tokenState(tx, id, this.#clock);
+  }
+
+  /** useToken takes a token whose proof holds, or says why it does not count any more. */
+  async useToken(tx: Sql, id: string, state: TokenState, site: string): Promise<void> {
+    await useToken(tx, id, state, site, this.#clock);
+  }
+
+  /** rejected lists what a neighbour sent and no handler took, the newest first. */
+  async rejected(site: string, limit = 100): Promise<Rejected[]> {
+    const rows = await this.#db.query<Omit<Rejected, 'rejectedAt'> & { rejected_at: Date }>(
+      'select kind, key, code, reason, rejected_at from link_reject where peer = $1 order by id desc limit $2',
+      [site, limit],
+    );
+    return rows.map(({ rejected_at, ...row }) => ({ ...row, rejectedAt: rejected_at }));
+  }
+}
+
+/** Rejected is an item that no handler took. */
+export interface Rejected {
+  kind: string;
+  key: string;
+  code: string;
+  reason: string;
+  rejectedAt: Date;
 }

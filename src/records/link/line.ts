@@ -1,0 +1,177 @@
+import type { Clock } from '#base/clock';
+import { raise } from '#base/errors';
+import type { Database, Sql } from '#store/database';
+import type { LinkHandlers, LinkItem, Peer } from './link.ts';
+import type { Mark, OutBatch, Outbox } from './outbox.ts';
+import { handOut, type IncomingItem } from './receipt.ts';
+import { lockLink, type LinkRow } from './row.ts';
+
+/** Incoming is a batch as a neighbour sent it. */
+export interface Incoming {
+  stream: number;
+  first: number;
+  items: readonly IncomingItem[];
+}
+
+/** Taken is what became of a batch: how far the stream has come, how many items were new, and how many of them were put aside. */
+export interface Taken {
+  mark: Mark;
+  fresh: number;
+  rejected: number;
+}
+
+/** Said is what a neighbour says of itself with each message. */
+export interface Said {
+  version: string;
+  sealKey: string;
+  skewMs: number;
+  /** Of a parent: itself and its own parents. */
+  path?: readonly string[] | undefined;
+}
+
+type Way = (via: Sql, to: string) => Promise<{ peer: string } | undefined>;
+
+/** Rows of a snapshot that are queued in one transaction. */
+const SNAPSHOT_ROWS = 1000;
+/** What was put aside is kept so long. */
+const KEPT_MS = 30 * 24 * 3_600_000;
+
+/** Line is the exchange with one neighbour. Everything that changes the state of a link holds its row, so several processes may serve it. */
+export class Line {
+  readonly #db: Database;
+  readonly #clock: Clock;
+  readonly #outbox: Outbox;
+  readonly #way: Way;
+
+  constructor(db: Database, clock: Clock, outbox: Outbox, way: Way) {
+    this.#db = db;
+    this.#clock = clock;
+    this.#outbox = outbox;
+    this.#way = way;
+  }
+
+  /** begin opens a session, which ends the one before, and gives how far this site has come in the neighbour's stream. */
+  async begin(peer: string, session: string): Promise<Mark> {
+    return this.#db.transaction(async (tx) => {
+      const row = await lockLink(tx, peer);
+      await tx.query('update link set session = $2, turn = 0 where site = $1', [peer, session]);
+      return { stream: row.in_stream, seq: row.in_seq };
+    });
+  }
+
+  /** heard keeps what a neighbour said of itself; a line that works has no error. */
+  async heard(peer: string, said: Said): Promise<void> {
+    await this.#db.query(
+      `update link set exchanged_at = $2, version = $3, seal_key = $4, skew_ms = $5, path = coalesce($6, path),
+         error_code = null, error = null, error_at = null where site = $1`,
+      [peer, this.#clock.now(), said.version, said.sealKey, Math.round(said.skewMs), said.path && [...said.path]],
+    );
+  }
+
+  /** failed keeps why the line does not work. */
+  async failed(peer: string, error: { code: string; message: string }): Promise<void> {
+    await this.#db.query('update link set error_code = $2, error = $3, error_at = $4 where site = $1', [
+      peer,
+      error.code,
+      error.message.slice(0, 1000),
+      this.#clock.now(),
+    ]);
+  }
+
+  /** receive takes a batch in, once: items that came before are skipped, and after a gap nothing is taken. */
+  async receive(peer: string, batch: Incoming, handlers: LinkHandlers, session?: string): Promise<Taken> {
+    return this.#db.transaction(async (tx) => {
+      const row = await lockLink(tx, peer);
+      if (session !== undefined && session !== row.session) throw raise('PP_LINK_SESSION');
+      const known = { stream: row.in_stream, seq: row.in_seq };
+      const nothing = { mark: known, fresh: 0, rejected: 0 };
+      if (row.state === 'removed' || batch.stream < known.stream) return nothing;
+      const from = batch.stream > known.stream ? 0 : known.seq;
+      if (batch.first > from + 1) return nothing;
+      const fresh = batch.items.slice(from + 1 - batch.first);
+      if (fresh.length === 0) return nothing;
+      const rejected = await this.#handOut(tx, row, fresh, handlers);
+      const mark = { stream: batch.stream, seq: from + fresh.length };
+      const now = this.#clock.now();
+      await tx.query('update link set in_stream = $2, in_seq = $3, received_at = $4 where site = $1', [
+        peer,
+        mark.stream,
+        mark.seq,
+        now,
+      ]);
+      if (rejected > 0)
+        await tx.query('delete from link_reject where peer = $1 and rejected_at < $2', [peer, new Date(now.getTime() - KEPT_MS)]);
+      return { mark, fresh: fresh.length, rejected };
+    });
+  }
+
+  async #handOut(tx: Sql, row: LinkRow, items: readonly IncomingItem[], handlers: LinkHandlers): Promise<number> {
+    const [own] = await tx.query<{ code: string }>('select code from site where own');
+    const { site: peer, role, skew_ms: skewMs } = row;
+    const forward = (via: Sql, some: readonly IncomingItem[]) => this.#forward(via, some);
+    return handOut({ tx, peer, role, own: own!.code, skewMs, handlers, clock: this.#clock, forward }, items);
+  }
+
+  async #forward(tx: Sql, items: readonly IncomingItem[]): Promise<void> {
+    for (const { to, origin, ...item } of items) {
+      const way = await this.#way(tx, to);
+      if (!way) throw raise('PP_LINK_NO_WAY', { site: to });
+      await this.#outbox.put(tx, { peer: way.peer, destination: to, origin }, [{ ...item, ordered: true }]);
+    }
+  }
+
+  /** next takes note of what the neighbour has taken, where it said so, and gives the batch that follows. */
+  async next(
+    peer: string,
+    o: { acked?: Mark | undefined; items: boolean; session?: { id: string; turn: number } | undefined },
+  ): Promise<{ batch?: OutBatch | undefined; restarted?: string | undefined }> {
+    return this.#db.transaction(async (tx) => {
+      let row = await lockLink(tx, peer);
+      if (row.state === 'removed') return {};
+      if (o.session) {
+        // A poll that was overtaken would look as if the neighbour had gone back in time.
+        if (o.session.id !== row.session || o.session.turn < row.turn) throw raise('PP_LINK_SESSION');
+        await tx.query('update link set turn = $2 where site = $1', [peer, o.session.turn]);
+      }
+      let restarted: string | undefined;
+      if (o.acked) {
+        restarted = await this.#outbox.acknowledge(tx, peer, row, o.acked);
+        row = await lockLink(tx, peer);
+      }
+      return { restarted, batch: o.items ? await this.#outbox.take(tx, peer, row) : undefined };
+    });
+  }
+
+  /** unfilled lists the neighbours that must get everything anew. */
+  async unfilled(): Promise<(Peer & { stream: number })[]> {
+    return this.#db.query(`select site, role, out_stream stream from link where out_full and state = 'joined' order by site`);
+  }
+
+  /** fill queues everything that a neighbour must have; it gives how many items, or undefined where it is not for us to do (any more). */
+  async fill(peer: Peer & { stream: number }, handlers: LinkHandlers, signal: AbortSignal): Promise<number | undefined> {
+    let queued = 0;
+    const queue = async (items: LinkItem[], last: boolean): Promise<boolean> =>
+      this.#db.transaction(async (tx) => {
+        const row = await lockLink(tx, peer.site);
+        if (!row.out_full || row.out_stream !== peer.stream || row.state === 'removed') return false;
+        const [own] = await tx.query<{ code: string }>('select code from site where own');
+        await this.#outbox.put(tx, { peer: peer.site, destination: peer.site, origin: own!.code, keep: true }, items);
+        if (last) {
+          await tx.query('update link set out_full = false where site = $1', [peer.site]);
+          await this.#db.notify('link', peer.site, tx);
+        }
+        return true;
+      });
+    let part: LinkItem[] = [];
+    for (const handler of Object.values(handlers))
+      for await (const item of handler.snapshot?.({ site: peer.site, role: peer.role }) ?? []) {
+        signal.throwIfAborted();
+        part.push(item);
+        queued++;
+        if (part.length < SNAPSHOT_ROWS) continue;
+        if (!(await queue(part, false))) return undefined;
+        part = [];
+      }
+    return (await queue(part, true)) ? queued : undefined;
+  }
+}
