@@ -44,3 +44,7 @@ export function numberOption(flags: string, description: string, least: number, 
 
 /** DRY_RUN is the option of every verb that changes something; the site tries the change and takes it back. */
 export const DRY_RUN = ['--dry-run', 'say what would become of it, change nothing'] as const;
+
+/** FILTER says what --filter takes, wherever machines are picked. */
+export const FILTER =
+  'machines that fit: a part of the name, an address, or a filter such as type = server and not client.installed (docs/collections.md)';

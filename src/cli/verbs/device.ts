@@ -3,7 +3,8 @@ import { usage } from '../failure.ts';
 import { readText, wrongFile } from '../input.ts';
 import { namesFrom } from '../names.ts';
 import { EXIT, fields, note, printDone, printJson, table } from '../output.ts';
-import { DRY_RUN, numberOption, type Verbs } from '../verb.ts';
+import type { Api } from '../api.ts';
+import { DRY_RUN, FILTER, numberOption, type Context, type Verbs } from '../verb.ts';
 
 interface DeviceJson {
   name: string;
@@ -33,8 +34,16 @@ interface ImportJson {
   rejected: { line: number; reason: string }[];
 }
 
+interface FieldJson {
+  name: string;
+  type: string;
+  says: string;
+  wants: string;
+}
+
 interface ListOptions {
   filter?: string;
+  fields?: boolean;
   limit?: number;
   cursor?: string;
 }
@@ -72,9 +81,16 @@ export function deviceVerbs(verbs: Verbs): void {
     .add<ListOptions>(device, {
       name: 'list',
       does: 'the machines',
-      examples: ['pushpoint device list --data ./p01', 'pushpoint device list --filter LAB --json'],
-      run: (context, { filter, ...page }) =>
+      examples: [
+        'pushpoint device list --data ./p01',
+        'pushpoint device list --filter LAB --json',
+        `pushpoint device list --filter 'os like "Windows 11*" and not client.installed and address in 10.1.0.0/16'`,
+        `pushpoint device list --filter 'type in (server, dc) and lastSeen > 30d'`,
+        'pushpoint device list --fields',
+      ],
+      run: (context, { filter, fields: wantsFields, ...page }) =>
         context.withApi(async (api) => {
+          if (wantsFields) return listFields(context, api);
           const list = await api.list<DeviceJson>('/devices', { filter }, page);
           if (context.json) printJson(list);
           else
@@ -95,7 +111,8 @@ export function deviceVerbs(verbs: Verbs): void {
           return EXIT.ok;
         }),
     })
-    .option('--filter <text>', 'only names that contain this')
+    .option('--filter <text>', FILTER)
+    .option('--fields', 'show what a filter can ask for, instead of machines')
     .addOption(numberOption('--limit <n>', 'one page of this many', 1, 1000))
     .option('--cursor <text>', 'the page after the one whose `next` this was');
   reassignVerb(verbs, device);
@@ -111,6 +128,17 @@ export function deviceVerbs(verbs: Verbs): void {
         return EXIT.ok;
       }),
   });
+}
+
+async function listFields(context: Context, api: Api): Promise<number> {
+  const { items } = await api.get<{ items: FieldJson[] }>('/device-fields');
+  if (context.json) printJson({ items, next: null });
+  else
+    table(
+      ['FIELD', 'TYPE', 'IS', 'VALUE'],
+      items.map(({ name, type, says, wants }) => [name, type, says, wants]),
+    );
+  return EXIT.ok;
 }
 
 interface ReassignJson {
@@ -151,7 +179,7 @@ function reassignVerb(verbs: Verbs, device: Command): void {
       },
     })
     .option('--all', 'every machine')
-    .option('--filter <text>', 'machines whose name contains this, or that have this address')
+    .option('--filter <text>', FILTER)
     .option('-f, --file <file>', 'names, one a line; - reads standard input')
     .option(...DRY_RUN);
 }

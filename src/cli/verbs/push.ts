@@ -3,7 +3,7 @@ import type { Api } from '../api.ts';
 import { usage } from '../failure.ts';
 import { inParts, namesFrom } from '../names.ts';
 import { EXIT, note, print, printJson, table } from '../output.ts';
-import { numberOption, type Context, type Verbs } from '../verb.ts';
+import { FILTER, numberOption, type Context, type Verbs } from '../verb.ts';
 import { codeText, explain, type CcrJson } from '../timeline.ts';
 import { pushSettingsVerb } from './push-settings.ts';
 import { isFine, isSettled, waitFor } from '../wait.ts';
@@ -45,6 +45,7 @@ export function pushVerbs(verbs: Verbs): void {
       'pushpoint push -f machines.txt --dry-run --data ./p01',
       'grep ^BERLIN- all.txt | pushpoint push -f - --force --data ./p01',
       'pushpoint push --filter BERLIN- --dry-run --data ./p01',
+      `pushpoint push --filter 'type = workstation and not client.installed' --dry-run --data ./p01`,
       'pushpoint push -f branch.txt --include-unassigned --dry-run --data ./p01',
       'pushpoint push -f machines.txt --stop-after-failures 5% --data ./p01',
       'pushpoint push LAB-W11-01 --inspect --wait --data ./p01   (looks, installs nothing)',
@@ -52,7 +53,7 @@ export function pushVerbs(verbs: Verbs): void {
     async run(context, options, ...given) {
       const names = await namesFrom(given, options.file);
       if (options.filter?.trim() === '')
-        throw usage('--filter wants a part of a name, or an address; an empty one would mean every machine');
+        throw usage('--filter wants a part of a name, an address or a filter; an empty one would mean every machine');
       if (!names.length && options.filter === undefined)
         throw usage('push needs at least one machine name, or -f FILE, or --filter TEXT');
       if (options.wait && options.dryRun) throw usage('--dry-run makes no CCR, so there is nothing to --wait for');
@@ -65,7 +66,7 @@ export function pushVerbs(verbs: Verbs): void {
   pushSettingsVerb(verbs, push);
   push
     .option('-f, --file <file>', 'names, one a line; - reads standard input')
-    .option('--filter <text>', 'also the machines that device list shows with this filter: a part of the name, or an address')
+    .option('--filter <text>', `also ${FILTER}`)
     .option('--force', 'also where a client is installed already, and whatever the operating system filter says')
     .option('--reinstall', 'remove the client that is there, then install')
     .option('--include-dcs', 'also domain controllers')

@@ -2,9 +2,9 @@ import type { Clock } from '#base/clock';
 import { raise } from '#base/errors';
 import type { Ddr } from '#messages';
 import {
-  canonicalAddress,
-  nameKey,
+  compileSearch,
   shownName,
+  WITH_CLIENT,
   type Device,
   type Imported,
   type ImportOptions,
@@ -71,7 +71,7 @@ export interface Swept extends Settled {
   total: (Settled & { by: string }) | undefined;
 }
 
-/** WhomToReassign picks machines: by their ids, by a part of the name or an address, or all of them. */
+/** WhomToReassign picks machines: by their ids, by a filter as device list takes it, or all of them. */
 export type WhomToReassign = { ids: readonly number[] } | { filter: string } | 'all';
 
 interface Machine {
@@ -182,7 +182,7 @@ export class DiscoveryRecord {
       if (!index.assigns) throw raise('PP_BOUNDARY_NONE');
       const done: Reassigned = { items: [], changed: 0, unchanged: 0 };
       const moved: number[] = [];
-      for await (const machines of pages(tx, whom)) {
+      for await (const machines of pages(tx, whom, this.#clock.now())) {
         const sites: { id: number; site: string | undefined }[] = [];
         for (const { id, name, addresses, ad_site, assigned_site } of machines) {
           const judged = index.judge({ addresses, adSite: ad_site ?? undefined });
@@ -257,20 +257,20 @@ export class DiscoveryRecord {
 }
 
 /** pages reads the machines that are meant; what is known only by its own claim belongs to no site and is left out. */
-async function* pages(tx: Sql, whom: WhomToReassign): AsyncGenerator<Machine[]> {
+async function* pages(tx: Sql, whom: WhomToReassign, now: Date): AsyncGenerator<Machine[]> {
   const values: unknown[] = [PAGE];
   let where = 'true';
-  if (whom !== 'all' && 'ids' in whom) where = `id = any($${values.push(whom.ids)})`;
+  let join = '';
+  if (whom !== 'all' && 'ids' in whom) where = `r.id = any($${values.push(whom.ids)})`;
   else if (whom !== 'all') {
-    const address = canonicalAddress(whom.filter);
-    where = address
-      ? `addresses @> array[$${values.push(address)}::text]`
-      : `name_key like $${values.push(`%${nameKey(whom.filter).replace(/[\\%_]/g, '\\$&')}%`)}`;
+    const found = compileSearch(whom.filter, now, (value, type) => `$${values.push(value)}::${type}`);
+    where = found.where;
+    if (found.client) join = WITH_CLIENT;
   }
   for (let after = 0; ;) {
     const page = await tx.query<Machine>(
-      `select id, name, addresses, ad_site, assigned_site from resource
-       where id > ${after} and not obsolete and trusted and ${where} order by id limit $1`,
+      `select r.id, r.name, r.addresses, r.ad_site, r.assigned_site from resource r ${join}
+       where r.id > ${after} and not r.obsolete and r.trusted and ${where} order by r.id limit $1`,
       values,
     );
     if (page.length > 0) yield page;

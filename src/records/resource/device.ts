@@ -87,15 +87,19 @@ interface DeviceRow {
 }
 
 /** The newest client of each resource and its sources stand beside it; both are looked up by index, for the rows of one page only. */
-const SELECT = `
+const COLUMNS = `
   select r.*, c.guid as c_guid, c.version as c_version, c.site as c_site, c.approval as c_approval, c.blocked as c_blocked,
     c.last_seen_at as c_seen,
     (select coalesce(jsonb_agg(jsonb_build_object('method', s.method, 'site', s.site, 'at', s.at) order by s.at desc, s.method), '[]')
-     from resource_source s where s.resource_id = r.id) as sources
-  from resource r left join lateral (
+     from resource_source s where s.resource_id = r.id) as sources`;
+
+/** WITH_CLIENT joins the newest client of a resource r, as c. */
+export const WITH_CLIENT = ` left join lateral (
     select guid, version, site, approval, blocked, last_seen_at from client
     where resource_id = r.id and not obsolete order by approval = 'approved' desc, last_seen_at desc limit 1
   ) c on true`;
+
+const SELECT = `${COLUMNS} from resource r ${WITH_CLIENT}`;
 
 function isFlagged(row: DeviceRow): boolean {
   const since = (at: Date | null) => row.client_cleared_at === null || (at !== null && at > row.client_cleared_at);
@@ -146,4 +150,19 @@ export async function devices(sql: Sql, name: string, where: string, values: rea
   const text = `${SELECT} where not r.obsolete and (${where}) ${tail}`;
   const rows = name === '' ? await sql.query<DeviceRow>(text, values) : await sql.exec<DeviceRow>({ name, text }, values);
   return rows.map(deviceOf);
+}
+
+/**
+ * devicePage gives the first `limit` resources, by name, that a condition picks. They are picked before their clients and sources are looked
+ * up, and the condition may ask for c only with `client`.
+ */
+export async function devicePage(
+  sql: Sql,
+  { where, client }: { where: string; client: boolean },
+  values: readonly unknown[],
+  limit: number,
+): Promise<Device[]> {
+  const order = 'order by r.name_key, r.domain_key';
+  const picked = `select r.* from resource r ${client ? WITH_CLIENT : ''} where not r.obsolete and (${where}) ${order} limit ${limit}`;
+  return (await sql.query<DeviceRow>(`${COLUMNS} from (${picked}) r ${WITH_CLIENT} ${order}`, values)).map(deviceOf);
 }

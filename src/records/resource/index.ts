@@ -11,6 +11,10 @@ export {
 } from './names.ts';
 export type { Device, DeviceClient, Source, SystemType } from './device.ts';
 export { canonicalAddress, type RawDevice, type Rejected } from './row.ts';
+export { WITH_CLIENT } from './device.ts';
+export { compileFilter, compileSearch, type Compiled, type Place } from './filter/compile.ts';
+export { FIELDS, type Field } from './filter/fields.ts';
+export { LONGEST as LONGEST_FILTER } from './filter/words.ts';
 export { parseDevices, type ParsedDevices } from './parse.ts';
 export type { Imported, ImportOptions } from './merge.ts';
 export { ResourceRecord, type DevicePage, type DeviceQuery, type Named, type Observed } from './record.ts';

@@ -2,12 +2,14 @@ import type { Clock } from '#base/clock';
 import { raise } from '#base/errors';
 import type { Database, Sql } from '#store/database';
 import { clearInstallFlags, removeAged, removeInactive, type Aged } from './age.ts';
-import { devices, type Device, type SystemType } from './device.ts';
+import { devicePage, devices, type Device, type SystemType } from './device.ts';
+import { compileSearch, type Compiled } from './filter/compile.ts';
+import { FLAGGED } from './filter/fields.ts';
 import { importRows, type Imported, type ImportOptions } from './merge.ts';
 import { nameKey, sameDomain, shortKey } from './names.ts';
 import { canonicalAddress, type RawDevice } from './row.ts';
 
-/** DeviceQuery narrows a list of devices; `filter` is a part of the name, or an address. */
+/** DeviceQuery narrows a list of devices; `filter` is a part of the name, an address, or a filter (docs/collections.md). */
 export interface DeviceQuery {
   filter?: string | undefined;
   site?: string | undefined;
@@ -16,6 +18,8 @@ export interface DeviceQuery {
   client?: boolean | undefined;
   /** The state of the machine's live CCR, or 'none'. */
   ccr?: string | undefined;
+  /** Members of any of these collections. */
+  collection?: readonly number[] | undefined;
   cursor?: string | undefined;
   limit?: number | undefined;
 }
@@ -39,9 +43,6 @@ export interface Observed {
 }
 
 const PAGE = 1000;
-/** The install flag in SQL, as DeviceClient has it. */
-const FLAGGED = `c.approval is not distinct from 'approved' and (r.client_cleared_at is null or c.last_seen_at > r.client_cleared_at)
-  or r.seen_client_version is not null and (r.client_cleared_at is null or r.seen_at > r.client_cleared_at)`;
 
 function cursorOf(device: Device): string {
   return Buffer.from(JSON.stringify([nameKey(device.name), device.domainKey])).toString('base64url');
@@ -141,15 +142,15 @@ export class ResourceRecord {
   }
 
   /** list gives one page of devices, by name. */
-  async list(query: DeviceQuery = {}): Promise<DevicePage> {
+  async list(query: DeviceQuery = {}, via: Sql = this.#db): Promise<DevicePage> {
     const limit = Math.min(Math.max(Math.trunc(query.limit ?? 100), 1), PAGE);
     const values: unknown[] = [];
     const where: string[] = ['true'];
     const add = (text: (place: string) => string, value: unknown) => where.push(text(`$${values.push(value)}`));
+    let found: Compiled | undefined;
     if (query.filter) {
-      const address = canonicalAddress(query.filter);
-      if (address) add((p) => `r.addresses @> array[${p}::text]`, address);
-      else add((p) => `r.name_key like ${p}`, `%${nameKey(query.filter).replace(/[\\%_]/g, '\\$&')}%`);
+      found = compileSearch(query.filter, this.#clock.now(), (value, type) => `$${values.push(value)}::${type}`);
+      where.push(found.where);
     }
     if (query.site !== undefined) add((p) => `r.assigned_site = ${p}`, query.site);
     if (query.type !== undefined) add((p) => `r.type = ${p}`, query.type);
@@ -157,15 +158,17 @@ export class ResourceRecord {
     if (query.ccr === 'none') where.push('not exists (select from ccr q where q.resource_id = r.id and q.finished_at is null)');
     else if (query.ccr !== undefined)
       add((p) => `exists (select from ccr q where q.resource_id = r.id and q.finished_at is null and q.state = ${p})`, query.ccr);
+    if (query.collection !== undefined)
+      add((p) => `r.id in (select resource_id from collection_member where collection_id = any(${p}))`, query.collection);
     if (query.cursor !== undefined) {
       const [name, domain] = readCursor(query.cursor);
       add((p) => `(r.name_key, r.domain_key) > (${p}, $${values.length + 1})`, name);
       values.push(domain);
     }
-    const text = where.join(' and ');
-    const found = await devices(this.#db, '', text, values, `order by r.name_key, r.domain_key limit ${limit + 1}`);
-    const items = found.slice(0, limit);
-    return found.length > limit ? { items, next: cursorOf(items.at(-1)!) } : { items };
+    const client = found?.client === true || query.client !== undefined;
+    const page = await devicePage(via, { where: where.join(' and '), client }, values, limit + 1);
+    const items = page.slice(0, limit);
+    return page.length > limit ? { items, next: cursorOf(items.at(-1)!) } : { items };
   }
 
   /** count gives the number of devices that are not obsolete. */

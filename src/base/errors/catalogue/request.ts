@@ -56,6 +56,15 @@ export const requestErrors = {
     remedy: 'Start the list again without a cursor.',
     again: 'never',
   },
+  PP_FILTER: {
+    origin: 'malformed',
+    message: 'the filter is wrong at column {column}: {why}',
+    http: 400,
+    cause: 'A filter compares the properties of machines and their clients, and this one cannot be understood.',
+    remedy:
+      'Correct it at that column; pushpoint device list --fields shows what can be asked for, and docs/collections.md how it is written.',
+    again: 'never',
+  },
   PP_IMPORT_UNREADABLE: {
     origin: 'malformed',
     message: 'the {format} file cannot be read: {why}',

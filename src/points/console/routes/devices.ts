@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Type, type Static } from 'typebox';
 import { raise } from '#base/errors';
 import { CCR_STATES } from '#records/ccr';
-import { parseDevices, type Device } from '#records/resource';
+import { FIELDS, LONGEST_FILTER, parseDevices, type Device } from '#records/resource';
 import type { Sql } from '#store/database';
 import { change, DryRun } from '../change.ts';
 import type { ConsoleParts } from '../server.ts';
@@ -11,7 +11,7 @@ import { line, Named, Names, Page, splitName, strict, theOne } from '../shapes.t
 const ListQuery = Type.Interface(
   [Page],
   {
-    filter: Type.Optional(line(300)),
+    filter: Type.Optional(line(LONGEST_FILTER)),
     ccr: Type.Optional(Type.Union([...CCR_STATES, 'none' as const].map((state) => Type.Literal(state)))),
   },
   strict,
@@ -20,7 +20,7 @@ const ListQuery = Type.Interface(
 const Reassign = Type.Object(
   {
     names: Type.Optional(Names),
-    filter: Type.Optional(line(300, 1)),
+    filter: Type.Optional(line(LONGEST_FILTER, 1)),
     all: Type.Optional(Type.Boolean()),
   },
   strict,
@@ -69,12 +69,21 @@ export function deviceRoutes(api: FastifyInstance, parts: ConsoleParts): void {
   reassignRoute(api, parts);
   api.get<{ Querystring: Static<typeof ListQuery> }>(
     '/devices',
-    { schema: { summary: 'Machines, by name', querystring: ListQuery } },
+    {
+      schema: {
+        summary: 'Machines, by name',
+        description: 'filter: a part of the name, an address, or a filter over the properties that /device-fields names.',
+        querystring: ListQuery,
+      },
+    },
     async (request) => {
       const { items, next } = await parts.resource.list(request.query);
       return { items: items.map(deviceJson), next };
     },
   );
+  api.get('/device-fields', { schema: { summary: 'What a filter can ask for' } }, async () => ({
+    items: FIELDS.map(({ name, type, says, wants }) => ({ name, type, says, wants })),
+  }));
   api.get<{ Params: Static<typeof Named> }>(
     '/devices/:name',
     { schema: { summary: 'One machine', params: Named } },
@@ -116,7 +125,7 @@ function reassignRoute(api: FastifyInstance, parts: ConsoleParts): void {
     {
       schema: {
         summary: 'Assign machines anew by the boundaries as they are now; the answer names those that move',
-        description: 'Exactly one of names, filter (a part of the name, or an address) and all.',
+        description: 'Exactly one of names, filter (as the list of machines takes it) and all.',
         body: Reassign,
         querystring: DryRun,
       },
