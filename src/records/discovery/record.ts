@@ -2,13 +2,16 @@ import type { Clock } from '#base/clock';
 import { raise } from '#base/errors';
 import type { Ddr } from '#messages';
 import {
+  BATCH,
   compileSearch,
   shownName,
+  systemType,
   WITH_CLIENT,
   type Device,
   type Imported,
   type ImportOptions,
   type RawDevice,
+  type RowOutcome,
 } from '#records/resource';
 import { boundaryText } from '#records/boundary';
 import type { Database, Sql } from '#store/database';
@@ -16,8 +19,8 @@ import type { Automatic } from './automatic.ts';
 import { dueTasks, runTask, type Maintained } from './maintenance.ts';
 import { assignNew, decideAll, pushNew, type Settled, type SettleParts } from './settle.ts';
 
-/** One transaction takes in so many machines. */
-const BATCH = 500;
+/** One walk through known machines looks at so many in one transaction. */
+const SWEPT = 500;
 /** Machines that are assigned anew are read so many at a time. */
 const PAGE = 2000;
 /** An answer names so many machines at most. */
@@ -38,8 +41,8 @@ export interface DdrOrigin {
   via?: Sql | undefined;
 }
 
-/** DdrOutcome is what became of one DDR: a new resource, one that it was merged into, or nothing, and why. */
-export type DdrOutcome = { outcome: 'stored' | 'merged'; id: number } | { outcome: 'rejected'; reason: string };
+/** DdrOutcome is what became of one DDR: a new resource, one that it was merged into, one that it told nothing new of, or nothing, and why. */
+export type DdrOutcome = RowOutcome;
 
 /** Ingested is what became of DDRs; `outcomes` are in the order of the DDRs. */
 export interface Ingested extends Settled {
@@ -51,7 +54,7 @@ export interface Ingested extends Settled {
 
 /** StoredDdrs are the resources that a part of an ingest stored or merged into, each beside its DDR. */
 export interface StoredDdrs extends Omit<DdrOrigin, 'via'> {
-  ddrs: readonly { id: number; ddr: Ddr }[];
+  ddrs: readonly { id: number; ddr: Ddr; outcome: 'stored' | 'merged' | 'unchanged' }[];
 }
 
 /** OnStored is told of stored DDRs in their transaction, after assignment and automatic CCRs; the hierarchy passes them on from there. */
@@ -74,6 +77,8 @@ export interface Swept extends Settled {
 /** WhomToReassign picks machines: by their ids, by a filter as device list takes it, or all of them. */
 export type WhomToReassign = { ids: readonly number[] } | { filter: string } | 'all';
 
+type Judged = { addresses: readonly string[]; adSite: string | undefined };
+
 interface Machine {
   id: number;
   name: string;
@@ -90,9 +95,9 @@ export class DiscoveryRecord {
   readonly #db: Database;
   readonly #clock: Clock;
   readonly #parts: SettleParts;
-  readonly #onStored: OnStored;
+  readonly #onStored: OnStored | undefined;
 
-  constructor(db: Database, clock: Clock, parts: SettleParts, onStored: OnStored = async () => {}) {
+  constructor(db: Database, clock: Clock, parts: SettleParts, onStored?: OnStored) {
     this.#db = db;
     this.#clock = clock;
     this.#parts = parts;
@@ -104,17 +109,18 @@ export class DiscoveryRecord {
   }
 
   /**
-   * take stores machines, assigns those that have no site, and makes CCRs by the rules of site-wide push. It works in transactions of 500,
-   * or in the one it is given. From a source that is not trusted it only stores: no claim of a machine leads to a push.
+   * take stores machines as a file has them, in lines; it is ingest for those whose rows were not checked yet. It works in transactions of
+   * 1000, or in the one it is given.
    */
   async take(rows: readonly RawDevice[], o: ImportOptions, via?: Sql): Promise<Taken> {
-    const total: Taken = { added: 0, changed: 0, unchanged: 0, rejected: [], ids: [], assigned: 0, requested: 0 };
-    const numbered = rows.map((row, i) => ({ ...row, line: row.line ?? i + 1 }));
-    for (let at = 0; at < numbered.length; at += BATCH) {
-      const done = await this.#within(via, (tx) => this.#takeBatch(numbered.slice(at, at + BATCH), o, tx));
+    const total: Taken = { added: 0, changed: 0, unchanged: 0, assigned: 0, rejected: [], ids: [], outcomes: [], requested: 0 };
+    for (let at = 0; at < rows.length; at += BATCH) {
+      const part = rows.slice(at, at + BATCH).map((row, i) => (row.line === undefined ? { ...row, line: at + i + 1 } : row));
+      const done = await this.#within(via, (tx) => this.#takeBatch(part, o, tx));
       for (const key of ['added', 'changed', 'unchanged', 'assigned', 'requested'] as const) total[key] += done[key];
       total.rejected.push(...done.rejected);
       total.ids.push(...done.ids);
+      total.outcomes.push(...done.outcomes);
     }
     return total;
   }
@@ -124,37 +130,34 @@ export class DiscoveryRecord {
    * that is wrong is rejected by itself with a reason; the others are taken.
    */
   async ingest(ddrs: readonly Ddr[], { method, site, trusted, via }: DdrOrigin): Promise<Ingested> {
-    const total: Ingested = { outcomes: [], stored: 0, merged: 0, rejected: 0, assigned: 0, requested: 0 };
-    for (let at = 0; at < ddrs.length; at += BATCH) {
-      const part = ddrs.slice(at, at + BATCH);
-      await this.#within(via, async (tx) => {
-        const rows = part.map((ddr, i) => ({ ...ddr, line: i }));
-        const done = await this.#takeBatch(rows, { source: method, site, trusted }, tx);
-        const wrong = new Map(done.rejected.map(({ line, reason }) => [line, reason]));
-        const good = part.filter((_, i) => !wrong.has(i));
-        const ids = done.ids.values();
-        part.forEach((_, i) => {
-          const reason = wrong.get(i);
-          total.outcomes.push(
-            reason === undefined ? { outcome: 'merged', id: ids.next().value! } : { outcome: 'rejected', reason },
-          );
-        });
-        total.stored += done.added;
-        total.merged += done.ids.length - done.added;
-        total.rejected += wrong.size;
-        total.assigned += done.assigned;
-        total.requested += done.requested;
-        const stored = good.map((ddr, i) => ({ id: done.ids[i]!, ddr }));
-        if (stored.length > 0) await this.#onStored(tx, [...new Set(done.ids)], { method, site, trusted, ddrs: stored });
-      });
-    }
-    return total;
+    const { outcomes, rejected, added, assigned, requested } = await this.take(ddrs, { source: method, site, trusted }, via);
+    const merged = outcomes.length - rejected.length - added;
+    return { outcomes, stored: added, merged, rejected: rejected.length, assigned, requested };
   }
 
   async #takeBatch(rows: readonly RawDevice[], o: ImportOptions, tx: Sql): Promise<Taken> {
-    const stored = await this.#parts.resource.importDevices(rows, o, tx);
+    const parts = this.#parts;
     const trusted = o.trusted ?? o.source === 'import';
-    return { ...stored, ...(trusted ? await this.#settle([...new Set(stored.ids)], tx) : { assigned: 0, requested: 0 }) };
+    const index = trusted ? await parts.boundary.index(tx) : undefined;
+    const assign = index?.assigns ? (machine: Judged) => index.judge(machine)?.site : undefined;
+    const stored = await parts.resource.importDevices(rows, { ...o, trusted, assign }, tx);
+    const ids = [...new Set(stored.ids)];
+    // What was said before was not looked at again, and may have had no site then.
+    const same = index?.assigns ? stored.outcomes.flatMap((one) => (one.outcome === 'unchanged' ? [one.id] : [])) : [];
+    const late = await assignNew(parts, same, tx);
+    // Who says of itself that it is there has its client already.
+    const pushes = trusted && o.source !== 'heartbeat' && ids.length > 0;
+    const requested = pushes ? await pushNew(parts, await parts.site.here(tx), ids, this.#clock.now(), tx) : 0;
+    await this.#handOn(rows, stored.outcomes, { method: o.source, site: o.site, trusted }, tx);
+    return { ...stored, assigned: stored.assigned + late, requested };
+  }
+
+  async #handOn(rows: readonly RawDevice[], outcomes: readonly RowOutcome[], o: Omit<DdrOrigin, 'via'>, tx: Sql): Promise<void> {
+    if (!this.#onStored) return;
+    const ddrs = outcomes.flatMap((one, i) =>
+      one.outcome === 'rejected' ? [] : [{ id: one.id, ddr: ddrOf(rows[i]!), outcome: one.outcome }],
+    );
+    if (ddrs.length > 0) await this.#onStored(tx, [...new Set(ddrs.map(({ id }) => id))], { ...o, ddrs });
   }
 
   async #settle(ids: readonly number[], tx: Sql): Promise<Settled> {
@@ -198,7 +201,7 @@ export class DiscoveryRecord {
         if (sites.length > 0) done.changed += await this.#parts.resource.assign(sites, tx);
         moved.push(...sites.map(({ id }) => id));
       }
-      if (moved.length > BATCH) await this.wantSweep(by, tx);
+      if (moved.length > SWEPT) await this.wantSweep(by, tx);
       else await pushNew(this.#parts, await this.#parts.site.here(tx), moved, this.#clock.now(), tx);
       return done;
     });
@@ -224,12 +227,12 @@ export class DiscoveryRecord {
       const ids = (
         await tx.query<{ id: number }>('select id from resource where id > $1 and not obsolete order by id limit $2', [
           row.after,
-          BATCH,
+          SWEPT,
         ])
       ).map(({ id }) => id);
       const { assigned, requested } = await this.#settle(ids, tx);
       const total = { assigned: row.assigned + assigned, requested: row.requested + requested, by: row.wanted_by };
-      const more = ids.length === BATCH;
+      const more = ids.length === SWEPT;
       if (more)
         await tx.query('update discovery_sweep set after = $1, assigned = $2, requested = $3', [
           ids.at(-1),
@@ -277,4 +280,21 @@ async function* pages(tx: Sql, whom: WhomToReassign, now: Date): AsyncGenerator<
     if (page.length < PAGE) return;
     after = page.at(-1)!.id;
   }
+}
+
+/** ddrOf is a row of a file as a DDR, in the form in which it travels to other sites. */
+function ddrOf(row: RawDevice): Ddr {
+  const { line: _line, resourceId: _resourceId, addresses, macs, keys, type, smbPort, sshPort, osBuild, ...said } = row;
+  const number = (given: string | number | undefined) => (given === undefined || given === '' ? undefined : Number(given));
+  const ddr = {
+    ...said,
+    type: type === undefined || type === '' ? undefined : systemType(type, undefined),
+    smbPort: number(smbPort),
+    sshPort: number(sshPort),
+    osBuild: number(osBuild),
+    addresses: addresses && [...addresses],
+    macs: macs && [...macs],
+    keys: keys && { ...keys },
+  };
+  return Object.fromEntries(Object.entries(ddr).filter(([, value]) => value !== undefined && value !== '')) as Ddr;
 }

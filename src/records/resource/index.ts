@@ -10,13 +10,13 @@ export {
   type ValidName,
 } from './names.ts';
 export type { Device, DeviceClient, Source, SystemType } from './device.ts';
-export { canonicalAddress, type RawDevice, type Rejected } from './row.ts';
+export { canonicalAddress, systemType, type RawDevice, type Rejected } from './row.ts';
 export { WITH_CLIENT } from './device.ts';
 export { compileFilter, compileSearch, type Compiled, type Place } from './filter/compile.ts';
 export { FIELDS, type Field } from './filter/fields.ts';
 export { LONGEST as LONGEST_FILTER } from './filter/words.ts';
 export { parseDevices, type ParsedDevices } from './parse.ts';
-export type { Imported, ImportOptions } from './merge.ts';
+export { BATCH, type Imported, type ImportOptions, type RowOutcome } from './batch.ts';
 export { ResourceRecord, type DevicePage, type DeviceQuery, type Named, type Observed } from './record.ts';
 
 /** migrations are the tables of this record. */

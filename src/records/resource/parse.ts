@@ -11,7 +11,7 @@ export interface ParsedDevices {
   ignored: string[];
 }
 
-type Member = Exclude<keyof RawDevice, 'line'>;
+type Member = Exclude<keyof RawDevice, 'line' | 'resourceId' | 'keys'>;
 
 /** The names of design section 6, lower case, with what spreadsheets and our own JSON call them. */
 const MEMBERS: Record<string, Member> = {
@@ -29,21 +29,15 @@ const MEMBERS: Record<string, Member> = {
   guid: 'guid',
   smbport: 'smbPort',
   sshport: 'sshPort',
+  hardwareid: 'hardwareId',
+  osbuild: 'osBuild',
+  architecture: 'architecture',
+  ou: 'ou',
+  at: 'at',
 };
 
 /** Members of our own device JSON that an import does not take, so that an exported list can come back. */
-const OURS = new Set([
-  'id',
-  'assignedsite',
-  'trusted',
-  'sources',
-  'client',
-  'createdat',
-  'changedat',
-  'domainkey',
-  'architecture',
-  'osbuild',
-]);
+const OURS = new Set(['id', 'assignedsite', 'trusted', 'sources', 'client', 'createdat', 'changedat', 'domainkey', 'properties']);
 
 function member(name: string): Member | undefined {
   return MEMBERS[name.trim().toLowerCase()];
@@ -125,7 +119,7 @@ function jsonRow(item: unknown, line: number, ignored: Set<string>): RawDevice |
       const list: unknown[] = Array.isArray(value) ? value : [value];
       if (!list.every((one) => typeof one === 'string')) return { line, reason: `${key} is neither text nor a list of texts` };
       row[name] = list.flatMap((one) => one.split(';'));
-    } else if (name === 'smbPort' || name === 'sshPort') {
+    } else if (name === 'smbPort' || name === 'sshPort' || name === 'osBuild') {
       if (typeof value !== 'string' && typeof value !== 'number') return { line, reason: `${key} is not a number` };
       row[name] = value;
     } else if (typeof value === 'string') row[name] = value;

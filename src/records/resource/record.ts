@@ -2,10 +2,10 @@ import type { Clock } from '#base/clock';
 import { raise } from '#base/errors';
 import type { Database, Sql } from '#store/database';
 import { clearInstallFlags, removeAged, removeInactive, type Aged } from './age.ts';
+import { importRows, type Imported, type ImportOptions } from './batch.ts';
 import { devicePage, devices, type Device, type SystemType } from './device.ts';
 import { compileSearch, type Compiled } from './filter/compile.ts';
 import { FLAGGED } from './filter/fields.ts';
-import { importRows, type Imported, type ImportOptions } from './merge.ts';
 import { nameKey, sameDomain, shortKey } from './names.ts';
 import { canonicalAddress, type RawDevice } from './row.ts';
 
@@ -43,6 +43,8 @@ export interface Observed {
 }
 
 const PAGE = 1000;
+/** A notification has room for so many ids. */
+const TOLD = 500;
 
 function cursorOf(device: Device): string {
   return Buffer.from(JSON.stringify([nameKey(device.name), device.domainKey])).toString('base64url');
@@ -83,12 +85,14 @@ export class ResourceRecord {
 
   /**
    * importDevices merges machines by guid, else by name and domain. Each row is either taken or in `rejected` with its line and the
-   * reason. It works in transactions of 500 rows, or in the one it is given.
+   * reason. It works in transactions of 1000 rows, or in the one it is given.
    */
   importDevices(rows: readonly RawDevice[], o: ImportOptions & { by?: string | undefined }, via?: Sql): Promise<Imported> {
     const run = <T>(fn: (tx: Sql) => Promise<T>) => (via ? fn(via) : this.#db.transaction(fn));
     // Whoever waits for one of them hears that it was seen.
-    const tell = (ids: readonly number[], tx: Sql) => this.#db.notify('resource', ids.join(','), tx);
+    const tell = async (ids: readonly number[], tx: Sql) => {
+      for (let at = 0; at < ids.length; at += TOLD) await this.#db.notify('resource', ids.slice(at, at + TOLD).join(','), tx);
+    };
     return importRows(run, rows, o, this.#clock.now(), tell);
   }
 

@@ -18,6 +18,17 @@ export interface RawDevice {
   guid?: string | undefined;
   smbPort?: string | number | undefined;
   sshPort?: string | number | undefined;
+  /** What stays when the machine is installed anew. */
+  hardwareId?: string | undefined;
+  osBuild?: string | number | undefined;
+  architecture?: string | undefined;
+  ou?: string | undefined;
+  /** Properties that no two machines have the same value of. */
+  keys?: Readonly<Record<string, string>> | undefined;
+  /** When the source saw it. */
+  at?: string | undefined;
+  /** The resource it is, where the caller knows that for certain. */
+  resourceId?: number | undefined;
 }
 
 /** KnownDevice is a machine whose fields have been checked and brought into one form. */
@@ -38,6 +49,14 @@ export interface KnownDevice {
   guid?: string | undefined;
   smbPort?: number | undefined;
   sshPort?: number | undefined;
+  hardwareId?: string | undefined;
+  osBuild?: number | undefined;
+  architecture?: string | undefined;
+  ou?: string | undefined;
+  /** 'NAME=VALUE', as they are compared. */
+  keys: string[];
+  at: Date;
+  resourceId?: number | undefined;
 }
 
 /** Rejected is a row that was not taken, and why. */
@@ -61,7 +80,8 @@ const TYPES: Record<string, SystemType> = {
   unknown: 'unknown',
 };
 
-function systemType(given: string | undefined, os: string | undefined): SystemType {
+/** systemType reads the type of a machine in the words that people and spreadsheets use; where none is told, the system's name says it. */
+export function systemType(given: string | undefined, os: string | undefined): SystemType {
   if (given) {
     const type = TYPES[given.toLowerCase().replace(/[\s_-]/g, '')];
     if (!type) throw new BadRow(`the type ${shownName(given)} is none of workstation, server, dc, unknown`);
@@ -129,6 +149,51 @@ function guidOf(given: string | undefined): string | undefined {
   return plain;
 }
 
+/** What boards say that were never given an id; thousands of machines share these. */
+const NO_HARDWARE =
+  /^(0+|F+|X+|(TO BE FILLED|DEFAULT STRING|SYSTEM (SERIAL|PRODUCT)|NOT (SPECIFIED|APPLICABLE|SETTABLE)|NONE|N\/A|UNKNOWN|INVALID|CHASSIS|O\.?E\.?M|12345678).*)$/;
+
+/** hardwareIdOf gives a hardware id as it is compared; one that tells no machine from another is none. */
+function hardwareIdOf(given: string | undefined): string | undefined {
+  const id = oneLine('the hardware id', given, 128)
+    ?.toUpperCase()
+    .replace(/^\{(.*)\}$/, '$1');
+  if (id === undefined || id.length < 4 || NO_HARDWARE.test(id.replace(/[-:. ]/g, (c) => (c === ' ' ? c : '')))) return undefined;
+  return id;
+}
+
+function keysOf(given: Readonly<Record<string, string>> | undefined): string[] {
+  const keys = Object.entries(given ?? {}).flatMap(([name, value]) => {
+    const plain = oneLine(shownName(name), value, 256);
+    // Docks and virtual machines share MAC addresses: whatever a source calls them, they identify nobody alone.
+    if (plain === undefined || /\bmac\b/i.test(name) || /^([0-9a-f]{2}[:.-]?){5}[0-9a-f]{2}$/i.test(plain)) return [];
+    return [`${name.toUpperCase()}=${plain.toUpperCase()}`];
+  });
+  if (keys.length > 8) throw new BadRow('it has more than 8 properties with the flag KEY');
+  return keys.sort();
+}
+
+/** Clocks and time zones differ; what lies further ahead than this was never measured. */
+const AHEAD_MS = 86_400_000;
+
+function atOf(given: string | undefined, now: Date): Date {
+  if (given === undefined || given.trim() === '') return now;
+  const at = new Date(given);
+  const ms = at.getTime();
+  if (Number.isNaN(ms) || ms < 0) throw new BadRow(`${shownName(given)} is not a time`);
+  if (ms > now.getTime() + AHEAD_MS)
+    throw new BadRow(`its time ${at.toISOString()} lies in the future; the clock of its source is wrong`);
+  return ms > now.getTime() ? now : at;
+}
+
+function buildOf(given: string | number | undefined): number | undefined {
+  if (given === undefined || given === '') return undefined;
+  const build = typeof given === 'number' ? given : /^\s*\d{1,9}\s*$/.test(given) ? Number(given) : Number.NaN;
+  if (!Number.isInteger(build) || build < 0 || build > 2_147_483_647)
+    throw new BadRow(`${shownName(String(given))} is not a build`);
+  return build;
+}
+
 function portOf(what: string, given: string | number | undefined): number | undefined {
   if (given === undefined || given === '') return undefined;
   const port = typeof given === 'number' ? given : /^\s*\d{1,5}\s*$/.test(given) ? Number(given) : Number.NaN;
@@ -156,7 +221,7 @@ function names(raw: RawDevice): Pick<KnownDevice, 'name' | 'domain' | 'fqdn'> {
 }
 
 /** knownDevice checks one row; what is wrong comes back as the reason. */
-export function knownDevice(raw: RawDevice): KnownDevice | { reason: string } {
+export function knownDevice(raw: RawDevice, now: Date): KnownDevice | { reason: string } {
   try {
     const { name, domain, fqdn } = names(raw);
     const os = oneLine('the operating system', raw.os, 128);
@@ -176,6 +241,13 @@ export function knownDevice(raw: RawDevice): KnownDevice | { reason: string } {
       guid: guidOf(raw.guid),
       smbPort: portOf('the SMB port', raw.smbPort),
       sshPort: portOf('the SSH port', raw.sshPort),
+      hardwareId: hardwareIdOf(raw.hardwareId),
+      osBuild: buildOf(raw.osBuild),
+      architecture: oneLine('the architecture', raw.architecture, 16),
+      ou: oneLine('the OU', raw.ou, 512),
+      keys: keysOf(raw.keys),
+      at: atOf(raw.at, now),
+      resourceId: raw.resourceId,
     };
   } catch (error) {
     if (error instanceof BadRow) return { reason: error.message };

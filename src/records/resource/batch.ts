@@ -1,0 +1,307 @@
+import { hash } from 'node:crypto';
+import type { Sql } from '#store/database';
+import { Pool, type Known, type Stored } from './identity.ts';
+import { Merge, type Origin } from './merge.ts';
+import { knownDevice, type KnownDevice, type RawDevice, type Rejected } from './row.ts';
+import type { StoredTold } from './told.ts';
+
+/** ImportOptions say where rows come from. */
+export interface ImportOptions {
+  /** The method of discovery: 'import', 'ad', 'network', 'heartbeat', … */
+  source: string;
+  site: string;
+  /** An administrator's import is trusted; other sources only when the caller says so. */
+  trusted?: boolean | undefined;
+  /** assign gives the site of a machine that has none, where one is known. */
+  assign?: ((machine: { addresses: readonly string[]; adSite: string | undefined }) => string | undefined) | undefined;
+}
+
+/** RowOutcome is what became of one row. */
+export type RowOutcome =
+  | { outcome: 'stored' | 'merged' | 'unchanged'; id: number; note?: string | undefined }
+  | { outcome: 'rejected'; reason: string };
+
+/** Imported counts what an import did; `ids` are the resources of the rows taken, in their order, `outcomes` those of all rows. */
+export interface Imported {
+  added: number;
+  changed: number;
+  unchanged: number;
+  assigned: number;
+  rejected: Rejected[];
+  ids: number[];
+  outcomes: RowOutcome[];
+}
+
+/** One transaction merges so many rows. */
+export const BATCH = 1000;
+/** Merging looks first and writes then, so it is done by one at a time. */
+const LOCK = 1128481394;
+/** What is told so long after it was seen has to be compared with what the other sources said last. */
+const LATE_MS = 60_000;
+
+const COLUMNS: Record<keyof Stored, string> = {
+  id: 'integer',
+  name: 'text',
+  name_key: 'text',
+  domain: 'text',
+  domain_key: 'text',
+  fqdn: 'text',
+  guid: 'text',
+  hardware_id: 'text',
+  addresses: 'text[]',
+  macs: 'text[]',
+  os: 'text',
+  os_version: 'text',
+  os_build: 'integer',
+  architecture: 'text',
+  type: 'text',
+  ad_site: 'text',
+  ou: 'text',
+  keys: 'text[]',
+  smb_port: 'integer',
+  ssh_port: 'integer',
+  assigned_site: 'text',
+  trusted: 'boolean',
+  obsolete: 'boolean',
+  seen: 'jsonb',
+};
+const NAMES = Object.keys(COLUMNS) as (keyof Stored)[];
+const FIELDS = `${NAMES.join(', ')}, told`;
+const TYPED = `${NAMES.map((name) => `${name} ${COLUMNS[name]}`).join(', ')}, told jsonb`;
+const WRITTEN = NAMES.filter((name) => name !== 'id');
+const CHANGED = [...WRITTEN, 'told'].map((name) => `${name} = d.${name}`).join(', ');
+const INSERTED = WRITTEN.filter((name) => name !== 'obsolete').join(', ');
+
+function shape(known: Known): string {
+  const { told, dirty: _dirty, moved: _moved, touched: _touched, ...stored } = known;
+  return JSON.stringify({ ...stored, told: told.stored() });
+}
+
+/** statementOf names what a source says of a machine, apart from when: the same again is nothing new. */
+function statementOf(raw: RawDevice, o: Origin): string {
+  const { line: _line, at: _at, ...said } = raw;
+  return hash('sha256', JSON.stringify([o.method, o.site, o.trusted, said])).slice(0, 32);
+}
+
+interface Row {
+  index: number;
+  device: KnownDevice;
+  statement: string;
+}
+
+async function poolOf(tx: Sql, devices: readonly KnownDevice[], ids: readonly number[]): Promise<Pool> {
+  const where = ['name_key = any($1) and not obsolete'];
+  const values: unknown[] = [devices.map((d) => d.nameKey)];
+  const or = (column: string, found: readonly unknown[], operator = '=') => {
+    if (found.length === 0) return;
+    const place = `$${values.push(found)}`;
+    where.push(operator === '=' ? `${column} = any(${place})` : `${column} && ${place}::text[] and ${column} <> '{}'`);
+  };
+  or('id', ids);
+  or(
+    'guid',
+    devices.flatMap((d) => d.guid ?? []),
+  );
+  or(
+    'hardware_id',
+    devices.flatMap((d) => d.hardwareId ?? []),
+  );
+  or(
+    'keys',
+    devices.flatMap((d) => d.keys),
+    '&&',
+  );
+  // Not a named statement: its plan would be kept from when the table was small.
+  const stored = await tx.query<Stored & { told: StoredTold }>(
+    `select ${FIELDS} from resource where (${where.join(') or (')}) order by id`,
+    values,
+  );
+  const pool = new Pool();
+  for (const row of stored) pool.add(row);
+  return pool;
+}
+
+/** confirm has old news compared with what the other sources said last, not with when they said it first. */
+async function confirm(tx: Sql, pool: Pool): Promise<void> {
+  const rows = await tx.query<{ resource_id: number; method: string; site: string; at: Date }>(
+    'select resource_id, method, site, at from resource_source where resource_id = any($1)',
+    [pool.all.map((k) => k.id)],
+  );
+  const last = new Map(rows.map((r) => [`${r.resource_id}|${r.method}|${r.site}`, r.at.getTime()]));
+  for (const known of pool.all) known.told.confirm((method, site) => last.get(`${known.id}|${method}|${site}`));
+}
+
+/** saidBefore finds the machines of which the source said just this last time, and notes that it said it again. */
+async function saidBefore(tx: Sql, statements: readonly string[], now: Date): Promise<Map<string, number>> {
+  const rows = await tx.query<{ hash: string; resource_id: number }>(
+    `update resource_source set at = greatest(at, $2) where hash = any($1::uuid[]) returning hash, resource_id`,
+    [statements, now],
+  );
+  return new Map(rows.map((row) => [row.hash.replaceAll('-', ''), row.resource_id]));
+}
+
+async function writeResources(tx: Sql, pool: Pool, now: Date): Promise<void> {
+  const made = pool.all.filter((k) => k.id === 0);
+  const changed = pool.all.filter((k) => k.id !== 0 && (k.dirty || k.told.dirty));
+  // Names are unique among the living: those that move make room first, so that two machines can have exchanged theirs.
+  if (changed.length > 0) {
+    const moving = changed.filter((k) => k.moved);
+    if (moving.length > 0)
+      await tx.query('update resource set obsolete = true, guid = null where id = any($1)', [moving.map((k) => k.id)]);
+    await tx.query(
+      `update resource r set ${CHANGED}, fqdn_key = upper(d.fqdn), changed_at = $2 from jsonb_to_recordset($1) as d(${TYPED}) where r.id = d.id`,
+      [`[${changed.map(shape).join(',')}]`, now],
+    );
+  }
+  if (made.length === 0) return;
+  const rows = await tx.query<{ id: number }>(
+    `insert into resource (${INSERTED}, told, fqdn_key, created_at, changed_at)
+     select ${INSERTED}, told, upper(d.fqdn), $2, $2 from rows from (jsonb_to_recordset($1) as (${TYPED})) with ordinality as d(${FIELDS}, n)
+     order by d.n returning id`,
+    [`[${made.map(shape).join(',')}]`, now],
+  );
+  made.forEach((known, i) => (known.id = rows[i]!.id));
+}
+
+async function writeSources(tx: Sql, rows: readonly { known: Known; at: Date; statement: string }[], o: Origin): Promise<void> {
+  // Of several DDRs about one machine the last one is what the source says.
+  const last = [...new Map(rows.map((row) => [row.known, row])).values()];
+  await tx.query(
+    `insert into resource_source (resource_id, method, site, at, hash, trusted)
+     select id, $4, $5, at, hash, $6 from unnest($1::integer[], $2::timestamptz[], $3::uuid[]) as s(id, at, hash)
+     on conflict (resource_id, method, site) do update
+       set at = greatest(resource_source.at, excluded.at), hash = excluded.hash, trusted = excluded.trusted`,
+    [last.map((r) => r.known.id), last.map((r) => r.at), last.map((r) => r.statement), o.method, o.site, o.trusted],
+  );
+}
+
+/** What another source said before may now differ from what is known, so hearing it again is news; so is the old name of a machine. */
+async function unsay(tx: Sql, changed: readonly Known[], o: Origin): Promise<void> {
+  if (changed.length === 0) return;
+  await tx.query(
+    `update resource_source set hash = null where resource_id = any($1) and hash is not null
+       and (method, site) is distinct from ($3, $4) or resource_id = any($2) and hash is not null`,
+    [changed.map((k) => k.id), changed.filter((k) => k.obsolete).map((k) => k.id), o.method, o.site],
+  );
+}
+
+function assignTo(pool: Pool, assign: NonNullable<ImportOptions['assign']>): number {
+  let assigned = 0;
+  for (const known of pool.all) {
+    if (!known.touched || !known.trusted || known.obsolete || known.assigned_site !== null) continue;
+    const site = assign({ addresses: known.addresses, adSite: known.ad_site ?? undefined });
+    if (site === undefined) continue;
+    [known.assigned_site, known.dirty] = [site, true];
+    assigned++;
+  }
+  return assigned;
+}
+
+/** mergeBatch merges rows in one transaction. */
+async function mergeBatch(tx: Sql, batch: readonly RawDevice[], o: ImportOptions, now: Date): Promise<Imported> {
+  const origin: Origin = { method: o.source, site: o.site, trusted: o.trusted ?? o.source === 'import' };
+  await tx.query('select pg_advisory_xact_lock($1)', [LOCK]);
+  const statements = batch.map((raw) => statementOf(raw, origin));
+  const before = await saidBefore(tx, statements, now);
+  const outcomes: (RowOutcome | undefined)[] = batch.map(() => undefined);
+  const news: Row[] = [];
+  const read = (index: number) => {
+    const device = knownDevice(batch[index]!, now);
+    if ('reason' in device) outcomes[index] = { outcome: 'rejected', reason: device.reason };
+    else news.push({ index, device, statement: statements[index]! });
+  };
+  batch.forEach((_, i) => before.has(statements[i]!) || read(i));
+  const pool =
+    news.length === 0
+      ? new Pool()
+      : await poolOf(
+          tx,
+          news.map((r) => r.device),
+          news.flatMap((r) => r.device.resourceId ?? []),
+        );
+  batch.forEach((_, i) => {
+    const id = before.get(statements[i]!);
+    if (id === undefined) return;
+    // Said before, but something else is said of the same machine in this very batch: then the order counts.
+    if (pool.byId(id)) read(i);
+    else outcomes[i] = { outcome: 'unchanged', id };
+  });
+  news.sort((a, b) => a.index - b.index);
+  if (news.some((r) => now.getTime() - r.device.at.getTime() > LATE_MS)) await confirm(tx, pool);
+  return finish(tx, { pool, news, outcomes, batch, origin, o, now });
+}
+
+interface Work {
+  pool: Pool;
+  news: readonly Row[];
+  outcomes: (RowOutcome | undefined)[];
+  batch: readonly RawDevice[];
+  origin: Origin;
+  o: ImportOptions;
+  now: Date;
+}
+
+async function finish(tx: Sql, { pool, news, outcomes, batch, origin, o, now }: Work): Promise<Imported> {
+  const merge = new Merge(pool, origin);
+  const taken: { index: number; known: Known; at: Date; statement: string; note: string | undefined }[] = [];
+  for (const { index, device, statement } of news) {
+    const merged = merge.take(device);
+    if ('reason' in merged) outcomes[index] = { outcome: 'rejected', reason: merged.reason };
+    else taken.push({ index, known: merged.known, at: device.at, statement, note: merged.note });
+  }
+  const made = new Set(pool.all.filter((k) => k.id === 0));
+  const changed = pool.all.filter((k) => k.id !== 0 && k.dirty);
+  const assigned = o.assign && origin.trusted ? assignTo(pool, o.assign) : 0;
+  await writeResources(tx, pool, now);
+  if (taken.length > 0) await writeSources(tx, taken, origin);
+  await unsay(tx, changed, origin);
+  const touched = new Set(changed);
+  for (const { index, known, note } of taken)
+    outcomes[index] = { outcome: made.has(known) ? 'stored' : touched.has(known) ? 'merged' : 'unchanged', id: known.id, note };
+  return summary(batch, outcomes as RowOutcome[], {
+    added: made.size,
+    changed: changed.filter((k) => k.touched).length,
+    assigned,
+  });
+}
+
+function summary(
+  batch: readonly RawDevice[],
+  outcomes: RowOutcome[],
+  counts: Pick<Imported, 'added' | 'changed' | 'assigned'>,
+): Imported {
+  const rejected: Rejected[] = [];
+  const ids: number[] = [];
+  outcomes.forEach((one, i) => {
+    if (one.outcome === 'rejected') rejected.push({ line: batch[i]!.line ?? i + 1, reason: one.reason });
+    else ids.push(one.id);
+  });
+  return { ...counts, unchanged: new Set(ids).size - counts.added - counts.changed, rejected, ids, outcomes };
+}
+
+/** Run runs one batch in a transaction. */
+type Run = <T>(fn: (tx: Sql) => Promise<T>) => Promise<T>;
+
+/** importRows checks rows and merges the good ones, a batch in a transaction. */
+export async function importRows(
+  run: Run,
+  rows: readonly RawDevice[],
+  o: ImportOptions,
+  now: Date,
+  tell: (ids: readonly number[], tx: Sql) => Promise<void>,
+): Promise<Imported> {
+  const total: Imported = { added: 0, changed: 0, unchanged: 0, assigned: 0, rejected: [], ids: [], outcomes: [] };
+  for (let at = 0; at < rows.length; at += BATCH) {
+    const batch = rows.slice(at, at + BATCH).map((row, i) => (row.line === undefined ? { ...row, line: at + i + 1 } : row));
+    const done = await run(async (tx) => {
+      const merged = await mergeBatch(tx, batch, o, now);
+      await tell(merged.ids, tx);
+      return merged;
+    });
+    for (const key of ['added', 'changed', 'unchanged', 'assigned'] as const) total[key] += done[key];
+    total.rejected.push(...done.rejected);
+    total.ids.push(...done.ids);
+    total.outcomes.push(...done.outcomes);
+  }
+  return total;
+}
