@@ -5,6 +5,7 @@ import { raise } from '#base/errors';
 import { ServerLog } from '#base/log';
 import { Meter } from '#base/meter';
 import { Ccm, CcmInbox, Surroundings, type Network } from '#components/ccm';
+import { Discovery } from '#components/discovery';
 import { Upkeep } from '#components/upkeep';
 import { createConsole } from '#points/console';
 import { createManagementPoint } from '#points/management';
@@ -12,6 +13,7 @@ import { openVault } from '#store/vault';
 import { connectSmb } from '#wire/smb';
 import { probeTcp } from '#wire/tcp';
 import type { Listen } from './data-folder.ts';
+import { dnsNames } from './dns-names.ts';
 import { hangUp, listen } from './listeners.ts';
 import type { Role } from './roles.ts';
 import { ccmLogLines, version, type OpenSite } from './site-folder.ts';
@@ -78,6 +80,7 @@ export class Executive {
       if (roles.has('console')) await this.#startConsole();
       if (roles.has('inbox')) await this.#startInbox();
       if (roles.has('ccm')) await this.#startCcm();
+      if (roles.has('discovery')) await this.#startDiscovery();
       // One process has the inbox, and so this too; a command that serves the API for itself has neither.
       if (roles.has('inbox')) await this.#startUpkeep();
     } catch (error) {
@@ -132,6 +135,14 @@ export class Executive {
     });
     this.#stops.push({ what: 'ccm', stop: () => ccm.stop() });
     await ccm.start();
+  }
+
+  async #startDiscovery(): Promise<void> {
+    const { records, database, clock, random, log } = this.#site;
+    const parts = { ...records, database, names: dnsNames(), clock, random, log: log.with({ component: 'discovery' }) };
+    const discovery = new Discovery(parts);
+    this.#stops.push({ what: 'discovery', stop: () => discovery.stop() });
+    await discovery.start();
   }
 
   async #startUpkeep(): Promise<void> {

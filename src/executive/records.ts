@@ -7,13 +7,14 @@ import { CcrRecord, migrations as ccr } from '#records/ccr';
 import { ClientRecord, migrations as client } from '#records/client';
 import { DiscoveryRecord, migrations as discovery } from '#records/discovery';
 import { LinkRecord, migrations as link } from '#records/link';
+import { MethodRecord, migrations as method } from '#records/method';
 import { PackageRecord, migrations as packages } from '#records/package';
 import { ResourceRecord, migrations as resource } from '#records/resource';
 import { SiteRecord, migrations as site } from '#records/site';
 import type { Database } from '#store/database';
 
 /** allMigrations are the tables of all records. */
-export const allMigrations = [site, boundary, audit, account, packages, resource, client, ccr, discovery, link];
+export const allMigrations = [site, boundary, audit, account, packages, resource, client, ccr, discovery, link, method];
 
 /** Records are all of them, over one database. */
 export interface Records {
@@ -25,6 +26,7 @@ export interface Records {
   client: ClientRecord;
   ccr: CcrRecord;
   discovery: DiscoveryRecord;
+  method: MethodRecord;
   audit: AuditRecord;
   link: LinkRecord;
 }
@@ -43,6 +45,7 @@ export function openRecords(database: Database, clock: Clock, random: Random): R
     package: new PackageRecord(database, clock),
     client: new ClientRecord(database, clock, random),
     discovery: new DiscoveryRecord(database, clock, known),
+    method: new MethodRecord(database, clock),
     audit: new AuditRecord(database, clock),
     link: new LinkRecord(database, clock, random),
   };

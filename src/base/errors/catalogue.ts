@@ -3,6 +3,7 @@ import { answerErrors } from './catalogue/answers.ts';
 import { clientErrors } from './catalogue/client.ts';
 import { hierarchyErrors } from './catalogue/hierarchy.ts';
 import { logonErrors } from './catalogue/logon.ts';
+import { methodErrors } from './catalogue/method.ts';
 import { networkErrors } from './catalogue/network.ts';
 import { pushErrors } from './catalogue/push.ts';
 import { requestErrors } from './catalogue/request.ts';
@@ -22,6 +23,7 @@ export const catalogue = {
   ...requestErrors,
   ...siteErrors,
   ...hierarchyErrors,
+  ...methodErrors,
   ...storeErrors,
   ...clientErrors,
 } as const satisfies Record<string, Entry>;

@@ -1,3 +1,4 @@
+export { ipText, numberOf, readIp } from './address.ts';
 export { BoundaryRecord, type Added } from './record.ts';
 export { BoundaryIndex, boundaryText, type Boundary, type Judged, type Which } from './lookup.ts';
 export type { BoundaryKind, Parsed } from './parse.ts';
