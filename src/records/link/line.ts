@@ -142,6 +142,43 @@ export class Line {
     });
   }
 
+  /** mark is how far this site has come in the neighbour's stream. */
+  async mark(peer: string): Promise<Mark> {
+    const [row] = await this.#db.query<Mark>('select in_stream stream, in_seq seq from link where site = $1', [peer]);
+    return row ?? { stream: 0, seq: 0 };
+  }
+
+  /** lease lets one process of the site dial a neighbour for so long; it tells whether it is this one. */
+  async lease(peer: string, owner: string, ms: number): Promise<boolean> {
+    const now = this.#clock.now();
+    const until = new Date(now.getTime() + ms);
+    return (
+      (await this.#db.count(
+        `update link set lease_owner = $2, lease_until = $3
+         where site = $1 and state = 'joined' and (lease_owner is null or lease_owner = $2 or lease_until < $4 or lease_until > $5)`,
+        // A lease that ends later than any could is left from a clock that was set back.
+        [peer, owner, until, now, new Date(now.getTime() + 2 * ms)],
+      )) === 1
+    );
+  }
+
+  /** release gives the lease back, so that another process need not wait for its end. */
+  async release(peer: string, owner: string): Promise<void> {
+    await this.#db.query('update link set lease_owner = null, lease_until = null where site = $1 and lease_owner = $2', [
+      peer,
+      owner,
+    ]);
+  }
+
+  /** dismissed takes note that the parent removed this site: nothing goes there any more, and what waited is dropped. */
+  async dismissed(parent: string): Promise<void> {
+    await this.#db.transaction(async (tx) => {
+      const now = this.#clock.now();
+      await tx.query(`update link set state = 'removed', removed_at = $2 where site = $1 and state = 'joined'`, [parent, now]);
+      await tx.query('delete from link_out where peer = $1', [parent]);
+    });
+  }
+
   /** unfilled lists the neighbours that must get everything anew. */
   async unfilled(): Promise<(Peer & { stream: number })[]> {
     return this.#db.query(`select site, role, out_stream stream from link where out_full and state = 'joined' order by site`);

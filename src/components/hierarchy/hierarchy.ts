@@ -1,0 +1,133 @@
+import type { Clock } from '#base/clock';
+import type { Log } from '#base/log';
+import type { Random } from '#base/random';
+import type { Link, LinkHandlers, LinkRecord, SiteKey } from '#records/link';
+import type { SiteRecord } from '#records/site';
+import type { Database } from '#store/database';
+import type { HttpPeer } from '#wire/http';
+import { Bell } from './bell.ts';
+import { Parent } from './parent.ts';
+import { Uplink } from './uplink.ts';
+
+/** HierarchyComponentParts is what the component needs; `dial` is how it reaches the parent. */
+export interface HierarchyComponentParts {
+  database: Database;
+  site: SiteRecord;
+  link: LinkRecord;
+  handlers: LinkHandlers;
+  key: SiteKey;
+  sealKey: string;
+  version: string;
+  dial: (o: { url: string; pin: string | undefined }) => HttpPeer;
+  clock: Clock;
+  random: Random;
+  log: Log;
+  /** How long polls are held, and how long an answer may take beyond that; for tests of lines that are cut. */
+  holdMs?: number | undefined;
+  patienceMs?: number | undefined;
+}
+
+/** The component looks so often for what NOTIFY missed, and renews its lease. */
+const ROUND_MS = 10_000;
+const LEASE_MS = 35_000;
+
+/**
+ * Hierarchy is the `hierarchy` role of a site: it dials the parent and keeps the line, and makes the snapshots that neighbours get after a join
+ * or a restore. What children ask is answered by the hierarchy point. Of several processes that have the role, one dials.
+ */
+export class Hierarchy {
+  readonly #parts: HierarchyComponentParts;
+  readonly #bell: Bell;
+  readonly #owner: string;
+  readonly #ended = new AbortController();
+  #unlisten: () => Promise<void> = async () => {};
+  #rounds: Promise<void> = Promise.resolve();
+  #line: { parent: Link; end: AbortController; done: Promise<void> } | undefined;
+
+  constructor(parts: HierarchyComponentParts) {
+    this.#parts = parts;
+    this.#bell = new Bell(parts.clock);
+    this.#owner = parts.random.uuid();
+  }
+
+  async start(): Promise<void> {
+    this.#unlisten = await this.#parts.database.listen('link', () => this.#bell.ring());
+    this.#rounds = this.#work();
+  }
+
+  async stop(): Promise<void> {
+    this.#ended.abort(new Error('the hierarchy role ends'));
+    await this.#unlisten();
+    await this.#rounds;
+    await this.#hangUp();
+  }
+
+  async #work(): Promise<void> {
+    const { signal } = this.#ended;
+    while (!signal.aborted) {
+      const rung = this.#bell.next(ROUND_MS, signal);
+      try {
+        await this.#keepLine();
+        await this.#fill();
+      } catch (error) {
+        if (!signal.aborted) this.#parts.log.error('a round of the hierarchy failed; it goes on', { error });
+      }
+      await rung.done;
+    }
+  }
+
+  async #fill(): Promise<void> {
+    const { link, handlers, log } = this.#parts;
+    for (const peer of await link.line.unfilled()) {
+      const items = await link.line.fill(peer, handlers, this.#ended.signal);
+      if (items !== undefined) log.info('everything was queued for a neighbour', { site: peer.site, items });
+    }
+  }
+
+  /** keepLine has the line to the parent run where there is a parent and the lease is ours, and not otherwise. */
+  async #keepLine(): Promise<void> {
+    const { link } = this.#parts;
+    const parent = await link.parent();
+    const wanted = parent?.state === 'joined' && (await link.line.lease(parent.site, this.#owner, LEASE_MS));
+    const same =
+      this.#line &&
+      parent?.joinedAt.getTime() === this.#line.parent.joinedAt.getTime() &&
+      parent.site === this.#line.parent.site &&
+      parent.url === this.#line.parent.url;
+    if (this.#line && (!wanted || !same)) await this.#hangUp();
+    if (wanted && !this.#line && !this.#ended.signal.aborted) await this.#pickUp(parent);
+  }
+
+  async #pickUp(parent: Link): Promise<void> {
+    const { site, link, handlers, key, sealKey, version, dial, clock, random, log, holdMs, patienceMs } = this.#parts;
+    const own = (await site.here()).code;
+    const peer = dial({ url: parent.url!, pin: parent.pin });
+    const uplink = new Uplink({
+      parent: new Parent({ peer, own, parent, key, sealKey, version, clock, random, patienceMs }),
+      own,
+      site: parent.site,
+      link,
+      handlers,
+      bell: this.#bell,
+      clock,
+      random,
+      log,
+      holdMs,
+    });
+    const end = new AbortController();
+    const done = uplink
+      .run(end.signal)
+      .catch((error: unknown) => log.error('the line to the parent ended', { error }))
+      .finally(() => peer.close());
+    this.#line = { parent, end, done };
+  }
+
+  async #hangUp(): Promise<void> {
+    const line = this.#line;
+    if (!line) return;
+    this.#line = undefined;
+    line.end.abort(new Error('the line is hung up'));
+    await line.done;
+    await this.#parts.link.line.release(line.parent.site, this.#owner).catch(() => {});
+  }
+}

@@ -1,0 +1,2 @@
+export { Hierarchy, type HierarchyComponentParts } from './hierarchy.ts';
+export { askToJoin, type Joined } from './join.ts';

@@ -1,0 +1,1 @@
+export { hierarchyPoint, type HierarchyParts, type HierarchyPoint } from './point.ts';
