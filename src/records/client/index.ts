@@ -1,3 +1,4 @@
+export type { UnsentClient } from './branch.ts';
 export type { Client } from './client.ts';
 export type { Registered, RegisterOptions } from './register.ts';
 export type { State } from './state.ts';

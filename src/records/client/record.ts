@@ -4,6 +4,8 @@ import type { Random } from '#base/random';
 import type { Heartbeat, Registration, StateMessage } from '#messages';
 import { nameKey, shortKey } from '#records/resource';
 import type { Database, Sql } from '#store/database';
+import type { SentClient, SentState } from '#messages';
+import { pageOfClients, takeClient, takeUnsent, takeUnsentStates, type UnsentClient } from './branch.ts';
 import { clientOf, type Client, type ClientRow } from './client.ts';
 import { keyHashOf, register, type Registered, type RegisterOptions } from './register.ts';
 import { addState, states, type State } from './state.ts';
@@ -236,6 +238,39 @@ export class ClientRecord {
   /** unblock takes that back. */
   async unblock(guid: string, via: Sql = this.#db): Promise<boolean> {
     return (await via.count('update client set blocked = false, blocked_by = null where guid = $1 and blocked', [guid])) === 1;
+  }
+
+  /** takeUnsent gives clients that were changed since the other sites of the branch were told of them; they count as told with this transaction. */
+  takeUnsent(tx: Sql, limit: number): Promise<UnsentClient[]> {
+    return takeUnsent(tx, limit);
+  }
+
+  /** takeUnsentStates gives state messages that the parent was not told of yet; they count as told with this transaction. */
+  takeUnsentStates(tx: Sql, limit: number): Promise<{ key: string; sent: SentState }[]> {
+    return takeUnsentStates(tx, limit);
+  }
+
+  /** allFor walks through all clients, as they are told to other sites. */
+  async *allFor(): AsyncGenerator<UnsentClient> {
+    for (let after = 0; ;) {
+      const { items, last } = await pageOfClients(this.#db, after, 500);
+      yield* items;
+      if (last === undefined) return;
+      after = last;
+    }
+  }
+
+  /** takeFrom takes what another site of the branch tells of a client, and announces it as if it had been heard here. */
+  async takeFrom(tx: Sql, sent: SentClient, from: { site: string; role: 'parent' | 'child' }): Promise<void> {
+    const client = await takeClient(tx, sent, from);
+    if (client) await this.#tell(client, tx);
+  }
+
+  /** takeStateFrom keeps a state message that a client sent to another site of the branch. */
+  async takeStateFrom(tx: Sql, { message, proven }: SentState): Promise<void> {
+    const resourceId = await addState(tx, message, { proven }, this.#clock.now());
+    if (resourceId === undefined || !proven) return;
+    await this.#tell({ resourceId: resourceId ?? undefined, name: message.name, domain: message.domain }, tx);
   }
 
   /** conflicts gives clients that claim the name of a resource, or the hardware, that an approved client has (facts F6). */

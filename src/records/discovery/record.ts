@@ -25,6 +25,10 @@ const SWEPT = 500;
 const PAGE = 2000;
 /** An answer names so many machines at most. */
 const NAMED = 10_000;
+/** How a secondary site knows what its parent has decided: it decides nothing by its own discoveries (design section 4). */
+const PDR = 'pdr';
+/** No source told anything, but a site was found. */
+const ASSIGNED = { method: 'assignment', trusted: true, ddrs: [] };
 
 /** Taken is what became of discovered machines. */
 export type Taken = Imported & Settled;
@@ -54,6 +58,8 @@ export interface Ingested extends Settled {
 
 /** StoredDdrs are the resources that a part of an ingest stored or merged into, each beside its DDR. */
 export interface StoredDdrs extends Omit<DdrOrigin, 'via'> {
+  /** Machines that were moved from one site to another; there are no DDRs then. */
+  moved?: readonly { id: number; from: string }[] | undefined;
   ddrs: readonly { id: number; ddr: Ddr; outcome: 'stored' | 'merged' | 'unchanged' }[];
 }
 
@@ -138,16 +144,19 @@ export class DiscoveryRecord {
   async #takeBatch(rows: readonly RawDevice[], o: ImportOptions, tx: Sql): Promise<Taken> {
     const parts = this.#parts;
     const trusted = o.trusted ?? o.source === 'import';
-    const index = trusted ? await parts.boundary.index(tx) : undefined;
+    const site = await parts.site.here(tx);
+    const decides = trusted && (site.kind === 'primary' || o.source === PDR);
+    const index = decides ? await parts.boundary.index(tx) : undefined;
     const assign = index?.assigns ? (machine: Judged) => index.judge(machine)?.site : undefined;
     const stored = await parts.resource.importDevices(rows, { ...o, trusted, assign }, tx);
     const ids = [...new Set(stored.ids)];
     // What was said before was not looked at again, and may have had no site then.
     const same = index?.assigns ? stored.outcomes.flatMap((one) => (one.outcome === 'unchanged' ? [one.id] : [])) : [];
     const late = await assignNew(parts, same, tx);
+    if (late > 0) await this.#onStored?.(tx, same, { ...ASSIGNED, site: site.code });
     // Who says of itself that it is there has its client already.
-    const pushes = trusted && o.source !== 'heartbeat' && ids.length > 0;
-    const requested = pushes ? await pushNew(parts, await parts.site.here(tx), ids, this.#clock.now(), tx) : 0;
+    const pushes = decides && o.source !== 'heartbeat' && ids.length > 0;
+    const requested = pushes ? await pushNew(parts, site, ids, this.#clock.now(), tx) : 0;
     await this.#handOn(rows, stored.outcomes, { method: o.source, site: o.site, trusted }, tx);
     return { ...stored, assigned: stored.assigned + late, requested };
   }
@@ -162,7 +171,10 @@ export class DiscoveryRecord {
 
   async #settle(ids: readonly number[], tx: Sql): Promise<Settled> {
     const site = await this.#parts.site.here(tx);
+    const without = this.#onStored ? await withoutSite(tx, ids) : [];
     const assigned = await assignNew(this.#parts, ids, tx);
+    // Other sites are to hear of machines that were just found to be theirs.
+    if (assigned > 0 && without.length > 0) await this.#onStored?.(tx, without, { ...ASSIGNED, site: site.code });
     return { assigned, requested: await pushNew(this.#parts, site, ids, this.#clock.now(), tx) };
   }
 
@@ -200,11 +212,23 @@ export class DiscoveryRecord {
         }
         if (sites.length > 0) done.changed += await this.#parts.resource.assign(sites, tx);
         moved.push(...sites.map(({ id }) => id));
+        const left = machines.flatMap(({ id, assigned_site: from }) => (from === null ? [] : [{ id, from }]));
+        await this.#tellMoved(
+          tx,
+          sites.map(({ id }) => id),
+          left,
+        );
       }
       if (moved.length > SWEPT) await this.wantSweep(by, tx);
       else await pushNew(this.#parts, await this.#parts.site.here(tx), moved, this.#clock.now(), tx);
       return done;
     });
+  }
+
+  async #tellMoved(tx: Sql, ids: readonly number[], left: readonly { id: number; from: string }[]): Promise<void> {
+    if (!this.#onStored || ids.length === 0) return;
+    const moved = left.filter(({ id }) => ids.includes(id));
+    await this.#onStored(tx, ids, { ...ASSIGNED, site: (await this.#parts.site.here(tx)).code, moved });
   }
 
   /** wantSweep asks for a walk through all known machines: after site-wide push was switched on, or boundaries were added. Announced on 'discovery_sweep'. */
@@ -257,6 +281,14 @@ export class DiscoveryRecord {
     }
     return done;
   }
+}
+
+async function withoutSite(tx: Sql, ids: readonly number[]): Promise<number[]> {
+  const rows = await tx.query<{ id: number }>(
+    'select id from resource where id = any($1) and assigned_site is null and trusted',
+    [ids],
+  );
+  return rows.map(({ id }) => id);
 }
 
 /** pages reads the machines that are meant; what is known only by its own claim belongs to no site and is left out. */

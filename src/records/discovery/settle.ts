@@ -36,10 +36,13 @@ function isSiteSystem({ name, domain, fqdn, addresses }: Device, hosts: Readonly
 export async function assignNew(parts: SettleParts, ids: readonly number[], tx: Sql): Promise<number> {
   const index = await parts.boundary.index(tx);
   if (!index.assigns || ids.length === 0) return 0;
+  // A secondary site decides only about machines that its parent told it of.
+  const isPrimary = (await parts.site.here(tx)).kind === 'primary';
   // Not a named statement, here and below: its plan would be kept from when the tables were small.
   const rows = await tx.query<{ id: number; addresses: string[]; ad_site: string | null }>(
-    'select id, addresses, ad_site from resource where id = any($1) and assigned_site is null and trusted and not obsolete',
-    [ids],
+    `select id, addresses, ad_site from resource where id = any($1) and assigned_site is null and trusted and not obsolete
+       and ($2 or exists (select from resource_source s where s.resource_id = resource.id and s.method = 'pdr'))`,
+    [ids, isPrimary],
   );
   const sites = rows.flatMap(({ id, addresses, ad_site }) => {
     const judged = index.judge({ addresses, adSite: ad_site ?? undefined });

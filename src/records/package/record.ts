@@ -142,9 +142,9 @@ export class PackageRecord {
   }
 
   /** remove deletes a package; its content stays until it is removed from the folder. */
-  async remove(name: string): Promise<boolean> {
-    const removed = (await this.#db.count('delete from package where name = $1', [name])) === 1;
-    if (removed) await this.#db.notify('package', name);
+  async remove(name: string, via: Sql = this.#db): Promise<boolean> {
+    const removed = (await via.count('delete from package where name = $1', [name])) === 1;
+    if (removed) await this.#db.notify('package', name, via);
     return removed;
   }
 }

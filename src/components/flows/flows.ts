@@ -1,0 +1,153 @@
+import type { KeyObject } from 'node:crypto';
+import { branchKey, readPublicKey } from '#messages';
+import type { Link, LinkHandlers, Outgoing, Peer } from '#records/link';
+import type { Branch } from '#records/site';
+import type { Sql } from '#store/database';
+import { boundaryHandler, boundaryNews } from './boundaries.ts';
+import type { FlowParts } from './branch.ts';
+import { ccrHandler, sendCcrs } from './ccrs.ts';
+import { clientHandler, sendClients, stateHandler } from './clients.ts';
+import { ddrHandler, pdrHandler } from './ddr.ts';
+import { fetchPackages, packageHandler, packageNews, type FetchContent } from './packages.ts';
+import { siteHandler, siteNews } from './sites.ts';
+
+/** What was missed by NOTIFY is found after so long. */
+const ROUND_MS = 10_000;
+/** Changes that come close together travel together. */
+const GATHER_MS = 50;
+const CHANNELS = ['boundary', 'site_settings', 'package', 'client', 'ccr', 'branch_package', 'link'] as const;
+
+/** flowHandlers are the handlers of all that travels between sites, in the order in which a new neighbour is told. */
+export function flowHandlers(parts: FlowParts): LinkHandlers {
+  return {
+    site: siteHandler(parts),
+    boundary: boundaryHandler(parts),
+    package: packageHandler(parts),
+    client: clientHandler(parts),
+    ddr: ddrHandler(parts),
+    pdr: pdrHandler(parts),
+    state: stateHandler(parts),
+    ccr: ccrHandler(parts),
+  };
+}
+
+/** FlowOptions are what only the process with the lines has: the site's own key, and a way to the parent's files. */
+export interface FlowOptions {
+  siteKey(): Promise<KeyObject>;
+  fetchContent: FetchContent;
+}
+
+/**
+ * Flows tells the neighbours of this site what they need to know and have not been told: sites and points, boundaries, packages, clients,
+ * state messages, how CCRs stand. It compares what is with what was told, so that nothing has to be announced to it to get there; DDRs
+ * and PDRs go with the transaction that stores them (forwardDdrs).
+ */
+export class Flows {
+  readonly #parts: FlowParts;
+  readonly #options: FlowOptions;
+  #ends: (() => Promise<void>)[] = [];
+  #cancel: () => void = () => {};
+  #round: Promise<void> = Promise.resolve();
+  #running = false;
+  #again = false;
+  #stopped = false;
+
+  constructor(parts: FlowParts, options: FlowOptions) {
+    this.#parts = parts;
+    this.#options = options;
+  }
+
+  async start(): Promise<void> {
+    for (const channel of CHANNELS) this.#ends.push(await this.#parts.database.listen(channel, () => this.#soon()));
+    this.#look();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#cancel();
+    for (const end of this.#ends.splice(0)) await end();
+    await this.#round;
+  }
+
+  #soon(): void {
+    if (this.#running) this.#again = true;
+    else this.#after(GATHER_MS);
+  }
+
+  #after(ms: number): void {
+    this.#cancel();
+    if (!this.#stopped) this.#cancel = this.#parts.clock.after(ms, () => this.#look());
+  }
+
+  #look(): void {
+    if (this.#stopped || this.#running) return;
+    this.#running = true;
+    this.#again = false;
+    this.#round = this.#work()
+      .catch((error: unknown) => this.#parts.log.error('telling other sites failed; it goes on at the next round', { error }))
+      .then(() => {
+        this.#running = false;
+        this.#after(this.#again ? GATHER_MS : ROUND_MS);
+      });
+  }
+
+  async #work(): Promise<void> {
+    const links = (await this.#parts.link.list()).filter(({ state }) => state === 'joined');
+    await this.#shareKeys(links);
+    if (links.length === 0) return;
+    await this.#parts.database.transaction((tx) => this.#tellNews(tx, links));
+    for (const send of [sendCcrsUp, sendClients])
+      while (
+        !this.#stopped &&
+        (await this.#parts.database.transaction(async (tx) => send(this.#parts, tx, await this.#branch(tx), links)))
+      );
+    if (links.some(({ role }) => role === 'parent')) await fetchPackages(this.#parts, this.#options.fetchContent);
+  }
+
+  #branch(tx: Sql): Promise<Branch> {
+    return this.#parts.site.branch(tx);
+  }
+
+  /** A primary and a secondary below it take each other's registration tokens; who is removed loses that. */
+  async #shareKeys(links: readonly Link[]): Promise<void> {
+    const { here, sites } = await this.#parts.site.branch();
+    const isSecondary = (code: string) => sites.some((site) => site.code === code && site.kind === 'secondary');
+    const wanted = links.filter(({ site }) => here.kind === 'secondary' || isSecondary(site));
+    const privateKey = wanted.length > 0 ? await this.#options.siteKey() : undefined;
+    for (const { code: site } of sites) {
+      const link = wanted.find((one) => one.site === site);
+      const key =
+        link &&
+        privateKey &&
+        branchKey({ code: here.code, privateKey }, { code: site, publicKey: readPublicKey(link.publicKey) });
+      await this.#parts.client.shareKey({ site, own: here.code, key });
+    }
+  }
+
+  async #tellNews(tx: Sql, peers: readonly Peer[]): Promise<void> {
+    const { branch, link, package: packages } = this.#parts;
+    const known = await this.#branch(tx);
+    const boundaries = await branch.boundaries(tx);
+    const all = await packages.list();
+    for (const peer of peers) {
+      const news = {
+        site: siteNews(known, peer),
+        boundary: boundaryNews(boundaries, known, peer),
+        package: peer.role === 'child' ? packageNews(all, await branch.toldKeys(tx, peer.site, 'package')) : [],
+      };
+      for (const [kind, some] of Object.entries(news)) {
+        const untold = await branch.untold(tx, peer.site, kind, some);
+        const to = peer.role === 'parent' ? 'parent' : peer.site;
+        if (untold.length > 0)
+          await link.enqueue(
+            tx,
+            untold.map((one): Outgoing => ({ to, kind, ...one })),
+          );
+      }
+    }
+  }
+}
+
+async function sendCcrsUp(parts: FlowParts, tx: Sql, _known: Branch, peers: readonly Peer[]): Promise<boolean> {
+  return peers.some(({ role }) => role === 'parent') ? sendCcrs(parts, tx) : false;
+}

@@ -1,0 +1,239 @@
+import type { SentClient, SentState } from '#messages';
+import { nameKey } from '#records/resource';
+import type { Sql } from '#store/database';
+import { clientOf, type Client, type ClientRow } from './client.ts';
+import { keyHashOf } from './register.ts';
+
+/** Clients as they travel between the sites of a branch: what this one tells of them, and how it takes what another one tells. */
+
+type Row = ClientRow & { sequence: number; request_id: string; via_site: string | null };
+
+/** UnsentClient is a client that other sites have not been told of as it is now. */
+export interface UnsentClient {
+  client: SentClient;
+  /** The site by whose boundaries its machine is assigned. */
+  assigned: string | undefined;
+  /** The site that told of it. */
+  via: string | undefined;
+}
+
+function sentOf(row: Row): SentClient {
+  const { last_address: lastAddress, approved_by: approvedBy, os_version: osVersion, token_id: tokenId } = row;
+  return {
+    guid: row.guid,
+    publicKey: row.public_key,
+    requestId: row.request_id,
+    name: row.name,
+    domain: row.domain,
+    fqdn: row.fqdn,
+    addresses: row.addresses,
+    hardwareId: row.hardware_id,
+    ...(row.os !== null && { os: row.os }),
+    ...(osVersion !== null && { osVersion }),
+    ...(row.type !== null && { type: row.type }),
+    ...(row.architecture !== null && { architecture: row.architecture }),
+    version: row.version,
+    ...(row.site !== null && { site: row.site }),
+    approval: row.approval,
+    ...(approvedBy !== null && { approvedBy }),
+    blocked: row.blocked,
+    obsolete: row.obsolete,
+    ...(tokenId !== null && { tokenId }),
+    ...(lastAddress !== null && { lastAddress }),
+    sequence: row.sequence,
+    registeredAt: row.registered_at.toISOString(),
+    lastSeenAt: row.last_seen_at.toISOString(),
+  };
+}
+
+type Joined = Row & { assigned: string | null };
+
+const unsentOf = (row: Joined): UnsentClient => ({
+  client: sentOf(row),
+  assigned: row.assigned ?? undefined,
+  via: row.via_site ?? undefined,
+});
+
+/** takeUnsent gives clients that were changed since other sites were told, and takes note that they are told in this transaction. */
+export async function takeUnsent(tx: Sql, limit: number): Promise<UnsentClient[]> {
+  const rows = await tx.query<Joined>(
+    `update client c set unsent = false from (select id, resource_id from client where unsent order by id limit $1 for update skip locked) u
+     left join resource r on r.id = u.resource_id where c.id = u.id returning c.*, r.assigned_site as assigned`,
+    [limit],
+  );
+  return rows.map(unsentOf);
+}
+
+/** pageOfClients gives clients after an id, for a snapshot. */
+export async function pageOfClients(
+  sql: Sql,
+  after: number,
+  limit: number,
+): Promise<{ items: UnsentClient[]; last: number | undefined }> {
+  const rows = await sql.query<Joined>(
+    `select c.*, r.assigned_site as assigned from client c left join resource r on r.id = c.resource_id where c.id > $1 order by c.id limit $2`,
+    [after, limit],
+  );
+  return { items: rows.map(unsentOf), last: rows.at(-1)?.id };
+}
+
+/** takeUnsentStates does the same for state messages. */
+export async function takeUnsentStates(tx: Sql, limit: number): Promise<{ key: string; sent: SentState }[]> {
+  const rows = await tx.query<{
+    topic_type: number;
+    topic_id: string;
+    state_id: number;
+    at: Date;
+    name: string;
+    domain: string;
+    site: string | null;
+    guid: string | null;
+    version: string | null;
+    exit_code: number | null;
+    detail: string | null;
+    log_tail: string | null;
+    proven: boolean;
+  }>(
+    `update client_state set unsent = false where id in (select id from client_state where unsent order by id limit $1 for update skip locked)
+     returning *`,
+    [limit],
+  );
+  return rows.map((row) => ({
+    key: `${row.topic_id} ${row.topic_type} ${row.state_id} ${row.proven}`,
+    sent: {
+      message: {
+        topicType: row.topic_type,
+        topicId: row.topic_id,
+        stateId: row.state_id,
+        at: row.at.toISOString(),
+        name: row.name,
+        domain: row.domain,
+        ...(row.site !== null && { site: row.site }),
+        ...(row.guid !== null && { guid: row.guid }),
+        ...(row.version !== null && { clientVersion: row.version }),
+        ...(row.exit_code !== null && { exitCode: row.exit_code }),
+        ...(row.detail !== null && { detail: row.detail }),
+        ...(row.log_tail !== null && { logTail: row.log_tail }),
+      },
+      proven: row.proven,
+    },
+  }));
+}
+
+async function resourceIdOf(tx: Sql, { name, domain, fqdn, tokenId }: SentClient): Promise<number | undefined> {
+  // The site that made the token knows for which machine it did.
+  const [token] = await tx.query<{ resource_id: number | null }>('select resource_id from client_token where id = $1', [tokenId]);
+  if (token?.resource_id) return token.resource_id;
+  const rows = await tx.query<{ id: number }>(
+    `select id from resource where not obsolete and ((name_key = $1 and (domain_key = $2 or $2 = '' or ccr_same_domain(domain_key, $2)))
+       or (fqdn_key = $3 and $3 <> '')) limit 2`,
+    [nameKey(name), nameKey(domain), nameKey(fqdn)],
+  );
+  return rows.length === 1 ? rows[0]!.id : undefined;
+}
+
+/** spendToken notes that a token of this site was used elsewhere; false where another key had used it before, which then is the one that counts. */
+async function spendToken(tx: Sql, sent: SentClient, keyHash: Uint8Array): Promise<boolean> {
+  if (sent.tokenId === undefined) return true;
+  const [token] = await tx.query<{ used_by: Buffer | null }>('select used_by from client_token where id = $1 for update', [
+    sent.tokenId,
+  ]);
+  if (!token) return true;
+  if (token.used_by) return token.used_by.equals(keyHash);
+  await tx.query('update client_token set used_at = $2, used_by = $3 where id = $1', [
+    sent.tokenId,
+    new Date(sent.registeredAt),
+    keyHash,
+  ]);
+  return true;
+}
+
+/**
+ * takeClient takes what another site of the branch tells of a client. What the parent says counts: approval and blocking are decided there.
+ * A child tells of registrations and signs of life; it approves by a registration token only, and blocks and unblocks nobody.
+ */
+export async function takeClient(
+  tx: Sql,
+  sent: SentClient,
+  from: { site: string; role: 'parent' | 'child' },
+): Promise<Client | undefined> {
+  const keyHash = keyHashOf(sent.publicKey);
+  const isParent = from.role === 'parent';
+  const unspent = await spendToken(tx, sent, keyHash);
+  const byToken = sent.approval === 'approved' && sent.approvedBy === 'token' && unspent;
+  const approved = isParent ? sent.approval === 'approved' : byToken;
+  const resourceId = await resourceIdOf(tx, sent);
+  const [old] = await tx.query<Row>(
+    'select * from client where key_hash = $1 or guid = $2 order by key_hash = $1 desc limit 1 for update',
+    [keyHash, sent.guid],
+  );
+  // One key is one client; a SMSID with another key is somebody else's claim.
+  if (old && !old.key_hash.equals(keyHash)) return undefined;
+  const values = [
+    keyHash,
+    isParent || !old ? sent.guid : old.guid,
+    sent.name,
+    nameKey(sent.name),
+    sent.domain,
+    nameKey(sent.domain),
+    sent.fqdn,
+    sent.addresses,
+    sent.version,
+    sent.os,
+    sent.osVersion,
+    sent.type,
+    sent.architecture,
+    sent.site,
+    sent.lastAddress,
+    sent.sequence,
+    new Date(sent.lastSeenAt),
+    approved ? 'approved' : 'pending',
+    approved ? (sent.approvedBy ?? 'parent') : undefined,
+    isParent && sent.blocked,
+    isParent,
+    resourceId,
+    sent.tokenId,
+    from.site,
+  ];
+  if (old) return updateClient(tx, old, sent, values);
+  const [row] = await tx.query<Row>(
+    `insert into client (key_hash, guid, name, name_key, domain, domain_key, fqdn, addresses, version, os, os_version, type, architecture, site,
+       last_address, sequence, last_seen_at, approval, approved_by, blocked, resource_id, token_id, via_site, public_key, request_id,
+       hardware_id, obsolete, registered_at)
+     select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $22, $23, $24, $25, $26, $27, $28, $29
+     where $21::boolean is not null returning *`,
+    [...values, sent.publicKey, sent.requestId, sent.hardwareId, sent.obsolete, new Date(sent.registeredAt)],
+  );
+  if (approved && !sent.obsolete && resourceId !== undefined)
+    await tx.query(
+      'update client set obsolete = true, replaced_by = $2 where resource_id = $1 and id <> $2 and not obsolete and registered_at <= $3',
+      [resourceId, row!.id, row!.registered_at],
+    );
+  return clientOf(row!);
+}
+
+/** updateClient changes a client that is known; undefined where that changes nothing, so that two sites do not go on telling each other. */
+async function updateClient(tx: Sql, old: Row, sent: SentClient, values: unknown[]): Promise<Client | undefined> {
+  const newer = sent.lastSeenAt > old.last_seen_at.toISOString();
+  const [row] = await tx.query<Row>(
+    `update client set
+       guid = $2,
+       name = case when $25 then $3 else name end, name_key = case when $25 then $4 else name_key end,
+       domain = case when $25 then $5 else domain end, domain_key = case when $25 then $6 else domain_key end,
+       fqdn = case when $25 then $7 else fqdn end, addresses = case when $25 then $8 else addresses end,
+       version = case when $25 then $9 else version end, os = case when $25 then $10 else os end,
+       os_version = case when $25 then $11 else os_version end, type = case when $25 then $12 else type end,
+       architecture = case when $25 then $13 else architecture end, site = case when $25 then coalesce($14, site) else site end,
+       last_address = case when $25 then coalesce($15, last_address) else last_address end,
+       sequence = greatest(sequence, $16), last_seen_at = greatest(last_seen_at, $17),
+       approval = case when $18 = 'approved' then 'approved' else approval end,
+       approved_by = case when $18 = 'approved' and approval <> 'approved' then $19 else approved_by end,
+       blocked = case when $21 then $20 else blocked end,
+       resource_id = coalesce(resource_id, $22), token_id = coalesce(token_id, $23), via_site = coalesce(via_site, $24)
+     where key_hash = $1 and (guid <> $2 or $25 or sequence < $16 or (approval <> 'approved' and $18 = 'approved')
+       or ($21 and blocked <> $20) or (resource_id is null and $22::integer is not null) or (token_id is null and $23::text is not null))
+     returning *`,
+    [...values, newer],
+  );
+  return row && clientOf(row);
+}
