@@ -52,18 +52,20 @@ interface ListOptions {
 export function deviceVerbs(verbs: Verbs): void {
   const device = verbs.group('device', 'machines as discovery knows them');
   verbs
-    .add<{ dryRun?: boolean }>(device, {
+    .add<{ dryRun?: boolean; map?: string }>(device, {
       name: 'import <file>',
-      does: 'take in machines from a CSV file (name,domain,fqdn,ip,os,type) or a JSON array; - reads standard input. An import is a trusted source',
+      does: 'take in machines from CSV (name,domain,fqdn,ip,os,type), JSON, a .ddr file, or a list of names; - reads standard input. An import is a trusted source',
       examples: [
         'pushpoint device import machines.csv --data ./p01',
+        'pushpoint device import rechner.csv --map "Rechner=name,IP-Adresse=ip" --dry-run --data ./p01',
+        'pushpoint device import pc042.ddr --data ./p01',
         'pushpoint device list --json | jq .items | pushpoint device import - --data ./p02',
       ],
-      run: (context, { dryRun }, file) =>
+      run: (context, { dryRun, map }, file) =>
         context.withApi(async (api) => {
           const text = await readText(file);
           const type = typeOf(file, text);
-          const result = await api.text<ImportJson>('/devices/import', new TextEncoder().encode(text), type, { dryRun });
+          const result = await api.text<ImportJson>('/devices/import', new TextEncoder().encode(text), type, { dryRun, map });
           if (context.json) printJson(result);
           else {
             const same = result.unchanged === undefined ? '' : `${result.unchanged} unchanged, `;
@@ -71,11 +73,13 @@ export function deviceVerbs(verbs: Verbs): void {
             if (result.assigned) note(`${result.assigned} were assigned to a site by their boundaries`);
             if (result.requested) note(`${result.requested} get the client by site-wide push`);
             if (result.ignored?.length) note(`not understood and left out: ${result.ignored.join(', ')}`);
-            for (const row of result.rejected) note(`${type === 'text/csv' ? 'line' : 'item'} ${row.line}: ${row.reason}`);
+            for (const row of result.rejected)
+              note(`${type === 'application/json' ? 'item' : 'line'} ${row.line}: ${row.reason}`);
           }
           return result.rejected.length ? EXIT.failed : EXIT.ok;
         }),
     })
+    .option('--map <columns>', 'what columns are, where the header has words of its own: Rechner=name,IP-Adresse=ip')
     .option(...DRY_RUN);
   verbs
     .add<ListOptions>(device, {
@@ -184,15 +188,23 @@ function reassignVerb(verbs: Verbs, device: Command): void {
     .option(...DRY_RUN);
 }
 
-/** An import is JSON when it begins like JSON; a file that is broken is told by its name, before anything is sent. */
+/** An import is told by how it begins; a file that is broken is told by its name, before anything is sent. */
 function typeOf(file: string, text: string): string {
-  if (!/^\s*[[{]/.test(text)) return 'text/csv';
-  try {
-    JSON.parse(text);
-  } catch (cause) {
-    throw wrongFile(file, `it is not JSON: ${(cause as Error).message}`, cause);
+  if (/^\s*[[{]/.test(text)) {
+    try {
+      JSON.parse(text);
+    } catch (cause) {
+      throw wrongFile(file, `it is not JSON: ${(cause as Error).message}`, cause);
+    }
+    return /\.ddr$/i.test(file) ? 'text/plain' : 'application/json';
   }
-  return 'application/json';
+  const [first = ''] = text
+    .replace(/^\uFEFF/, '')
+    .trimStart()
+    .split(/[\r\n]/, 1);
+  // A list of names has neither columns nor a header.
+  const isList = /^[<#]/.test(first) || /\.(ddr|txt)$/i.test(file) || /^[A-Za-z0-9.-]+\s*$/.test(first);
+  return isList && !/^(name|computername|hostname|netbiosname)\s*$/i.test(first) ? 'text/plain' : 'text/csv';
 }
 
 function clientText({ client }: DeviceJson): string {

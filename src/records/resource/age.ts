@@ -32,7 +32,7 @@ export function removeAged(sql: Sql, before: Date, limit: number): Promise<Aged[
   return sql.query<Aged>(
     `delete from resource where id in (
        select r.id from ${WITH_CLIENT} where r.created_at < $1 and (c.heard is null or c.heard < $1) and ${IDLE}
-         and not exists (select from resource_source s where s.resource_id = r.id and s.at >= $1) order by r.id limit $2)
+         and not exists (select from resource_source s where s.resource_id = r.id and s.at >= $1 and (s.trusted or not r.trusted)) order by r.id limit $2)
      returning id, name`,
     [before, limit],
   );

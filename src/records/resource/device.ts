@@ -1,4 +1,5 @@
 import type { Sql } from '#store/database';
+import type { StoredTold } from './told.ts';
 
 export type SystemType = 'workstation' | 'server' | 'dc' | 'unknown';
 
@@ -32,6 +33,7 @@ export interface Device {
   domainKey: string;
   fqdn?: string | undefined;
   guid?: string | undefined;
+  hardwareId?: string | undefined;
   addresses: string[];
   macs: string[];
   os?: string | undefined;
@@ -40,6 +42,11 @@ export interface Device {
   architecture?: string | undefined;
   type: SystemType;
   adSite?: string | undefined;
+  ou?: string | undefined;
+  /** Properties with the flag KEY, 'NAME=VALUE'. */
+  keys: string[];
+  /** Who told its properties. */
+  told: StoredTold;
   smbPort?: number | undefined;
   sshPort?: number | undefined;
   assignedSite?: string | undefined;
@@ -59,6 +66,7 @@ interface DeviceRow {
   domain_key: string;
   fqdn: string | null;
   guid: string | null;
+  hardware_id: string | null;
   addresses: string[];
   macs: string[];
   os: string | null;
@@ -67,6 +75,9 @@ interface DeviceRow {
   architecture: string | null;
   type: SystemType;
   ad_site: string | null;
+  ou: string | null;
+  keys: string[];
+  told: StoredTold;
   smb_port: number | null;
   ssh_port: number | null;
   assigned_site: string | null;
@@ -126,6 +137,7 @@ function deviceOf(row: DeviceRow): Device {
     domainKey: row.domain_key,
     fqdn: row.fqdn ?? undefined,
     guid: row.guid ?? undefined,
+    hardwareId: row.hardware_id ?? undefined,
     addresses: row.addresses,
     macs: row.macs,
     os: row.os ?? undefined,
@@ -134,6 +146,9 @@ function deviceOf(row: DeviceRow): Device {
     architecture: row.architecture ?? undefined,
     type: row.type,
     adSite: row.ad_site ?? undefined,
+    ou: row.ou ?? undefined,
+    keys: row.keys,
+    told: row.told,
     smbPort: row.smb_port ?? undefined,
     sshPort: row.ssh_port ?? undefined,
     assignedSite: row.assigned_site ?? undefined,

@@ -15,7 +15,8 @@ export { WITH_CLIENT } from './device.ts';
 export { compileFilter, compileSearch, type Compiled, type Place } from './filter/compile.ts';
 export { FIELDS, type Field } from './filter/fields.ts';
 export { LONGEST as LONGEST_FILTER } from './filter/words.ts';
-export { parseDevices, type ParsedDevices } from './parse.ts';
+export { propertiesOf, type ToldProperty } from './told.ts';
+export { parseDevices, type ImportFormat, type ImportMap, type ParsedDevices } from './parse.ts';
 export { BATCH, type Imported, type ImportOptions, type RowOutcome } from './batch.ts';
 export { ResourceRecord, type DevicePage, type DeviceQuery, type Named, type Observed } from './record.ts';
 

@@ -1,4 +1,5 @@
 import { raise } from '#base/errors';
+import { isClassicDdr, parseClassic } from './classic-ddr.ts';
 import { readCsv, textOf } from './csv.ts';
 import { shownName } from './names.ts';
 import type { RawDevice, Rejected } from './row.ts';
@@ -13,41 +14,90 @@ export interface ParsedDevices {
 
 type Member = Exclude<keyof RawDevice, 'line' | 'resourceId' | 'keys'>;
 
-/** The names of design section 6, lower case, with what spreadsheets and our own JSON call them. */
+/** Members by their names, lower case without spaces, with what spreadsheets, directories and our own JSON call them. */
 const MEMBERS: Record<string, Member> = {
   name: 'name',
+  computername: 'name',
+  hostname: 'name',
+  netbiosname: 'name',
   domain: 'domain',
   fqdn: 'fqdn',
+  dnshostname: 'fqdn',
   ip: 'addresses',
+  ipaddress: 'addresses',
+  ipaddresses: 'addresses',
   addresses: 'addresses',
   os: 'os',
+  operatingsystem: 'os',
   osversion: 'osVersion',
+  operatingsystemversion: 'osVersion',
+  osbuild: 'osBuild',
+  architecture: 'architecture',
   type: 'type',
   mac: 'macs',
   macs: 'macs',
+  macaddress: 'macs',
+  macaddresses: 'macs',
   adsite: 'adSite',
+  ou: 'ou',
   guid: 'guid',
+  hardwareid: 'hardwareId',
   smbport: 'smbPort',
   sshport: 'sshPort',
-  hardwareid: 'hardwareId',
-  osbuild: 'osBuild',
-  architecture: 'architecture',
-  ou: 'ou',
   at: 'at',
 };
+
+/** ImportFormat is how a file of machines is written: ddr is DDRs in JSON or in the old text form, text is that or a list of names. */
+export type ImportFormat = 'csv' | 'json' | 'ddr' | 'text';
+
+/** ImportMap says which column is what where a header has words of its own: {'Rechner': 'name'}. */
+export type ImportMap = Readonly<Record<string, string>>;
 
 /** Members of our own device JSON that an import does not take, so that an exported list can come back. */
 const OURS = new Set(['id', 'assignedsite', 'trusted', 'sources', 'client', 'createdat', 'changedat', 'domainkey', 'properties']);
 
+const plainName = (name: string) =>
+  name
+    .trim()
+    .toLowerCase()
+    .replace(/[\s_-]/g, '');
+
 function member(name: string): Member | undefined {
-  return MEMBERS[name.trim().toLowerCase()];
+  return Object.hasOwn(MEMBERS, plainName(name)) ? MEMBERS[plainName(name)] : undefined;
 }
 
 /** parseDevices reads a device file; it raises PP_IMPORT_UNREADABLE when it cannot be read at all. */
-export function parseDevices(bytes: Uint8Array, format: 'csv' | 'json'): ParsedDevices {
+export function parseDevices(bytes: Uint8Array, format: ImportFormat, map: ImportMap = {}): ParsedDevices {
   const text = textOf(bytes);
-  if (text === undefined) throw raise('PP_IMPORT_UNREADABLE', { format, why: 'it is neither UTF-8 nor UTF-16' });
-  return format === 'csv' ? parseCsv(text) : parseJson(text);
+  if (text === undefined) throw unreadable(format, 'it is neither UTF-8 nor UTF-16');
+  if (format === 'csv') return parseCsv(text, readMap(map));
+  if (format === 'json') return parseJson(text);
+  if (/^\s*[[{]/.test(text)) return parseJson(text, 'ddr');
+  if (isClassicDdr(text)) return parseClassic(text);
+  if (format === 'text' && !/^\s*</.test(text)) return parseNames(text);
+  throw unreadable(format, text.trim() === '' ? 'it is empty' : 'it is neither JSON nor properties after <System>');
+}
+
+const unreadable = (format: string, why: string) => raise('PP_IMPORT_UNREADABLE', { format, why });
+
+function readMap(map: ImportMap): Map<string, Member> {
+  return new Map(
+    Object.entries(map).map(([column, field]) => {
+      const known = member(field);
+      if (!known)
+        throw unreadable('csv', `the column ${shownName(column)} is to be ${shownName(field)}, which is no field of a machine`);
+      return [plainName(column), known];
+    }),
+  );
+}
+
+/** A list of names as CCRMan took it: one machine a line, blank lines and those that begin with # or ; left out. */
+function parseNames(text: string): ParsedDevices {
+  const rows = text.split(/\r\n|\n|\r/).flatMap((line, i) => {
+    const name = line.trim();
+    return name === '' || /^[#;]/.test(name) ? [] : [{ line: i + 1, name }];
+  });
+  return { rows, rejected: [], ignored: [] };
 }
 
 /** The header tells the separator: a comma, or what spreadsheets of other countries write. */
@@ -56,16 +106,15 @@ function separatorOf(text: string): string {
   return header.includes(',') ? ',' : header.includes('\t') ? '\t' : header.includes(';') ? ';' : ',';
 }
 
-function parseCsv(text: string): ParsedDevices {
+function parseCsv(text: string, map: ReadonlyMap<string, Member>): ParsedDevices {
   const records = readCsv(text, separatorOf(text));
   const header = records.next().value as { fields: string[]; wrong?: string } | undefined;
-  if (!header) throw raise('PP_IMPORT_UNREADABLE', { format: 'csv', why: 'it is empty' });
-  const columns = header.fields.map(member);
+  if (!header) throw unreadable('csv', 'it is empty');
+  const columns = header.fields.map((field) => map.get(plainName(field)) ?? member(field));
   const named = columns.filter((c) => c !== undefined);
-  if (header.wrong) throw raise('PP_IMPORT_UNREADABLE', { format: 'csv', why: `in the header ${header.wrong}` });
-  if (!named.includes('name')) throw raise('PP_IMPORT_UNREADABLE', { format: 'csv', why: 'the header has no column name' });
-  if (new Set(named).size < named.length)
-    throw raise('PP_IMPORT_UNREADABLE', { format: 'csv', why: 'the header has a column twice' });
+  if (header.wrong) throw unreadable('csv', `in the header ${header.wrong}`);
+  if (!named.includes('name')) throw unreadable('csv', 'the header has no column name');
+  if (new Set(named).size < named.length) throw unreadable('csv', 'the header has a column twice');
   const parsed: ParsedDevices = { rows: [], rejected: [], ignored: header.fields.filter((_, i) => !columns[i]).map(shownName) };
   for (const { line, fields, wrong } of records) {
     if (wrong) parsed.rejected.push({ line, reason: wrong });
@@ -86,16 +135,18 @@ function csvRow(line: number, columns: (Member | undefined)[], fields: string[])
   return row;
 }
 
-function parseJson(text: string): ParsedDevices {
+function parseJson(text: string, format: 'json' | 'ddr' = 'json'): ParsedDevices {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
-    throw raise('PP_IMPORT_UNREADABLE', { format: 'json', why: 'it is not JSON' });
+    throw unreadable(format, 'it is not JSON');
   }
   // `device list --json` answers with {items: […]}; that may come back as it is.
   if (typeof value === 'object' && value !== null && 'items' in value) value = value.items;
-  if (!Array.isArray(value)) throw raise('PP_IMPORT_UNREADABLE', { format: 'json', why: 'it is not an array' });
+  // A .ddr file is about one machine as a rule.
+  else if (format === 'ddr' && !Array.isArray(value)) value = [value];
+  if (!Array.isArray(value)) throw unreadable(format, 'it is not an array');
   const ignored = new Set<string>();
   const parsed: ParsedDevices = { rows: [], rejected: [], ignored: [] };
   value.forEach((item: unknown, i) => {
@@ -112,7 +163,11 @@ function jsonRow(item: unknown, line: number, ignored: Set<string>): RawDevice |
   const row: RawDevice = { line, name: '' };
   for (const [key, value] of Object.entries(item) as [string, unknown][]) {
     const name = member(key);
-    if (!name) {
+    if (key === 'keys' && typeof value === 'object' && value !== null) {
+      if (!Object.values(value).every((one) => typeof one === 'string'))
+        return { line, reason: 'keys has a value that is not text' };
+      row.keys = value as Record<string, string>;
+    } else if (!name) {
       if (!OURS.has(key.toLowerCase())) ignored.add(key);
     } else if (value === null || value === undefined) continue;
     else if (name === 'addresses' || name === 'macs') {

@@ -8,6 +8,7 @@ import { compileSearch, type Compiled } from './filter/compile.ts';
 import { FLAGGED } from './filter/fields.ts';
 import { nameKey, sameDomain, shortKey } from './names.ts';
 import { canonicalAddress, type RawDevice } from './row.ts';
+import { RANK } from './told.ts';
 
 /** DeviceQuery narrows a list of devices; `filter` is a part of the name, an address, or a filter (docs/collections.md). */
 export interface DeviceQuery {
@@ -181,14 +182,19 @@ export class ResourceRecord {
     return row!.n;
   }
 
-  /** observe keeps what a push saw on a machine. */
+  /** observe keeps what a push saw on a machine; it counts as much as what a trusted source reads there. */
   async observe(id: number, seen: Observed, via: Sql = this.#db): Promise<void> {
     const client = seen.clientVersion !== undefined;
+    const type = seen.type === 'unknown' ? undefined : seen.type;
+    const { os, osVersion, osBuild, architecture } = seen;
+    const told = Object.entries({ os, osVersion, osBuild, architecture, type }).flatMap(([property, value]) =>
+      value === undefined ? [] : [property],
+    );
     await via.exec(
       {
         name: 'resource_observe',
         text: `update resource set os = coalesce($2, os), os_version = coalesce($3, os_version), os_build = coalesce($4, os_build),
-          type = coalesce($5, type), architecture = coalesce($6, architecture),
+          type = coalesce($5, type), architecture = coalesce($6, architecture), told = resource_told(told, 'push', '', $10, $11, $12),
           seen_client_version = case when $7 then $8 else seen_client_version end,
           seen_client_site = case when $7 then $9 else seen_client_site end,
           seen_at = case when $7 then $10 else seen_at end, changed_at = $10
@@ -196,15 +202,17 @@ export class ResourceRecord {
       },
       [
         id,
-        seen.os,
-        seen.osVersion,
-        seen.osBuild,
-        seen.type === 'unknown' ? undefined : seen.type,
-        seen.architecture,
+        os,
+        osVersion,
+        osBuild,
+        type,
+        architecture,
         client,
         seen.clientVersion ?? undefined,
         seen.clientSite,
         this.#clock.now(),
+        RANK.known,
+        told,
       ],
     );
   }

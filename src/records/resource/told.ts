@@ -91,3 +91,28 @@ export class Told {
     return [...groups.values()];
   }
 }
+
+/** ToldProperty is one property of a machine with who told it, when it was told so first, and what that is worth. */
+export interface ToldProperty {
+  value: unknown;
+  method: string;
+  site?: string;
+  at: string;
+  worth: keyof typeof RANK;
+}
+
+const WORTH = Object.fromEntries(Object.entries(RANK).map(([name, rank]) => [rank, name])) as Record<Rank, keyof typeof RANK>;
+
+/** propertiesOf shows the properties of a machine, each with its source and time; `values` are those of the machine. */
+export function propertiesOf(
+  values: Readonly<Partial<Record<Property, unknown>>>,
+  told: StoredTold,
+): Record<string, ToldProperty> {
+  const all = told.flatMap(([method, site, at, rank, properties]) =>
+    properties.map((property): [string, ToldProperty] => [
+      property,
+      { value: values[property], method, ...(site === '' ? {} : { site }), at: new Date(at).toISOString(), worth: WORTH[rank] },
+    ]),
+  );
+  return Object.fromEntries(all.filter(([, { value }]) => value !== undefined).sort(([a], [b]) => (a < b ? -1 : 1)));
+}

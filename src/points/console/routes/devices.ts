@@ -2,7 +2,15 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Type, type Static } from 'typebox';
 import { raise } from '#base/errors';
 import { CCR_STATES } from '#records/ccr';
-import { FIELDS, LONGEST_FILTER, parseDevices, type Device } from '#records/resource';
+import {
+  FIELDS,
+  LONGEST_FILTER,
+  parseDevices,
+  propertiesOf,
+  type Device,
+  type ImportFormat,
+  type ImportMap,
+} from '#records/resource';
 import type { Sql } from '#store/database';
 import { change, DryRun } from '../change.ts';
 import type { ConsoleParts } from '../server.ts';
@@ -16,6 +24,8 @@ const ListQuery = Type.Interface(
   },
   strict,
 );
+
+const ImportQuery = Type.Interface([DryRun], { map: Type.Optional(line(1000)) }, strict);
 
 const Reassign = Type.Object(
   {
@@ -90,26 +100,29 @@ export function deviceRoutes(api: FastifyInstance, parts: ConsoleParts): void {
     async (request) => {
       const { name, domain } = splitName(request.params.name);
       const device = theOne('machine', request.params.name, await parts.resource.find(name, domain));
-      return { ...deviceJson(device), siteWidePush: await parts.discovery.explain(device) };
+      const { guid, hardwareId, ou, keys, told } = device;
+      const more = { guid, hardwareId, ou, keys, properties: propertiesOf({ ...device }, told) };
+      return { ...deviceJson(device), ...more, siteWidePush: await parts.discovery.explain(device) };
     },
   );
-  api.post<{ Querystring: DryRun }>(
+  api.post<{ Querystring: Static<typeof ImportQuery> }>(
     '/devices/import',
     {
       schema: {
         summary: 'Take in machines; an import is a trusted source',
-        description: 'text/csv with a header line (name,domain,fqdn,ip,os,type), or a JSON array of such objects',
-        consumes: ['text/csv', 'application/json'],
-        querystring: DryRun,
+        description:
+          'text/csv with a header line (name,domain,fqdn,ip,os,type), a JSON array of such objects, or text/plain: DDRs in JSON or the old text form, or names, one a line. map says which column is what: map=Rechner=name',
+        consumes: ['text/csv', 'application/json', 'text/plain'],
+        querystring: ImportQuery,
       },
     },
     async (request) => {
-      const { rows, rejected, ignored } = parseDevices(...bodyOf(request.body));
+      const { rows, rejected, ignored } = parseDevices(...bodyOf(request), mapOf(request.query.map));
       const site = (await parts.site.here()).code;
       // A real import works in parts, so that a large one holds nobody up; only a trial, which is undone, is one piece.
       const take = (via?: Sql) => parts.discovery.take(rows, { site, source: 'import' }, via);
       const { dryRun } = request.query;
-      const { ids: _ids, ...result } = await (dryRun ? change(parts.database, { dryRun }, take) : take());
+      const { ids: _ids, outcomes: _outcomes, ...result } = await (dryRun ? change(parts.database, { dryRun }, take) : take());
       const { added, changed, assigned, requested } = result;
       const detail = { added, changed, assigned, requested, rejected: rejected.length + result.rejected.length };
       if (!dryRun) await parts.audit.write(importEntry(request, rows.length, detail));
@@ -156,10 +169,22 @@ function importEntry({ who, ip }: FastifyRequest, rows: number, detail: Record<s
   return { who, what: 'device.import', object: `${rows} machines`, detail, address: ip };
 }
 
-function bodyOf(body: unknown): [Uint8Array, 'csv' | 'json'] {
-  if (body instanceof Uint8Array) return [body, 'csv'];
+function bodyOf({ body, headers }: FastifyRequest): [Uint8Array, ImportFormat] {
+  if (body instanceof Uint8Array) return [body, headers['content-type']?.startsWith('text/plain') ? 'text' : 'csv'];
   // An array of machines, or the {items: […]} that the list of machines answers with.
   if (typeof body === 'object' && body !== null && !(Symbol.asyncIterator in body))
     return [new TextEncoder().encode(JSON.stringify(body)), 'json'];
-  throw raise('PP_API_INVALID', { why: 'an import is text/csv, or a JSON array of machines' });
+  throw raise('PP_API_INVALID', { why: 'an import is text/csv, text/plain, or a JSON array of machines' });
+}
+
+/** mapOf reads what the columns of a file are: Column=field, several with commas between. */
+function mapOf(text: string | undefined): ImportMap {
+  const pairs = (text ?? '').split(',').filter((pair) => pair.trim() !== '');
+  return Object.fromEntries(
+    pairs.map((pair) => {
+      const at = pair.lastIndexOf('=');
+      if (at < 1) throw raise('PP_API_INVALID', { why: 'map wants Column=field' });
+      return [pair.slice(0, at), pair.slice(at + 1)];
+    }),
+  );
 }
