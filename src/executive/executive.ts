@@ -14,6 +14,7 @@ import { connectSmb } from '#wire/smb';
 import { probeTcp } from '#wire/tcp';
 import type { Listen } from './data-folder.ts';
 import { dnsNames } from './dns-names.ts';
+import { keyPin, openLines, type Lines } from './lines.ts';
 import { hangUp, listen } from './listeners.ts';
 import type { Role } from './roles.ts';
 import { ccmLogLines, version, type OpenSite } from './site-folder.ts';
@@ -66,6 +67,7 @@ export class Executive {
   readonly #meter = new Meter();
   #serverLog: ServerLog | undefined;
   readonly #stops: { what: string; stop: Stop }[] = [];
+  #lines: Lines | undefined;
   readonly served: Served = {};
 
   constructor(site: OpenSite, options: ExecutiveOptions) {
@@ -76,11 +78,13 @@ export class Executive {
   async start(): Promise<Served> {
     const { roles } = this.#options;
     try {
+      if (roles.has('hierarchy')) await this.#openLines();
       if (roles.has('mp')) await this.#startManagementPoint();
       if (roles.has('console')) await this.#startConsole();
       if (roles.has('inbox')) await this.#startInbox();
       if (roles.has('ccm')) await this.#startCcm();
       if (roles.has('discovery')) await this.#startDiscovery();
+      if (this.#lines) await this.#startLines(this.#lines);
       // One process has the inbox, and so this too; a command that serves the API for itself has neither.
       if (roles.has('inbox')) await this.#startUpkeep();
     } catch (error) {
@@ -157,15 +161,33 @@ export class Executive {
     return this.#serverLog;
   }
 
+  /** What children ask is answered on the points listener, so only by a process that has it. */
+  async #openLines(): Promise<void> {
+    this.#lines = await openLines(this.#site, { point: this.#options.roles.has('mp') });
+    const { point } = this.#lines;
+    if (point) this.#stops.push({ what: 'hierarchy point', stop: () => point.stop() });
+  }
+
+  async #startLines({ hierarchy }: Lines): Promise<void> {
+    this.#stops.push({ what: 'hierarchy', stop: () => hierarchy.stop() });
+    await hierarchy.start();
+  }
+
   async #startManagementPoint(): Promise<void> {
     const { points, https } = this.#options;
     const { records, database, content, clock, log } = this.#site;
     const parts = { ...records, database, content, clock, log: log.with({ point: 'mp' }), build: BUILD, meter: this.#meter };
-    const plain = await createManagementPoint(parts);
+    const point = this.#lines?.point;
+    const plain = await createManagementPoint({ ...parts, also: point && ((app) => point.routes(app)) });
     this.#stops.push({ what: 'management point', stop: () => closePoint(plain) });
     this.served.points = await listen(plain.server, points, 'http', log);
     if (!https) return;
-    const secure = await createManagementPoint({ ...parts, tls: { cert: https.cert, key: https.key } });
+    const pin = keyPin(https.cert);
+    const secure = await createManagementPoint({
+      ...parts,
+      tls: { cert: https.cert, key: https.key },
+      also: point && ((app) => point.routes(app, { pin })),
+    });
     this.#stops.push({ what: 'management point over HTTPS', stop: () => closePoint(secure) });
     this.served.pointsHttps = await listen(secure.server, https.listen, 'https', log);
   }

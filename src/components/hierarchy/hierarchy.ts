@@ -1,4 +1,5 @@
 import type { Clock } from '#base/clock';
+import { raise } from '#base/errors';
 import type { Log } from '#base/log';
 import type { Random } from '#base/random';
 import type { Link, LinkHandlers, LinkRecord, SiteKey } from '#records/link';
@@ -30,6 +31,8 @@ export interface HierarchyComponentParts {
 /** The component looks so often for what NOTIFY missed, and renews its lease. */
 const ROUND_MS = 10_000;
 const LEASE_MS = 35_000;
+/** Octets of a file that are asked for at once. */
+const PIECE = 1024 * 1024;
 
 /**
  * Hierarchy is the `hierarchy` role of a site: it dials the parent and keeps the line, and makes the snapshots that neighbours get after a join
@@ -42,7 +45,7 @@ export class Hierarchy {
   readonly #ended = new AbortController();
   #unlisten: () => Promise<void> = async () => {};
   #rounds: Promise<void> = Promise.resolve();
-  #line: { parent: Link; end: AbortController; done: Promise<void> } | undefined;
+  #line: { parent: Link; speak: Parent; end: AbortController; done: Promise<void> } | undefined;
 
   constructor(parts: HierarchyComponentParts) {
     this.#parts = parts;
@@ -102,8 +105,9 @@ export class Hierarchy {
     const { site, link, handlers, key, sealKey, version, dial, clock, random, log, holdMs, patienceMs } = this.#parts;
     const own = (await site.here()).code;
     const peer = dial({ url: parent.url!, pin: parent.pin });
+    const speak = new Parent({ peer, own, parent, key, sealKey, version, clock, random, patienceMs });
     const uplink = new Uplink({
-      parent: new Parent({ peer, own, parent, key, sealKey, version, clock, random, patienceMs }),
+      parent: speak,
       own,
       site: parent.site,
       link,
@@ -119,7 +123,24 @@ export class Hierarchy {
       .run(end.signal)
       .catch((error: unknown) => log.error('the line to the parent ended', { error }))
       .finally(() => peer.close());
-    this.#line = { parent, end, done };
+    this.#line = { parent, speak, end, done };
+  }
+
+  /** fetchContent reads a content of the parent in signed pieces; who stores it holds the bytes against the hash. */
+  async *fetchContent(sha256: string, { from, size }: { from: string; size: number }): AsyncGenerator<Uint8Array> {
+    for (let at = 0; at < size;) {
+      const line = this.#line;
+      if (line?.parent.site !== from) throw raise('PP_LINK_NO_WAY', { site: from });
+      const piece = await line.speak.piece(
+        sha256,
+        at,
+        Math.min(PIECE, size - at),
+        AbortSignal.any([this.#ended.signal, line.end.signal]),
+      );
+      if (piece.length === 0) throw raise('PP_LINK_MALFORMED', { why: `${sha256} ends at ${at} octets instead of ${size}` });
+      yield piece;
+      at += piece.length;
+    }
   }
 
   async #hangUp(): Promise<void> {

@@ -49,6 +49,8 @@ export interface ManagementParts {
   patience?: Partial<Patience>;
   /** What the points of this process count. */
   meter?: Meter;
+  /** also adds routes of other points that share this listener. */
+  also?: ((app: FastifyInstance) => void) | undefined;
 }
 
 const PATIENCE: Patience = { headMs: 20_000, requestMs: 60_000, idleMs: 120_000 };
@@ -121,6 +123,7 @@ export async function createManagementPoint(parts: ManagementParts): Promise<Fas
   mpList(app, parts);
   clientFiles(app, parts);
   ccmSystem(app, parts);
+  parts.also?.(app);
   await app.ready();
   return app;
 }

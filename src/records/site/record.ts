@@ -133,6 +133,19 @@ export class SiteRecord {
     );
   }
 
+  /** belongTo puts the own site below a parent. */
+  async belongTo(parent: string, via: Sql): Promise<void> {
+    await via.query('update site set parent = $1, changed_at = $2 where own', [validateCode(parent), this.#clock.now()]);
+    await this.#db.notify('site_settings', 'hierarchy', via);
+  }
+
+  /** detach takes another site out of the branch: it has no parent here any more, and its points are not told to clients. */
+  async detach(code: string, via: Sql): Promise<void> {
+    await via.query('update site set parent = null, changed_at = $2 where code = $1 and not own', [code, this.#clock.now()]);
+    await via.query('delete from site_point where site = $1 and site in (select code from site where not own)', [code]);
+    await this.#db.notify('site_settings', 'hierarchy', via);
+  }
+
   /** own gives the site of this database, or undefined before it was created. */
   async own(via: Sql = this.#db): Promise<Site | undefined> {
     const [row] = await via.exec<SiteRow>({ name: 'site_own', text: 'select * from site where own' }, []);
