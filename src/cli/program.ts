@@ -10,6 +10,7 @@ import { clientVerbs } from './verbs/client.ts';
 import { completionVerb } from './verbs/completion.ts';
 import { dbVerbs } from './verbs/db.ts';
 import { deviceVerbs } from './verbs/device.ts';
+import { discoverVerbs } from './verbs/discover.ts';
 import { labVerbs } from './verbs/lab.ts';
 import { packageVerbs } from './verbs/package.ts';
 import { pointVerbs } from './verbs/point.ts';
@@ -134,6 +135,7 @@ export function buildProgram(): Program {
   upVerb(builder);
   boundaryVerbs(builder);
   deviceVerbs(builder);
+  discoverVerbs(builder);
   accountVerbs(builder);
   vaultVerbs(builder);
   packageVerbs(builder);

@@ -4,7 +4,7 @@ import { systemClock } from '#base/clock';
 import { raise } from '#base/errors';
 import { ServerLog } from '#base/log';
 import { Meter } from '#base/meter';
-import { Ccm, CcmInbox, Surroundings, type Network } from '#components/ccm';
+import { Ccm, CcmInbox, openFiles, Surroundings, type Network } from '#components/ccm';
 import { Discovery } from '#components/discovery';
 import { Upkeep } from '#components/upkeep';
 import { createConsole } from '#points/console';
@@ -143,7 +143,15 @@ export class Executive {
 
   async #startDiscovery(): Promise<void> {
     const { records, database, clock, random, log } = this.#site;
-    const parts = { ...records, database, names: dnsNames(), clock, random, log: log.with({ component: 'discovery' }) };
+    const parts = {
+      ...records,
+      database,
+      names: dnsNames(),
+      files: openFiles(),
+      clock,
+      random,
+      log: log.with({ component: 'discovery' }),
+    };
     const discovery = new Discovery(parts);
     this.#stops.push({ what: 'discovery', stop: () => discovery.stop() });
     await discovery.start();

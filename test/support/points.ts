@@ -17,6 +17,7 @@ import { BoundaryRecord } from '#records/boundary';
 import { CcrRecord } from '#records/ccr';
 import { ClientRecord } from '#records/client';
 import { DiscoveryRecord } from '#records/discovery';
+import { MethodRecord } from '#records/method';
 import { PackageRecord } from '#records/package';
 import { ResourceRecord, type RawDevice } from '#records/resource';
 import { SiteRecord } from '#records/site';
@@ -55,6 +56,7 @@ export class TestSite {
       package: new PackageRecord(db, clock),
       client: new ClientRecord(db, clock, systemRandom),
       discovery: new DiscoveryRecord(db, clock, known),
+      method: new MethodRecord(db, clock),
       audit: new AuditRecord(db, clock),
     };
     const content = new ContentStore({ dir: path.join(folder, 'content'), random: systemRandom });

@@ -27,6 +27,8 @@ export interface NetworkParts {
   clock: Clock;
   random: Random;
   log: Log;
+  /** How many files and sockets this process may have open, where the system says so. */
+  files?: number | undefined;
   /** Where a port really is; only tests and the lab have it elsewhere. */
   portOf?: ((port: ProbePort) => number) | undefined;
 }
@@ -37,6 +39,8 @@ const HAND_IN_MS = 2000;
 /** A report keeps so many notes and counts the others. */
 const MOST_NOTES = 500;
 const SOURCE = 'network';
+/** Of the files that a process may open discovery takes so many; pushes, points and the database need some too. */
+const SHARE = 0.4;
 
 /** NetworkMethod asks addresses who is there. */
 export class NetworkMethod implements Method {
@@ -85,7 +89,11 @@ class NetworkRun implements Working {
     this.#run = run;
     this.#known = known;
     this.#targets = new Targets(settings.targets, settings.exclude);
-    this.#pace = new Pace({ perSecond: settings.perSecond, atOnce: settings.atOnce, clock: parts.clock });
+    const room = Math.max(16, Math.floor((parts.files ?? Infinity) * SHARE));
+    const atOnce = Math.min(settings.atOnce, room);
+    if (atOnce < settings.atOnce)
+      parts.log.warn('this process may open too few files for so many connections at once: raise `ulimit -n`', { atOnce });
+    this.#pace = new Pace({ perSecond: settings.perSecond, atOnce, clock: parts.clock });
     this.#names = new CheckedNames(settings.dns ? parts.names : undefined);
     this.#machines = new Machines(this.#names);
     this.done = run.done;
