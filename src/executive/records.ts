@@ -1,8 +1,10 @@
 import type { Clock } from '#base/clock';
 import type { Random } from '#base/random';
+import { forwardDdrs } from '#components/flows';
 import { AccountRecord, migrations as account } from '#records/account';
 import { AuditRecord, migrations as audit } from '#records/audit';
 import { BoundaryRecord, migrations as boundary } from '#records/boundary';
+import { BranchRecord, migrations as branch } from '#records/branch';
 import { CcrRecord, migrations as ccr } from '#records/ccr';
 import { ClientRecord, migrations as client } from '#records/client';
 import { DiscoveryRecord, migrations as discovery } from '#records/discovery';
@@ -14,7 +16,7 @@ import { SiteRecord, migrations as site } from '#records/site';
 import type { Database } from '#store/database';
 
 /** allMigrations are the tables of all records. */
-export const allMigrations = [site, boundary, audit, account, packages, resource, client, ccr, discovery, link, method];
+export const allMigrations = [site, boundary, audit, account, packages, resource, client, ccr, discovery, link, method, branch];
 
 /** Records are all of them, over one database. */
 export interface Records {
@@ -29,6 +31,7 @@ export interface Records {
   method: MethodRecord;
   audit: AuditRecord;
   link: LinkRecord;
+  branch: BranchRecord;
 }
 
 /** openRecords makes the records of a site. */
@@ -39,14 +42,16 @@ export function openRecords(database: Database, clock: Clock, random: Random): R
     resource: new ResourceRecord(database, clock),
     ccr: new CcrRecord(database, clock),
   };
+  const link = new LinkRecord(database, clock, random);
   return {
     ...known,
     account: new AccountRecord(database, clock),
     package: new PackageRecord(database, clock),
     client: new ClientRecord(database, clock, random),
-    discovery: new DiscoveryRecord(database, clock, known),
+    discovery: new DiscoveryRecord(database, clock, known, forwardDdrs({ ...known, link })),
     method: new MethodRecord(database, clock),
     audit: new AuditRecord(database, clock),
-    link: new LinkRecord(database, clock, random),
+    link,
+    branch: new BranchRecord(database, clock),
   };
 }
