@@ -7,6 +7,7 @@ import type { SiteRecord } from '#records/site';
 import type { Database } from '#store/database';
 import type { HttpPeer } from '#wire/http';
 import { Bell } from './bell.ts';
+import { contentOf } from './content.ts';
 import { Parent } from './parent.ts';
 import { Uplink } from './uplink.ts';
 
@@ -31,8 +32,6 @@ export interface HierarchyComponentParts {
 /** The component looks so often for what NOTIFY missed, and renews its lease. */
 const ROUND_MS = 10_000;
 const LEASE_MS = 35_000;
-/** Octets of a file that are asked for at once. */
-const PIECE = 1024 * 1024;
 
 /**
  * Hierarchy is the `hierarchy` role of a site: it dials the parent and keeps the line, and makes the snapshots that neighbours get after a join
@@ -126,21 +125,14 @@ export class Hierarchy {
     this.#line = { parent, speak, end, done };
   }
 
-  /** fetchContent reads a content of the parent in signed pieces; who stores it holds the bytes against the hash. */
-  async *fetchContent(sha256: string, { from, size }: { from: string; size: number }): AsyncGenerator<Uint8Array> {
-    for (let at = 0; at < size;) {
+  /** fetchContent reads a content of the parent in signed pieces, and goes on where the line was cut; who stores it holds the bytes against the hash. */
+  fetchContent(sha256: string, { from, size }: { from: string; size: number }): AsyncGenerator<Uint8Array> {
+    const { signal } = this.#ended;
+    return contentOf({ sha256, size, clock: this.#parts.clock, signal }, async (at, length) => {
       const line = this.#line;
       if (line?.parent.site !== from) throw raise('PP_LINK_NO_WAY', { site: from });
-      const piece = await line.speak.piece(
-        sha256,
-        at,
-        Math.min(PIECE, size - at),
-        AbortSignal.any([this.#ended.signal, line.end.signal]),
-      );
-      if (piece.length === 0) throw raise('PP_LINK_MALFORMED', { why: `${sha256} ends at ${at} octets instead of ${size}` });
-      yield piece;
-      at += piece.length;
-    }
+      return line.speak.piece(sha256, at, length, AbortSignal.any([signal, line.end.signal]));
+    });
   }
 
   async #hangUp(): Promise<void> {
