@@ -3,10 +3,11 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { raise } from '#base/errors';
 import { validateCode } from '#records/site';
+import type { Sql } from '#store/database';
 import { createVaultKeys } from '#store/vault';
 import { checkDatabaseUrl, DataFolder, parseListen, replaceFile, type Listen, type SiteFile } from './data-folder.ts';
 import { holdRoles } from './role-lock.ts';
-import { openSite } from './site-folder.ts';
+import { openSite, type OpenSite } from './site-folder.ts';
 
 /** NewSite is what `site create` is told. */
 export interface NewSite {
@@ -28,7 +29,16 @@ export interface CreatedSite {
 }
 
 /** createSite makes a primary site in a new data folder: keys, database, API token. What it had begun is taken away when it fails. */
-export async function createSite(wish: NewSite): Promise<CreatedSite> {
+export function createSite(wish: NewSite): Promise<CreatedSite> {
+  return makeSite(wish, 'primary', async (folder, file) => furnish(folder, file));
+}
+
+/** makeSite makes a data folder and has it furnished; what was begun is taken away when that fails. */
+export async function makeSite(
+  wish: NewSite,
+  kind: SiteFile['kind'],
+  furnished: (folder: DataFolder, file: SiteFile) => Promise<void>,
+): Promise<CreatedSite> {
   const code = validateCode(wish.code);
   const folder = new DataFolder(wish.data);
   if (folder.holdsSite()) throw raise('PP_SITE_EXISTS', { data: folder.path, code: folder.readSite().code });
@@ -44,7 +54,9 @@ export async function createSite(wish: NewSite): Promise<CreatedSite> {
   const release = await holdRoles(folder, new Set(['console']));
   try {
     // site.json comes last: a folder that was left half-way, by a power cut say, holds no site and can be used again.
-    await furnish(folder, { code, kind: 'primary', points, console, database: wish.database });
+    const file = { code, kind, points, console, ...(wish.database !== undefined && { database: wish.database }) };
+    await furnished(folder, file);
+    folder.writeSite(file);
   } catch (error) {
     const made = before ? entries(folder.path).filter((name) => !before.has(name)) : ['.'];
     for (const name of made) await rm(join(folder.path, name), { recursive: true, force: true });
@@ -63,18 +75,24 @@ function entries(path: string): string[] {
   }
 }
 
-async function furnish(folder: DataFolder, file: SiteFile): Promise<void> {
+/** furnish puts keys, database and API token into a new data folder; what `prepare` gives is done in the same transaction as the site. */
+export async function furnish(
+  folder: DataFolder,
+  file: SiteFile,
+  o: { parent?: string | undefined; prepare?: (site: OpenSite) => Promise<(tx: Sql) => Promise<void>> } = {},
+): Promise<void> {
   await createVaultKeys(folder.vault);
   const site = await openSite(folder, { file });
   try {
+    const also = await o.prepare?.(site);
     const token = await site.database.transaction(async (tx) => {
-      await site.records.site.create({ code: file.code, kind: file.kind }, tx);
+      await site.records.site.create({ code: file.code, kind: file.kind, parent: o.parent }, tx);
       await site.records.audit.write({ who: 'site create', what: 'site.create', object: file.code }, tx);
+      await also?.(tx);
       return site.records.site.addToken({ label: 'console.token', scopes: ['admin'] }, tx);
     });
     replaceFile(folder.tokenFile, `${token}\n`, 0o600);
   } finally {
     await site.close();
   }
-  folder.writeSite(file);
 }

@@ -1,6 +1,7 @@
 import type { BackedUp, BackupWish } from './backup.ts';
 import type { CreatedSite, NewSite } from './create-site.ts';
 import type { Generated, GenerateWish } from './generate-ccrs.ts';
+import type { JoinedSite, JoinWish } from './join-site.ts';
 import type { RotatedVault } from './rotate-vault.ts';
 import type { Checked } from './manifest.ts';
 import type { Exported, ExportWish, Imported, ImportWish } from './move-database.ts';
@@ -16,6 +17,11 @@ export { isServing, readRunning } from './running.ts';
 /** createSite makes a primary site in a new data folder. */
 export async function createSite(wish: NewSite): Promise<CreatedSite> {
   return (await import('./create-site.ts')).createSite(wish);
+}
+
+/** joinSite puts a site below a parent: a new one in a new data folder, or the one that is in the folder. */
+export async function joinSite(wish: JoinWish): Promise<JoinedSite> {
+  return (await import('./join-site.ts')).joinSite(wish);
 }
 
 /** runSite runs the roles of a data folder in this process. */

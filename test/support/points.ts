@@ -18,6 +18,7 @@ import { CcrRecord } from '#records/ccr';
 import { ClientRecord } from '#records/client';
 import { DiscoveryRecord } from '#records/discovery';
 import { MethodRecord } from '#records/method';
+import { LinkRecord } from '#records/link';
 import { PackageRecord } from '#records/package';
 import { ResourceRecord, type RawDevice } from '#records/resource';
 import { SiteRecord } from '#records/site';
@@ -58,6 +59,7 @@ export class TestSite {
       discovery: new DiscoveryRecord(db, clock, known),
       method: new MethodRecord(db, clock),
       audit: new AuditRecord(db, clock),
+      link: new LinkRecord(db, clock, systemRandom),
     };
     const content = new ContentStore({ dir: path.join(folder, 'content'), random: systemRandom });
     this.parts = {

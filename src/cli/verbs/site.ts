@@ -1,39 +1,17 @@
 import type { Command } from 'commander';
 import { createSite } from '#executive';
-import { EXIT, print, printDone, printJson, shellWord, table } from '../output.ts';
+import { EXIT, print, printDone, printJson, shellWord } from '../output.ts';
 import { DRY_RUN, type Verbs } from '../verb.ts';
 import { changesOf, linesOf } from '../settings.ts';
-
-interface SiteJson {
-  code: string;
-  kind: string;
-  parent?: string;
-  own: boolean;
-  createdAt: string;
-}
+import { hierarchyVerbs } from './hierarchy.ts';
 
 type Settings = Record<string, Record<string, unknown>>;
 
-/** siteVerbs: site create, list, settings. */
+/** siteVerbs: site create, token, join, list, remove, settings. */
 export function siteVerbs(verbs: Verbs): void {
   const site = verbs.group('site', 'sites and their settings');
   createVerb(verbs, site);
-  verbs.add(site, {
-    name: 'list',
-    does: 'the sites this one knows',
-    examples: ['pushpoint site list --data ./p01'],
-    run: (context) =>
-      context.withApi(async (api) => {
-        const { items } = await api.get<{ items: SiteJson[] }>('/sites');
-        if (context.json) printJson({ items });
-        else
-          table(
-            ['CODE', 'KIND', 'PARENT', 'HERE', 'MADE'],
-            items.map((s) => [s.code, s.kind, s.parent, s.own ? 'yes' : '', s.createdAt]),
-          );
-        return EXIT.ok;
-      }),
-  });
+  hierarchyVerbs(verbs, site);
   verbs
     .add<{ dryRun?: boolean }>(site, {
       name: 'settings [assignments...]',

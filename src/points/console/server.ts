@@ -9,6 +9,7 @@ import type { CcrRecord } from '#records/ccr';
 import type { ClientRecord } from '#records/client';
 import type { DiscoveryRecord } from '#records/discovery';
 import type { MethodRecord } from '#records/method';
+import type { LinkRecord } from '#records/link';
 import type { PackageRecord } from '#records/package';
 import type { ResourceRecord } from '#records/resource';
 import type { SiteRecord } from '#records/site';
@@ -48,6 +49,7 @@ export interface ConsoleParts {
   discovery: DiscoveryRecord;
   method: MethodRecord;
   audit: AuditRecord;
+  link: LinkRecord;
   content: ContentStore;
   sealer: Sealer;
   clock: Clock;

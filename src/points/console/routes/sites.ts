@@ -3,6 +3,7 @@ import { Type, type Static } from 'typebox';
 import { change, DryRun } from '../change.ts';
 import type { ConsoleParts } from '../server.ts';
 import { line, strict } from '../shapes.ts';
+import { linkRoutes } from './links.ts';
 
 const Kind = Type.Object({ kind: Type.Union([Type.Literal('mp'), Type.Literal('slp'), Type.Literal('fsp')]) });
 /** pin: SHA-256 of the certificate that the point shows; empty takes it away. */
@@ -18,15 +19,7 @@ const Patch = Type.Record(Type.String({ maxLength: 40 }), Type.Record(Type.Strin
 
 /** siteRoutes: sites, settings, points. */
 export function siteRoutes(api: FastifyInstance, parts: ConsoleParts): void {
-  api.get('/sites', { schema: { summary: 'The sites this one knows' } }, async () => ({
-    items: (await parts.site.list()).map(({ code, kind, parent, own: here, createdAt }) => ({
-      code,
-      kind,
-      parent,
-      own: here,
-      createdAt,
-    })),
-  }));
+  linkRoutes(api, parts);
   api.get('/settings', { schema: { summary: 'The settings of this site' } }, async () => (await parts.site.here()).settings);
   api.patch<{ Body: Static<typeof Patch>; Querystring: DryRun }>(
     '/settings',
