@@ -5,6 +5,7 @@ import { raise } from '#base/errors';
 import { ServerLog } from '#base/log';
 import { Meter } from '#base/meter';
 import { Ccm, CcmInbox, openFiles, Surroundings, type Network } from '#components/ccm';
+import { Ddm, DdrBox } from '#components/ddm';
 import { Discovery } from '#components/discovery';
 import { Upkeep } from '#components/upkeep';
 import { createConsole } from '#points/console';
@@ -17,7 +18,7 @@ import { dnsNames } from './dns-names.ts';
 import { keyPin, openLines, type Lines } from './lines.ts';
 import { hangUp, listen } from './listeners.ts';
 import type { Role } from './roles.ts';
-import { ccmLogLines, version, type OpenSite } from './site-folder.ts';
+import { logLines, version, type OpenSite } from './site-folder.ts';
 
 /** What is to run beside the roles' own wiring. */
 export interface ExecutiveOptions {
@@ -83,6 +84,7 @@ export class Executive {
       if (roles.has('console')) await this.#startConsole();
       if (roles.has('inbox')) await this.#startInbox();
       if (roles.has('ccm')) await this.#startCcm();
+      if (roles.has('ddm')) await this.#startDdm();
       if (roles.has('discovery')) await this.#startDiscovery();
       if (this.#lines) await this.#startLines(this.#lines);
       // One process has the inbox, and so this too; a command that serves the API for itself has neither.
@@ -121,6 +123,10 @@ export class Executive {
     });
     this.#stops.push({ what: 'inbox', stop: () => inbox.stop() });
     await inbox.start();
+    const serverLog = new ServerLog(clock, 'SMS_DISCOVERY_DATA_MANAGER', logLines(folder, 'ddm.log'));
+    const box = new DdrBox({ ...records, clock, log: log.with({ component: 'ddm' }), serverLog, inboxes: folder.inboxes });
+    this.#stops.push({ what: 'ddm.box', stop: () => box.stop() });
+    box.start();
   }
 
   async #startCcm(): Promise<void> {
@@ -157,6 +163,13 @@ export class Executive {
     await discovery.start();
   }
 
+  async #startDdm(): Promise<void> {
+    const { records, database, clock, log } = this.#site;
+    const ddm = new Ddm({ ...records, database, clock, log: log.with({ component: 'ddm' }) });
+    this.#stops.push({ what: 'ddm', stop: () => ddm.stop() });
+    await ddm.start();
+  }
+
   async #startUpkeep(): Promise<void> {
     const { records, database, clock, log } = this.#site;
     const upkeep = new Upkeep({ ...records, database, clock, log: log.with({ component: 'upkeep' }) });
@@ -165,7 +178,7 @@ export class Executive {
   }
 
   #ccmLog(): ServerLog {
-    this.#serverLog ??= new ServerLog(this.#site.clock, 'SMS_CLIENT_CONFIG_MANAGER', ccmLogLines(this.#site.folder));
+    this.#serverLog ??= new ServerLog(this.#site.clock, 'SMS_CLIENT_CONFIG_MANAGER', logLines(this.#site.folder, 'ccm.log'));
     return this.#serverLog;
   }
 
@@ -176,9 +189,11 @@ export class Executive {
     if (point) this.#stops.push({ what: 'hierarchy point', stop: () => point.stop() });
   }
 
-  async #startLines({ hierarchy }: Lines): Promise<void> {
+  async #startLines({ hierarchy, flows }: Lines): Promise<void> {
     this.#stops.push({ what: 'hierarchy', stop: () => hierarchy.stop() });
     await hierarchy.start();
+    this.#stops.push({ what: 'flows', stop: () => flows.stop() });
+    await flows.start();
   }
 
   async #startManagementPoint(): Promise<void> {

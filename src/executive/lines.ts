@@ -1,14 +1,15 @@
 import { createHash, X509Certificate } from 'node:crypto';
+import { flowHandlers, Flows } from '#components/flows';
 import { Hierarchy } from '#components/hierarchy';
 import { hierarchyPoint, type HierarchyPoint } from '#points/hierarchy';
-import type { LinkHandlers } from '#records/link';
 import { openVault } from '#store/vault';
 import { HttpPeer } from '#wire/http';
 import { version, type OpenSite } from './site-folder.ts';
 
-/** Lines are what a process with the role `hierarchy` has: the component, and the point where it also has the points listener. */
+/** Lines are what a process with the role `hierarchy` has: who keeps the line, who says what goes over it, and the point where it also has the points listener. */
 export interface Lines {
   hierarchy: Hierarchy;
+  flows: Flows;
   point: HierarchyPoint | undefined;
 }
 
@@ -16,7 +17,8 @@ export interface Lines {
 export async function openLines(site: OpenSite, o: { point: boolean }): Promise<Lines> {
   const { folder, records, database, content, clock, random, log } = site;
   const vault = await openVault({ dir: folder.vault });
-  const handlers: LinkHandlers = {};
+  const flowParts = { ...records, database, content, clock, log: log.with({ component: 'flows' }) };
+  const handlers = flowHandlers(flowParts);
   const parts = {
     ...records,
     database,
@@ -33,8 +35,12 @@ export async function openLines(site: OpenSite, o: { point: boolean }): Promise<
     dial: ({ url, pin }) => new HttpPeer({ url, pin, clock }),
     log: log.with({ component: 'hierarchy' }),
   });
+  const flows = new Flows(flowParts, {
+    siteKey: async () => parts.key.privateKey,
+    fetchContent: (sha256, from) => hierarchy.fetchContent(sha256, from),
+  });
   const point = o.point ? await hierarchyPoint({ ...parts, log: log.with({ point: 'hierarchy' }) }) : undefined;
-  return { hierarchy, point };
+  return { hierarchy, flows, point };
 }
 
 /** keyPin is the SHA-256 of the key in a certificate, which children take note of when they join. */
