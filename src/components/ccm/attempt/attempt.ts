@@ -129,13 +129,13 @@ async function onTarget(context: AttemptContext, reached: Reached, held: (lock: 
 
 /** The decision is a step of its own; a refusal that is no failure is recorded as skipped. */
 async function decided(context: AttemptContext, facts: Facts): Promise<Decision> {
-  const { ccr, push, site, timeline, journal, stop } = context;
+  const { ccr, push, clientSite, timeline, journal, stop } = context;
   stop.soft.throwIfAborted();
   return timeline.run('decide', async (note) => {
     const decision = decide(facts, {
       machine: ccr.name,
       ccrId: ccr.id,
-      site,
+      site: clientSite,
       forced: ccr.forced,
       reinstall: ccr.reinstall,
       includeDcs: ccr.includeDcs,

@@ -63,6 +63,8 @@ export interface AttemptContext {
   addresses: readonly string[];
   port: number;
   site: string;
+  /** The primary that clients of this site belong to. */
+  clientSite: string;
   settings: SiteSettings['ccr'];
   push: Push;
   /** What proves that an earlier attempt of this CCR, which was cut, has succeeded: then only its lock is to be taken away. */

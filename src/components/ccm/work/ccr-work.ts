@@ -1,10 +1,10 @@
 import { PushpointError, raise } from '#base/errors';
 import { exhausted, type Claimed } from '#records/ccr';
-import { excludedBy, type Site } from '#records/site';
+import { clientSiteOf, excludedBy, type Site } from '#records/site';
 import { attempt, type AttemptResult } from '../attempt/attempt.ts';
 import type { AttemptContext, Network, Push } from '../attempt/context.ts';
 import { osVersion, type Facts } from '../attempt/facts.ts';
-import type { Wanted } from '../attempt/identity.ts';
+import { wantedOf } from '../attempt/identity.ts';
 import type { Stop } from '../attempt/interrupted.ts';
 import { failure, Timeline } from '../attempt/timeline.ts';
 import type { Journal } from '../journal.ts';
@@ -244,6 +244,7 @@ export class CcrWork {
       addresses: [...new Set([...(device?.addresses ?? []), ...ccr.addresses])],
       port: device?.smbPort ?? ccr.smbPort ?? 445,
       site: site.code,
+      clientSite: clientSiteOf(site),
       settings: site.settings.ccr,
       push,
       proven,
@@ -270,9 +271,4 @@ export class CcrWork {
         }),
     };
   }
-}
-
-function wantedOf(name: string, domain: string, others: readonly string[]): Wanted {
-  const names = [name, ...(domain.includes('.') ? [`${name}.${domain}`] : []), ...others];
-  return { name, ...(domain ? { domain } : {}), names: [...new Set(names)] };
 }
