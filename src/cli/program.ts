@@ -7,6 +7,7 @@ import { boundaryVerbs } from './verbs/boundary.ts';
 import { backupVerb } from './verbs/backup.ts';
 import { ccrVerbs, waveVerbs } from './verbs/ccr.ts';
 import { clientVerbs } from './verbs/client.ts';
+import { collectionVerbs } from './verbs/collection.ts';
 import { completionVerb } from './verbs/completion.ts';
 import { dbVerbs } from './verbs/db.ts';
 import { deviceVerbs } from './verbs/device.ts';
@@ -136,6 +137,7 @@ export function buildProgram(): Program {
   boundaryVerbs(builder);
   deviceVerbs(builder);
   discoverVerbs(builder);
+  collectionVerbs(builder);
   accountVerbs(builder);
   vaultVerbs(builder);
   packageVerbs(builder);

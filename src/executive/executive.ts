@@ -7,7 +7,7 @@ import { Meter } from '#base/meter';
 import { Ccm, CcmInbox, openFiles, Surroundings, type Network } from '#components/ccm';
 import { Ddm, DdrBox } from '#components/ddm';
 import { Discovery } from '#components/discovery';
-import { Upkeep } from '#components/upkeep';
+import { CollectionUpkeep, Upkeep } from '#components/upkeep';
 import { createConsole } from '#points/console';
 import { createManagementPoint } from '#points/management';
 import { openVault } from '#store/vault';
@@ -175,6 +175,9 @@ export class Executive {
     const upkeep = new Upkeep({ ...records, database, clock, log: log.with({ component: 'upkeep' }) });
     this.#stops.push({ what: 'upkeep', stop: () => upkeep.stop() });
     await upkeep.start();
+    const collections = new CollectionUpkeep({ ...records, database, clock, log: log.with({ component: 'collections' }) });
+    this.#stops.push({ what: 'collections', stop: () => collections.stop() });
+    await collections.start();
   }
 
   #ccmLog(): ServerLog {

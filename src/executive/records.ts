@@ -7,6 +7,7 @@ import { BoundaryRecord, migrations as boundary } from '#records/boundary';
 import { BranchRecord, migrations as branch } from '#records/branch';
 import { CcrRecord, migrations as ccr } from '#records/ccr';
 import { ClientRecord, migrations as client } from '#records/client';
+import { CollectionRecord, migrations as collection } from '#records/collection';
 import { DiscoveryRecord, migrations as discovery } from '#records/discovery';
 import { LinkRecord, migrations as link } from '#records/link';
 import { MethodRecord, migrations as method } from '#records/method';
@@ -16,7 +17,21 @@ import { SiteRecord, migrations as site } from '#records/site';
 import type { Database } from '#store/database';
 
 /** allMigrations are the tables of all records. */
-export const allMigrations = [site, boundary, audit, account, packages, resource, client, ccr, discovery, link, method, branch];
+export const allMigrations = [
+  site,
+  boundary,
+  audit,
+  account,
+  packages,
+  resource,
+  client,
+  ccr,
+  collection,
+  discovery,
+  link,
+  method,
+  branch,
+];
 
 /** Records are all of them, over one database. */
 export interface Records {
@@ -27,6 +42,7 @@ export interface Records {
   resource: ResourceRecord;
   client: ClientRecord;
   ccr: CcrRecord;
+  collection: CollectionRecord;
   discovery: DiscoveryRecord;
   method: MethodRecord;
   audit: AuditRecord;
@@ -50,6 +66,7 @@ export function openRecords(database: Database, clock: Clock, random: Random): R
     client: new ClientRecord(database, clock, random),
     discovery: new DiscoveryRecord(database, clock, known, forwardDdrs({ ...known, link })),
     method: new MethodRecord(database, clock),
+    collection: new CollectionRecord(database, clock),
     audit: new AuditRecord(database, clock),
     link,
     branch: new BranchRecord(database, clock),

@@ -16,6 +16,7 @@ import { AuditRecord } from '#records/audit';
 import { BoundaryRecord } from '#records/boundary';
 import { CcrRecord } from '#records/ccr';
 import { ClientRecord } from '#records/client';
+import { CollectionRecord } from '#records/collection';
 import { DiscoveryRecord } from '#records/discovery';
 import { MethodRecord } from '#records/method';
 import { LinkRecord } from '#records/link';
@@ -56,6 +57,7 @@ export class TestSite {
       account: new AccountRecord(db, clock),
       package: new PackageRecord(db, clock),
       client: new ClientRecord(db, clock, systemRandom),
+      collection: new CollectionRecord(db, clock),
       discovery: new DiscoveryRecord(db, clock, known),
       method: new MethodRecord(db, clock),
       audit: new AuditRecord(db, clock),

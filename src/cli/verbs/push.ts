@@ -21,6 +21,8 @@ interface PushItem {
 interface PushOptions {
   file?: string;
   filter?: string;
+  collection?: string;
+  subcollections?: boolean;
   force?: boolean;
   reinstall?: boolean;
   includeDcs?: boolean;
@@ -46,6 +48,7 @@ export function pushVerbs(verbs: Verbs): void {
       'grep ^BERLIN- all.txt | pushpoint push -f - --force --data ./p01',
       'pushpoint push --filter BERLIN- --dry-run --data ./p01',
       `pushpoint push --filter 'type = workstation and not client.installed' --dry-run --data ./p01`,
+      'pushpoint push --collection "Berlin" --dry-run --data ./p01',
       'pushpoint push -f branch.txt --include-unassigned --dry-run --data ./p01',
       'pushpoint push -f machines.txt --stop-after-failures 5% --data ./p01',
       'pushpoint push LAB-W11-01 --inspect --wait --data ./p01   (looks, installs nothing)',
@@ -54,11 +57,13 @@ export function pushVerbs(verbs: Verbs): void {
       const names = await namesFrom(given, options.file);
       if (options.filter?.trim() === '')
         throw usage('--filter wants a part of a name, an address or a filter; an empty one would mean every machine');
-      if (!names.length && options.filter === undefined)
-        throw usage('push needs at least one machine name, or -f FILE, or --filter TEXT');
+      if (!names.length && options.filter === undefined && options.collection === undefined)
+        throw usage('push needs at least one machine name, or -f FILE, or --filter TEXT, or --collection NAME');
+      if (options.subcollections === false && options.collection === undefined)
+        throw usage('--no-subcollections goes with --collection');
       if (options.wait && options.dryRun) throw usage('--dry-run makes no CCR, so there is nothing to --wait for');
       if (options.timeout !== undefined && !options.wait) throw usage('--timeout goes with --wait');
-      return context.withApi(async (api) => pushTo(api, context, options, [...names, ...(await known(api, options.filter))]));
+      return context.withApi(async (api) => pushTo(api, context, options, [...names, ...(await known(api, options))]));
     },
   });
   // A machine may be called HELP.
@@ -67,6 +72,11 @@ export function pushVerbs(verbs: Verbs): void {
   push
     .option('-f, --file <file>', 'names, one a line; - reads standard input')
     .option('--filter <text>', `also ${FILTER}`)
+    .option(
+      '--collection <name>',
+      'also the machines of this collection and of its subcollections; with --filter those of them that fit',
+    )
+    .option('--no-subcollections', 'with --collection: not the machines of its subcollections')
     .option('--force', 'also where a client is installed already, and whatever the operating system filter says')
     .option('--reinstall', 'remove the client that is there, then install')
     .option('--include-dcs', 'also domain controllers')
@@ -89,11 +99,18 @@ export function pushVerbs(verbs: Verbs): void {
     );
 }
 
-/** known gives the names of the machines that a filter finds among those that discovery knows. */
-async function known(api: Api, filter: string | undefined): Promise<string[]> {
-  if (filter === undefined) return [];
-  const { items } = await api.list<{ name: string; domain?: string }>('/devices', { filter }, {});
-  if (items.length === 0) note(`no known machine fits the filter ${filter}`);
+/** known gives the names of the machines that a filter finds among those that discovery knows, and those of a collection; of both, what is in both. */
+async function known(api: Api, { filter, collection, subcollections }: PushOptions): Promise<string[]> {
+  if (filter === undefined && collection === undefined) return [];
+  const path = collection === undefined ? '/devices' : `/collections/${encodeURIComponent(collection)}/members`;
+  const of = collection === undefined ? {} : { subcollections: subcollections !== false };
+  const { items } = await api.list<{ name: string; domain?: string }>(path, { filter, ...of }, {});
+  if (items.length === 0)
+    note(
+      collection === undefined
+        ? `no known machine fits the filter ${filter}`
+        : `no machine of the collection ${collection} is meant`,
+    );
   return items.map(({ name, domain }) => (domain ? `${name}.${domain}` : name));
 }
 

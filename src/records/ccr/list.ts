@@ -2,7 +2,7 @@ import { raise } from '#base/errors';
 import { nameKey } from '#records/resource';
 import type { Sql } from '#store/database';
 import type { Step, StepOutcome } from './attempt.ts';
-import { CCR_STATES, ccrOf, isLive, type Ccr, type CcrRow, type CcrState } from './ccr.ts';
+import { ccrOf, isLive, type Ccr, type CcrRow, type CcrState } from './ccr.ts';
 
 /** The most that one page holds. */
 const PAGE = 1000;
@@ -89,21 +89,6 @@ export async function list(sql: Sql, query: CcrQuery): Promise<CcrPage> {
   const rows = await sql.query<CcrRow>(`select * from (${parts.join(' union all ')}) page order by id desc limit $1`, values);
   const items = rows.slice(0, limit).map(ccrOf);
   return rows.length > limit ? { items, next: String(items.at(-1)!.id) } : { items };
-}
-
-/** countByState gives the number of CCRs in each state, zeros included: the live ones counted, the finished ones from their tally. */
-export async function countByState(sql: Sql): Promise<Record<CcrState, number>> {
-  const rows = await sql.exec<{ state: CcrState; n: number }>(
-    {
-      name: 'ccr_count',
-      text: `select state, count(*) as n from ccr where finished_at is null group by state
-        union all select state, sum(n)::bigint from ccr_tally group by state`,
-    },
-    [],
-  );
-  const counts = Object.fromEntries(CCR_STATES.map((state) => [state, 0])) as Record<CcrState, number>;
-  for (const { state, n } of rows) counts[state] = n;
-  return counts;
 }
 
 /** live walks through all live CCRs, oldest first, a page at a time. */

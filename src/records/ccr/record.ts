@@ -6,6 +6,7 @@ import type { Database, Sql, Statement } from '#store/database';
 import * as absences from './absent.ts';
 import { Attempt, StepFlusher, type Claimed } from './attempt.ts';
 import { ccrOf, type Ccr, type CcrRow, type CcrState } from './ccr.ts';
+import { StateCounts, type CountedCcrs } from './counts.ts';
 import * as lists from './list.ts';
 import * as people from './people.ts';
 import { int32, plain } from './plain.ts';
@@ -45,6 +46,7 @@ export class CcrRecord {
   readonly #clock: Clock;
   readonly #settler: Settler;
   readonly #flusher: StepFlusher;
+  readonly #counts: StateCounts;
   readonly #attempts = new WeakMap<Claimed, Attempt>();
   /** meter counts what this process does with CCRs. */
   readonly meter = new Meter();
@@ -54,6 +56,7 @@ export class CcrRecord {
     this.#clock = clock;
     this.#settler = new Settler(db);
     this.#flusher = new StepFlusher(db, clock);
+    this.#counts = new StateCounts(db, clock);
   }
 
   /**
@@ -393,8 +396,13 @@ export class CcrRecord {
   }
 
   /** countByState gives the number of CCRs in each state. */
-  countByState(): Promise<Record<CcrState, number>> {
-    return lists.countByState(this.#db);
+  async countByState(): Promise<Record<CcrState, number>> {
+    return (await this.#counts.now()).counts;
+  }
+
+  /** counted gives the same with the moment in which it was so: with more than 20,000 live CCRs it lies up to a minute back. */
+  counted(): Promise<CountedCcrs> {
+    return this.#counts.now();
   }
 
   /** live walks through all live CCRs, oldest first. */

@@ -39,7 +39,7 @@ const Reassign = Type.Object(
 const AUDITED = 500;
 
 /** deviceJson is a machine in the fixed names of the API. */
-function deviceJson(device: Device): Record<string, unknown> {
+export function deviceJson(device: Device): Record<string, unknown> {
   const {
     name,
     domain,
