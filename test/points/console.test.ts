@@ -62,6 +62,15 @@ const routes: [string, string, unknown?][] = [
   ['GET', '/waves'],
   ['GET', '/waves/1'],
   ['GET', '/audit'],
+  ['GET', '/device-fields'],
+  ['GET', '/collections'],
+  ['POST', '/collections', { name: 'Berlin' }],
+  ['GET', '/collections/Berlin'],
+  ['GET', '/collections/Berlin/members'],
+  ['POST', '/collections/Berlin/add', { names: ['PC1'] }],
+  ['POST', '/collections/Berlin/remove', { names: ['PC1'] }],
+  ['POST', '/collections/evaluate', {}],
+  ['DELETE', '/collections/Berlin'],
 ];
 
 test('every call needs a valid token, and nothing is done without one', async (t) => {
