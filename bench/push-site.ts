@@ -17,8 +17,10 @@ import { Ccm, type Network } from '#components/ccm';
 import { createManagementPoint } from '#points/management';
 import { AccountRecord, migrations as account, passwordPurpose } from '#records/account';
 import { AuditRecord, migrations as audit } from '#records/audit';
+import { BoundaryRecord, migrations as boundary } from '#records/boundary';
 import { CcrRecord, migrations as ccr } from '#records/ccr';
 import { ClientRecord, migrations as client } from '#records/client';
+import { DiscoveryRecord, migrations as discovery } from '#records/discovery';
 import { migrations as packages, PackageRecord } from '#records/package';
 import { migrations as resource, parseDevices, ResourceRecord } from '#records/resource';
 import { migrations as site, SiteRecord } from '#records/site';
@@ -128,13 +130,18 @@ class Counter {
 }
 
 function records(database: Database) {
-  return {
+  const known = {
     site: new SiteRecord(database, clock, random),
+    boundary: new BoundaryRecord(database, clock),
+    resource: new ResourceRecord(database, clock),
+    ccr: new CcrRecord(database, clock),
+  };
+  return {
+    ...known,
     account: new AccountRecord(database, clock),
     package: new PackageRecord(database, clock),
-    resource: new ResourceRecord(database, clock),
     client: new ClientRecord(database, clock, random),
-    ccr: new CcrRecord(database, clock),
+    discovery: new DiscoveryRecord(database, clock, known),
     audit: new AuditRecord(database, clock),
   };
 }
@@ -145,7 +152,7 @@ async function open(order: SiteOrder) {
   const log = new JsonLog(clock, (line) => siteLines!.write(line));
   const serverLog = new ServerLog(clock, 'SMS_CLIENT_CONFIG_MANAGER', (line) => ccmLines!.write(line));
   const database = await openDatabase({ dataDir: folder, url: order.database, clock, log, connections: 16 });
-  await migrate(database, [site, audit, account, packages, resource, client, ccr], clock);
+  await migrate(database, [site, boundary, audit, account, packages, resource, client, ccr, discovery], clock);
   await createVaultKeys(path.join(folder, 'vault'), {});
   const vault = await openVault({ dir: path.join(folder, 'vault'), env: {} });
   const content = new ContentStore({ dir: path.join(folder, 'content'), random });

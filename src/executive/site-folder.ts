@@ -77,8 +77,8 @@ export async function openSite(
   }
 }
 
-/** ccmLogLines gives the writer of logs/ccm.log. */
-export function ccmLogLines(folder: DataFolder): (line: string) => void {
-  const file = new LogFile(folder.logs, 'ccm.log', undefined, systemClock);
+/** logLines gives the writer of a server log in logs. */
+export function logLines(folder: DataFolder, name: string): (line: string) => void {
+  const file = new LogFile(folder.logs, name, undefined, systemClock);
   return (line) => file.write(line);
 }

@@ -13,8 +13,10 @@ import { layout } from '#client/host';
 import { writeMobileClient } from '#messages';
 import { createManagementPoint, type ManagementParts } from '#points/management';
 import { AuditRecord } from '#records/audit';
+import { BoundaryRecord } from '#records/boundary';
 import { CcrRecord } from '#records/ccr';
 import { ClientRecord } from '#records/client';
+import { DiscoveryRecord } from '#records/discovery';
 import { PackageRecord } from '#records/package';
 import { ResourceRecord } from '#records/resource';
 import { SiteRecord } from '#records/site';
@@ -38,13 +40,18 @@ test('ccmsetup and agent as they are, and the management point as it is, agree: 
   const machine = new Machine();
   const { db } = base;
   const { clock } = machine;
-  const parts: ManagementParts = {
-    database: db,
+  const some = {
     site: new SiteRecord(db, clock, systemRandom),
-    client: new ClientRecord(db, clock, systemRandom),
+    boundary: new BoundaryRecord(db, clock),
     resource: new ResourceRecord(db, clock),
-    package: new PackageRecord(db, clock),
     ccr: new CcrRecord(db, clock),
+  };
+  const parts: ManagementParts = {
+    ...some,
+    database: db,
+    client: new ClientRecord(db, clock, systemRandom),
+    package: new PackageRecord(db, clock),
+    discovery: new DiscoveryRecord(db, clock, some),
     audit: new AuditRecord(db, clock),
     content: new ContentStore({ dir: folder, random: systemRandom }),
     clock,

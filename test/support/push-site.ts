@@ -10,8 +10,10 @@ import { Ccm, CcmInbox, Surroundings, type CcmParts, type Network } from '#compo
 import { createManagementPoint } from '#points/management';
 import { AccountRecord, passwordPurpose } from '#records/account';
 import { AuditRecord } from '#records/audit';
+import { BoundaryRecord } from '#records/boundary';
 import { CcrRecord, type CcrShown, type CcrState } from '#records/ccr';
 import { ClientRecord } from '#records/client';
+import { DiscoveryRecord } from '#records/discovery';
 import { PackageRecord } from '#records/package';
 import { parseDevices, ResourceRecord } from '#records/resource';
 import { SiteRecord, type SettingsPatch } from '#records/site';
@@ -57,17 +59,24 @@ interface Records {
   resource: ResourceRecord;
   client: ClientRecord;
   ccr: CcrRecord;
+  boundary: BoundaryRecord;
+  discovery: DiscoveryRecord;
   audit: AuditRecord;
 }
 
 function recordsOf(db: Database, clock: Clock): Records {
-  return {
+  const some = {
     site: new SiteRecord(db, clock, systemRandom),
+    boundary: new BoundaryRecord(db, clock),
+    resource: new ResourceRecord(db, clock),
+    ccr: new CcrRecord(db, clock),
+  };
+  return {
+    ...some,
     account: new AccountRecord(db, clock),
     package: new PackageRecord(db, clock),
-    resource: new ResourceRecord(db, clock),
     client: new ClientRecord(db, clock, systemRandom),
-    ccr: new CcrRecord(db, clock),
+    discovery: new DiscoveryRecord(db, clock, some),
     audit: new AuditRecord(db, clock),
   };
 }

@@ -6,6 +6,7 @@ import {
   Registration,
   StateMessage,
   tokenProofHolds,
+  type Ddr,
   type HeartbeatReply,
   type RegistrationReply,
   type StateReply,
@@ -38,7 +39,9 @@ export function ccmSystem(app: FastifyInstance, parts: ManagementParts): void {
   app.post('/ccm_system/heartbeat', async (request): Promise<HeartbeatReply> => {
     const { signer, body } = await signed.bySigner(request, (value) => checked(Heartbeat, value, 'Heartbeat'));
     if (signer.client?.guid !== body.guid) throw raise('PP_MSG_SIGNATURE');
-    return wishes(parts, await client.heartbeat(body.guid, body, { address: plainAddress(request.ip) }));
+    const heard = await client.heartbeat(body.guid, body, { address: plainAddress(request.ip) });
+    await parts.discovery.leave({ method: 'heartbeat', key: body.guid, site: (await parts.site.here()).code, ddr: ddrOf(body) });
+    return wishes(parts, heard);
   });
 
   app.post('/ccm_system/state', async (request): Promise<StateReply> => {
@@ -57,6 +60,24 @@ function machineOf(signer: Signer, body: StateMessage): { name: string; domain: 
   if (!token?.unseen) return signer.client ?? signer.token;
   if (!token.unseen.isFor(body.name)) throw raise('PP_MSG_SIGNATURE');
   return { name: body.name, domain: body.domain, resourceId: undefined };
+}
+
+/** ddrOf is what a heartbeat tells of its machine; DDM looks at who the client is when it takes it in. */
+function ddrOf({ guid, name, domain, fqdn, addresses, hardwareId, os, architecture, sentAt }: Heartbeat): Ddr {
+  const { name: system, version: osVersion, type } = os;
+  return {
+    guid,
+    name,
+    ...(domain !== '' && { domain }),
+    ...(fqdn.includes('.') && { fqdn }),
+    addresses,
+    hardwareId,
+    ...(system !== '' && { os: system }),
+    ...(osVersion !== '' && { osVersion }),
+    type,
+    ...(architecture !== undefined && { architecture }),
+    at: sentAt,
+  };
 }
 
 /** isProven tells whether a signer is the machine it says it is; a client that nobody approved only claims it. */

@@ -7,6 +7,7 @@ import type { Meter } from '#base/meter';
 import type { AuditRecord } from '#records/audit';
 import type { CcrRecord } from '#records/ccr';
 import type { ClientRecord } from '#records/client';
+import type { DiscoveryRecord } from '#records/discovery';
 import type { PackageRecord } from '#records/package';
 import type { ResourceRecord } from '#records/resource';
 import type { SiteRecord } from '#records/site';
@@ -38,6 +39,7 @@ export interface ManagementParts {
   resource: ResourceRecord;
   package: PackageRecord;
   ccr: CcrRecord;
+  discovery: DiscoveryRecord;
   audit: AuditRecord;
   content: ContentStore;
   clock: Clock;

@@ -4,6 +4,7 @@ export type { Registered, RegisterOptions } from './register.ts';
 export type { State } from './state.ts';
 export type { TokenKey, TokenWish } from './token.ts';
 export { ClientRecord, type ClientPage, type ClientQuery } from './record.ts';
+export type { Standing } from './standing.ts';
 
 /** migrations are the tables of this record. */
 export const migrations = { record: 'client', folder: new URL('./migrations/', import.meta.url) };

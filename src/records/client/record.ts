@@ -8,6 +8,7 @@ import type { SentClient, SentState } from '#messages';
 import { pageOfClients, takeClient, takeUnsent, takeUnsentStates, type UnsentClient } from './branch.ts';
 import { clientOf, type Client, type ClientRow } from './client.ts';
 import { keyHashOf, register, type Registered, type RegisterOptions } from './register.ts';
+import { attach, standings, type Standing } from './standing.ts';
 import { addState, states, type State } from './state.ts';
 import * as tokens from './token.ts';
 
@@ -218,10 +219,24 @@ export class ClientRecord {
     return rows.length > limit ? { items, next: String(items.at(-1)!.id) } : { items };
   }
 
+  /** standings tells of clients, by their SMSIDs, how far each is believed now. */
+  standings(guids: readonly string[], via: Sql = this.#db): Promise<Map<string, Standing>> {
+    return standings(via, guids);
+  }
+
+  /** attach gives clients that belong to no resource yet the one that their heartbeat made. */
+  attach(pairs: readonly { guid: string; resourceId: number }[], via: Sql = this.#db): Promise<number> {
+    return attach(via, pairs);
+  }
+
   /** approve lets a pending client count as what it says it is. */
   async approve(guid: string, by: string, via: Sql = this.#db): Promise<boolean> {
     const done = await via.query<ClientRow>(
-      "update client set approval = 'approved', approved_by = $2 where guid = $1 and approval = 'pending' returning *",
+      // A person approves the name that is shown now, whatever it was called when it registered: of that machine it is the client.
+      `update client c set approval = 'approved', approved_by = $2, resource_id = (
+         select min(r.id) from resource r where not r.obsolete and r.name_key = c.name_key
+           and (r.domain_key = c.domain_key or c.domain_key = '' or ccr_same_domain(r.domain_key, c.domain_key)) having count(*) = 1)
+       where guid = $1 and approval = 'pending' returning *`,
       [guid, by],
     );
     if (done[0]) await this.#tell(clientOf(done[0]), via);

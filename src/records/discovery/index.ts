@@ -12,6 +12,7 @@ export {
   type Taken,
   type WhomToReassign,
 } from './record.ts';
+export type { QueuedDdr } from './queue.ts';
 
 /** migrations are the tables of this record. */
 export const migrations = { record: 'discovery', folder: new URL('./migrations/', import.meta.url) };

@@ -17,6 +17,7 @@ import { boundaryText } from '#records/boundary';
 import type { Database, Sql } from '#store/database';
 import type { Automatic } from './automatic.ts';
 import { dueTasks, runTask, type Maintained } from './maintenance.ts';
+import { claim, leave, type QueuedDdr } from './queue.ts';
 import { assignNew, decideAll, pushNew, type Settled, type SettleParts } from './settle.ts';
 
 /** One walk through known machines looks at so many in one transaction. */
@@ -95,7 +96,8 @@ interface Machine {
 
 /**
  * DiscoveryRecord is where everything that discovers machines hands them in: they are stored, assigned to their site, and get a CCR where
- * site-wide push takes them, all in one transaction. It is the only writer of discovery_sweep and discovery_maintenance.
+ * site-wide push takes them, all in one transaction. It is the only writer of ddr, discovery_sweep and
+ * discovery_maintenance.
  */
 export class DiscoveryRecord {
   readonly #db: Database;
@@ -139,6 +141,17 @@ export class DiscoveryRecord {
     const { outcomes, rejected, added, assigned, requested } = await this.take(ddrs, { source: method, site, trusted }, via);
     const merged = outcomes.length - rejected.length - added;
     return { outcomes, stored: added, merged, rejected: rejected.length, assigned, requested };
+  }
+
+  /** leave queues a DDR for DDM, as the points do; of one sender only the newest waits. Announced on 'ddr'. */
+  async leave(queued: Omit<QueuedDdr, 'receivedAt'>, via: Sql = this.#db): Promise<void> {
+    await leave(via, { ...queued, receivedAt: this.#clock.now() });
+    await this.#db.notify('ddr', '', via);
+  }
+
+  /** claim takes queued DDRs out of the queue, within the transaction that takes them in. */
+  claim(method: string, o: { limit: number; but: readonly string[] }, tx: Sql): Promise<QueuedDdr[]> {
+    return claim(tx, method, o.limit, o.but);
   }
 
   async #takeBatch(rows: readonly RawDevice[], o: ImportOptions, tx: Sql): Promise<Taken> {

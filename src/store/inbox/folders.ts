@@ -30,10 +30,10 @@ export class Folders {
   readonly #bad: string;
   readonly #limit: number;
 
-  constructor(dir: string, limit: number) {
+  constructor(dir: string, limit: number, bad: string) {
     this.dir = dir;
     this.#inproc = path.join(dir, 'inproc');
-    this.#bad = path.join(dir, 'bad');
+    this.#bad = path.join(dir, bad);
     this.#limit = limit;
   }
 

@@ -17,6 +17,8 @@ export interface InboxOptions {
   log: Log;
   /** limit is the most octets that a file may have; 1 MiB where nothing is said. */
   limit?: number;
+  /** bad is the folder for what cannot be taken in; `bad` where nothing is said. */
+  bad?: string;
   /** quietMs is how long size and time of a file must stand still before it is taken for complete. */
   quietMs?: number;
   /** pollMs is how often the folder is looked at even if the system reports nothing (network file systems never do). */
@@ -61,8 +63,8 @@ export class Inbox {
   #stopped = false;
 
   constructor(options: InboxOptions) {
-    this.#options = { limit: 1024 * 1024, quietMs: 300, pollMs: 5_000, ...options };
-    this.#folders = new Folders(options.dir, this.#options.limit);
+    this.#options = { limit: 1024 * 1024, bad: 'bad', quietMs: 300, pollMs: 5_000, ...options };
+    this.#folders = new Folders(options.dir, this.#options.limit, this.#options.bad);
   }
 
   /** take gives each file to `work`, until the returned function is called, which waits for what is being worked. */

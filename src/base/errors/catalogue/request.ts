@@ -65,6 +65,21 @@ export const requestErrors = {
       'Correct it at that column; pushpoint device list --fields shows what can be asked for, and docs/collections.md how it is written.',
     again: 'never',
   },
+  PP_DDR_FILE_NAME: {
+    origin: 'malformed',
+    message: 'the file {name} is of no kind that ddm.box takes',
+    cause: 'Its name ends in none of .ddr, .json, .csv and .txt, so nobody knows how to read it.',
+    remedy:
+      'Give it the ending of what it is and drop it again: .ddr for DDRs, .csv or .json for machines, .txt for a list of names.',
+    again: 'never',
+  },
+  PP_DDR_REJECTED: {
+    origin: 'malformed',
+    message: '{rejected} of {all} DDRs in the file were rejected; the others were taken in',
+    cause: 'These DDRs are cut off, are not about a machine, or say something that cannot be, as told above of each.',
+    remedy: 'Correct them and drop the file again into ddm.box; what was taken in already is not taken twice.',
+    again: 'never',
+  },
   PP_COLLECTION_NAME: {
     origin: 'malformed',
     message: '{name} is not a name for a collection: {why}',
@@ -117,9 +132,9 @@ export const requestErrors = {
     origin: 'malformed',
     message: 'the {format} file cannot be read: {why}',
     http: 400,
-    cause: 'The file is not CSV with a header line, nor a JSON array of devices.',
+    cause: 'The file is not CSV with a header line, nor a JSON array of devices, nor DDRs.',
     remedy:
-      'Write CSV with the header name,domain,fqdn,ip,os,type, or a JSON array of objects with those names, in UTF-8 or UTF-16.',
+      'Write CSV with the header name,domain,fqdn,ip,os,type, or a JSON array of objects with those names, in UTF-8 or UTF-16; docs/ddm.md shows DDRs.',
     again: 'never',
   },
   PP_CLI_USAGE: {
