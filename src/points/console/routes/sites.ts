@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { Type, type Static } from 'typebox';
+import { validateCode } from '#records/site';
 import { change, DryRun } from '../change.ts';
 import type { ConsoleParts } from '../server.ts';
 import { line, strict } from '../shapes.ts';
@@ -15,6 +16,7 @@ const PointBody = Type.Object(
   },
   strict,
 );
+const OfSite = Type.Object({ site: Type.Optional(line(20)) }, strict);
 const Patch = Type.Record(Type.String({ maxLength: 40 }), Type.Record(Type.String({ maxLength: 40 }), Type.Unknown()));
 
 /** siteRoutes: sites, settings, points. */
@@ -34,9 +36,13 @@ export function siteRoutes(api: FastifyInstance, parts: ConsoleParts): void {
         return settings;
       }),
   );
-  api.get('/points', { schema: { summary: 'The points of this site' } }, async () => ({
-    items: await parts.site.points((await parts.site.here()).code),
-  }));
+  api.get<{ Querystring: Static<typeof OfSite> }>(
+    '/points',
+    { schema: { summary: 'The points of this site, or of another one that this one knows', querystring: OfSite } },
+    async ({ query }) => ({
+      items: await parts.site.points(query.site === undefined ? (await parts.site.here()).code : validateCode(query.site)),
+    }),
+  );
   api.put<{ Params: Static<typeof Kind>; Body: Static<typeof PointBody>; Querystring: DryRun }>(
     '/points/:kind',
     {
