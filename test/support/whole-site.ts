@@ -1,11 +1,11 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { systemClock } from '#base/clock';
-import { createSite, runSite, type RunningSite } from '#executive';
+import { createSite, joinSite, runSite, type RunningSite } from '#executive';
 import { labPackage } from '#lab/fleet';
 import { scratch } from '#test/scratch';
 
@@ -63,6 +63,7 @@ export async function eventually(what: string, look: () => Promise<boolean> | bo
  * command in a child, and spoken to over HTTP only.
  */
 export class WholeSite {
+  readonly code: string;
   /** folder holds the data folder and whatever a test puts beside it. */
   readonly folder: string;
   readonly data: string;
@@ -75,16 +76,27 @@ export class WholeSite {
   console = '';
   #token = '';
 
-  constructor() {
+  constructor(code = 'P01') {
+    this.code = code;
     this.folder = mkdtempSync(join(scratch, 'pushpoint-e2e-'));
     // Started by root, PostgreSQL runs as another user, who must come through.
     chmodSync(this.folder, 0o711);
-    this.data = join(this.folder, 'P01');
+    this.data = join(this.folder, code);
   }
 
   /** create makes the site; nobody serves it yet. `listen` is where its points are each time it runs, else any free port. */
   async create(listen = '127.0.0.1:0'): Promise<this> {
-    await createSite({ code: 'P01', data: this.data, listen, console: '127.0.0.1:0' });
+    await createSite({ code: this.code, data: this.data, listen, console: '127.0.0.1:0' });
+    this.useToken();
+    return this;
+  }
+
+  /** join makes it a secondary of a site that runs; nobody serves it yet. */
+  async join(parent: WholeSite): Promise<this> {
+    const tokenFile = join(this.folder, 'join.token');
+    writeFileSync(tokenFile, JSON.stringify(await parent.send('POST', '/sites/tokens')), { mode: 0o600 });
+    const at = { listen: '127.0.0.1:0', console: '127.0.0.1:0' };
+    await joinSite({ code: this.code, data: this.data, parent: parent.points, tokenFile, primary: false, ...at });
     this.useToken();
     return this;
   }
