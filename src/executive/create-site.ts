@@ -2,6 +2,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { raise } from '#base/errors';
+import { flushLogs } from '#base/log';
 import { validateCode } from '#records/site';
 import type { Sql } from '#store/database';
 import { createVaultKeys } from '#store/vault';
@@ -58,6 +59,7 @@ export async function makeSite(
     await furnished(folder, file);
     folder.writeSite(file);
   } catch (error) {
+    flushLogs();
     const made = before ? entries(folder.path).filter((name) => !before.has(name)) : ['.'];
     for (const name of made) await rm(join(folder.path, name), { recursive: true, force: true });
     throw error;

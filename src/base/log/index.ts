@@ -1,3 +1,3 @@
 export { JsonLog, silentLog, type Fields, type Level, type Log } from './json-log.ts';
 export { ServerLog } from './server-log.ts';
-export { LogFile } from './log-file.ts';
+export { flushLogs, LogFile } from './log-file.ts';

@@ -11,9 +11,12 @@ const MANY = 65_536;
 
 /** Files with lines that wait. However the process ends, short of being killed, they are written. */
 const waiting = new Set<LogFile>();
-process.on('exit', () => {
+process.on('exit', flushLogs);
+
+/** flushLogs writes the lines that wait, as before the folder of a log is taken away. */
+export function flushLogs(): void {
   for (const file of waiting) file.flush();
-});
+}
 
 /**
  * LogFile appends lines to a file and keeps one older one beside it (`.lo_`, as the site server logs of 2003 did) once it grows past 10 MiB.

@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply } from 'fastify';
 import { raise } from '#base/errors';
 import { LINK_LARGEST, LinkJoin, readLink } from '#messages';
 import { plainAddress, Rate } from '#wire/http';
@@ -21,10 +21,10 @@ export interface HierarchyPoint {
   stop(): Promise<void>;
 }
 
-/** goneOf aborts when the connection of a request is gone. */
-function goneOf(request: FastifyRequest): AbortSignal {
+/** goneOf aborts when nobody waits for an answer any more. */
+function goneOf(reply: FastifyReply): AbortSignal {
   const gone = new AbortController();
-  request.raw.socket.once('close', () => gone.abort());
+  reply.raw.once('close', () => gone.abort());
   return gone.signal;
 }
 
@@ -47,7 +47,7 @@ export async function hierarchyPoint(parts: HierarchyParts): Promise<HierarchyPo
           });
           api.post('/exchange', { bodyLimit: LINK_LARGEST.packed }, async (request, reply) => {
             const { child } = await signed.verify(request);
-            const body = await exchange.answer(child, octetsOf(request), goneOf(request));
+            const body = await exchange.answer(child, octetsOf(request), goneOf(reply));
             return reply
               .type('application/octet-stream')
               .headers(await signed.headers(request, 200, body))

@@ -127,7 +127,11 @@ export class Line {
   ): Promise<{ batch?: OutBatch | undefined; restarted?: string | undefined }> {
     return this.#db.transaction(async (tx) => {
       let row = await lockLink(tx, peer);
-      if (row.state === 'removed') return {};
+      if (row.state === 'removed') {
+        if (!o.session) return {};
+        const [own] = await tx.query<{ code: string }>('select code from site where own');
+        throw raise('PP_LINK_REMOVED', { from: peer, site: own!.code });
+      }
       if (o.session) {
         // A poll that was overtaken would look as if the neighbour had gone back in time.
         if (o.session.id !== row.session || o.session.turn < row.turn) throw raise('PP_LINK_SESSION');
