@@ -9,6 +9,12 @@ export interface Wanted {
   names: string[];
 }
 
+/** wantedOf puts the names together that a machine may give of itself. */
+export function wantedOf(name: string, domain: string, others: readonly string[]): Wanted {
+  const names = [name, ...(domain.includes('.') ? [`${name}.${domain}`] : []), ...others];
+  return { name, ...(domain ? { domain } : {}), names: [...new Set(names)] };
+}
+
 const upper = (text: string) => text.replace(/\.$/, '').toUpperCase();
 const short = (name: string) => upper(name).split('.', 1)[0]!;
 
