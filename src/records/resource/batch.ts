@@ -179,8 +179,8 @@ async function writeSources(tx: Sql, rows: readonly { known: Known; at: Date; st
 async function unsay(tx: Sql, changed: readonly Known[], o: Origin): Promise<void> {
   if (changed.length === 0) return;
   await tx.query(
-    `update resource_source set hash = null where resource_id = any($1) and hash is not null
-       and (method, site) is distinct from ($3, $4) or resource_id = any($2) and hash is not null`,
+    `update resource_source set hash = null where resource_id = any($1)
+       and ((method, site) is distinct from ($3, $4) or resource_id = any($2))`,
     [changed.map((k) => k.id), changed.filter((k) => k.obsolete).map((k) => k.id), o.method, o.site],
   );
 }
