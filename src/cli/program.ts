@@ -10,6 +10,7 @@ import { clientVerbs } from './verbs/client.ts';
 import { collectionVerbs } from './verbs/collection.ts';
 import { completionVerb } from './verbs/completion.ts';
 import { dbVerbs } from './verbs/db.ts';
+import { doctorVerb } from './verbs/doctor.ts';
 import { deviceVerbs } from './verbs/device.ts';
 import { discoverVerbs } from './verbs/discover.ts';
 import { labVerbs } from './verbs/lab.ts';
@@ -21,7 +22,7 @@ import { siteVerbs } from './verbs/site.ts';
 import { upVerb } from './verbs/up.ts';
 import { vaultVerbs } from './verbs/vault.ts';
 import type { Context, Takes, Verb, Verbs } from './verb.ts';
-import { openApi, whereOf, type Where } from './where.ts';
+import { idleFolder, openApi, whereOf, type Where } from './where.ts';
 
 const version = (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version;
 
@@ -112,6 +113,7 @@ function contextOf(verb: string, where: Where & { json?: boolean }): Context {
       if (!data) throw usage(`${verb} needs --data DIR (or PUSHPOINT_DATA)`);
       return whereOf({ data }).data!;
     },
+    idleFolder: () => idleFolder(where),
     async withApi(work) {
       const api = await openApi(where);
       try {
@@ -144,6 +146,7 @@ export function buildProgram(): Program {
   pushVerbs(builder);
   ccrVerbs(builder);
   waveVerbs(builder);
+  doctorVerb(builder);
   clientVerbs(builder);
   backupVerb(builder);
   restoreVerb(builder);

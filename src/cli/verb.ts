@@ -7,6 +7,8 @@ export interface Context {
   json: boolean;
   /** The data folder, for verbs that work on one; those that talk to a site use `withApi`. */
   folder(): string;
+  /** idleFolder is the data folder where one was named and no site server serves it; undefined where one does, or it is elsewhere. */
+  idleFolder(): Promise<string | undefined>;
   /** withApi opens the API, hands it over, and closes what it opened. The result is the exit code. */
   withApi(work: (api: Api) => Promise<number>): Promise<number>;
 }

@@ -69,6 +69,15 @@ export function whereOf(given: Where): Where {
   return { data, server, tokenFile };
 }
 
+/** idleFolder is the named data folder where no site server serves it. */
+export async function idleFolder(given: Where): Promise<string | undefined> {
+  const { data } = whereOf(given);
+  if (data === undefined) return undefined;
+  if (!existsSync(join(data, 'site.json'))) throw raise('PP_SITE_NOT_HERE', { data });
+  const running = readRunning(data);
+  return running && (await isServing(running)) ? undefined : data;
+}
+
 /** openApi finds the site that the options or the environment name. */
 export async function openApi(given: Where): Promise<Api> {
   const { data, server, tokenFile } = whereOf(given);

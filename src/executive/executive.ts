@@ -4,7 +4,7 @@ import { systemClock } from '#base/clock';
 import { raise } from '#base/errors';
 import { ServerLog } from '#base/log';
 import { Meter } from '#base/meter';
-import { Ccm, CcmInbox, openFiles, Surroundings, type Network } from '#components/ccm';
+import { Ccm, CcmInbox, Doctor, openFiles, Surroundings, type Network } from '#components/ccm';
 import { Ddm, DdrBox } from '#components/ddm';
 import { Discovery } from '#components/discovery';
 import { CollectionUpkeep, Upkeep } from '#components/upkeep';
@@ -18,6 +18,7 @@ import { dnsNames } from './dns-names.ts';
 import { keyPin, openLines, type Lines } from './lines.ts';
 import { hangUp, listen } from './listeners.ts';
 import type { Role } from './roles.ts';
+import { doctorNetwork, lookAtFolder } from './doctor.ts';
 import { logLines, version, type OpenSite } from './site-folder.ts';
 
 /** What is to run beside the roles' own wiring. */
@@ -132,19 +133,18 @@ export class Executive {
   async #startCcm(): Promise<void> {
     const { folder, records, database, content, clock, random, log } = this.#site;
     const vault = await openVault({ dir: folder.vault });
-    const ccm = new Ccm({
-      database,
-      ...records,
-      content,
-      vault,
-      network,
-      clock,
-      random,
-      log: log.with({ component: 'ccm' }),
-      serverLog: this.#ccmLog(),
-    });
+    const common = { database, ...records, content, vault, clock, random, serverLog: this.#ccmLog() };
+    const ccm = new Ccm({ ...common, network, log: log.with({ component: 'ccm' }) });
     this.#stops.push({ what: 'ccm', stop: () => ccm.stop() });
     await ccm.start();
+    const doctor = new Doctor({
+      ...common,
+      network: doctorNetwork(network),
+      log: log.with({ component: 'doctor' }),
+      local: () => lookAtFolder(folder, clock),
+    });
+    this.#stops.push({ what: 'doctor', stop: () => doctor.stop() });
+    await doctor.start();
   }
 
   async #startDiscovery(): Promise<void> {

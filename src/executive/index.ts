@@ -1,5 +1,6 @@
 import type { BackedUp, BackupWish } from './backup.ts';
 import type { CreatedSite, NewSite } from './create-site.ts';
+import type { OfflineExamination } from './doctor.ts';
 import type { Generated, GenerateWish } from './generate-ccrs.ts';
 import type { JoinedSite, JoinWish } from './join-site.ts';
 import type { RotatedVault } from './rotate-vault.ts';
@@ -9,6 +10,7 @@ import type { Restored, RestoreWish } from './restore.ts';
 import type { ConsoleOnly, RunningSite, RunWish } from './run-site.ts';
 
 export { makeFolder } from './data-folder.ts';
+export type { OfflineExamination } from './doctor.ts';
 export type { RunningSite } from './run-site.ts';
 export { isServing, readRunning } from './running.ts';
 
@@ -67,6 +69,11 @@ export async function restoreSite(wish: RestoreWish): Promise<Restored> {
 /** exportSite writes all rows of a site's database into a new folder. */
 export async function exportSite(wish: ExportWish): Promise<Exported> {
   return (await import('./move-database.ts')).exportSite(wish);
+}
+
+/** examineOffline looks at a data folder that no site server serves, as far as that can be done from outside. */
+export async function examineOffline(data: string): Promise<OfflineExamination> {
+  return (await import('./doctor.ts')).examineOffline(data);
 }
 
 /** importSite brings an export into the empty database that a site shall work with. */

@@ -9,6 +9,7 @@ import { CcrRecord, migrations as ccr } from '#records/ccr';
 import { ClientRecord, migrations as client } from '#records/client';
 import { CollectionRecord, migrations as collection } from '#records/collection';
 import { DiscoveryRecord, migrations as discovery } from '#records/discovery';
+import { DoctorRecord, migrations as doctor } from '#records/doctor';
 import { LinkRecord, migrations as link } from '#records/link';
 import { MethodRecord, migrations as method } from '#records/method';
 import { PackageRecord, migrations as packages } from '#records/package';
@@ -31,6 +32,7 @@ export const allMigrations = [
   link,
   method,
   branch,
+  doctor,
 ];
 
 /** Records are all of them, over one database. */
@@ -45,6 +47,7 @@ export interface Records {
   collection: CollectionRecord;
   discovery: DiscoveryRecord;
   method: MethodRecord;
+  doctor: DoctorRecord;
   audit: AuditRecord;
   link: LinkRecord;
   branch: BranchRecord;
@@ -66,6 +69,7 @@ export function openRecords(database: Database, clock: Clock, random: Random): R
     client: new ClientRecord(database, clock, random),
     discovery: new DiscoveryRecord(database, clock, known, forwardDdrs({ ...known, link })),
     method: new MethodRecord(database, clock),
+    doctor: new DoctorRecord(database, clock),
     collection: new CollectionRecord(database, clock),
     audit: new AuditRecord(database, clock),
     link,

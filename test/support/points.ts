@@ -18,6 +18,7 @@ import { CcrRecord } from '#records/ccr';
 import { ClientRecord } from '#records/client';
 import { CollectionRecord } from '#records/collection';
 import { DiscoveryRecord } from '#records/discovery';
+import { DoctorRecord } from '#records/doctor';
 import { MethodRecord } from '#records/method';
 import { LinkRecord } from '#records/link';
 import { PackageRecord } from '#records/package';
@@ -60,6 +61,7 @@ export class TestSite {
       collection: new CollectionRecord(db, clock),
       discovery: new DiscoveryRecord(db, clock, known),
       method: new MethodRecord(db, clock),
+      doctor: new DoctorRecord(db, clock),
       audit: new AuditRecord(db, clock),
       link: new LinkRecord(db, clock, systemRandom),
     };

@@ -1,6 +1,7 @@
 import type { Entry } from './entry.ts';
 import { answerErrors } from './catalogue/answers.ts';
 import { clientErrors } from './catalogue/client.ts';
+import { doctorErrors } from './catalogue/doctor.ts';
 import { hierarchyErrors } from './catalogue/hierarchy.ts';
 import { logonErrors } from './catalogue/logon.ts';
 import { methodErrors } from './catalogue/method.ts';
@@ -24,6 +25,7 @@ export const catalogue = {
   ...siteErrors,
   ...hierarchyErrors,
   ...methodErrors,
+  ...doctorErrors,
   ...storeErrors,
   ...clientErrors,
 } as const satisfies Record<string, Entry>;

@@ -1,6 +1,7 @@
 export { CcmInbox, type InboxParts } from './inbox/index.ts';
 export { Ccm } from './work/ccm.ts';
 export { openFiles } from './work/descriptors.ts';
+export { askPoint, Doctor, Findings, Server, type DoctorNetwork } from './doctor/index.ts';
 export { Surroundings } from './work/surroundings.ts';
 export { readCcrFile, writeCcrFile, type CcrFile } from './ccr-file/index.ts';
 export type { CcmParts } from './work/parts.ts';

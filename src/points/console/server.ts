@@ -9,6 +9,7 @@ import type { CcrRecord } from '#records/ccr';
 import type { ClientRecord } from '#records/client';
 import type { CollectionRecord } from '#records/collection';
 import type { DiscoveryRecord } from '#records/discovery';
+import type { DoctorRecord } from '#records/doctor';
 import type { MethodRecord } from '#records/method';
 import type { LinkRecord } from '#records/link';
 import type { PackageRecord } from '#records/package';
@@ -30,6 +31,7 @@ import { clientRoutes } from './routes/clients.ts';
 import { collectionRoutes } from './routes/collections.ts';
 import { deviceRoutes } from './routes/devices.ts';
 import { discoveryRoutes } from './routes/discovery.ts';
+import { doctorRoutes } from './routes/doctor.ts';
 import { healthRoutes } from './routes/health.ts';
 import { metricsRoute, openTo } from './routes/metrics.ts';
 import { packageRoutes } from './routes/packages.ts';
@@ -50,6 +52,7 @@ export interface ConsoleParts {
   ccr: CcrRecord;
   collection: CollectionRecord;
   discovery: DiscoveryRecord;
+  doctor: DoctorRecord;
   method: MethodRecord;
   audit: AuditRecord;
   link: LinkRecord;
@@ -118,6 +121,7 @@ export async function createConsole(parts: ConsoleParts): Promise<FastifyInstanc
       waveRoutes(api, parts);
       ccrActionRoutes(api, parts);
       clientRoutes(api, parts);
+      doctorRoutes(api, parts);
       auditRoutes(api, parts);
     },
     { prefix: '/api/v1' },

@@ -1,4 +1,5 @@
 export {
+  isLocal,
   logonName,
   passwordPurpose,
   type Account,

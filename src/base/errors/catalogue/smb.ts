@@ -64,9 +64,20 @@ export const smbErrors = {
     win32: 5,
     http: 502,
     cause:
-      'The account is no administrator there; or it is a local one other than the built-in Administrator, whose remote rights UAC filters.',
+      'The account is no administrator there: it is in none of the groups that the local group Administrators of the machine has.',
     remedy:
-      'Put the account into the local Administrators group; for a local account set LocalAccountTokenFilterPolicy = 1 or use the built-in Administrator or a domain account.',
+      'Put the account, or a group it is in, into the local group Administrators of the machine (Group Policy does it for many), or use another account.',
+    again: 'retry',
+  },
+  PP_SMB_TOKEN_FILTERED: {
+    origin: 'refused',
+    message: '{account} is a local account of {host} and may not open {share} over the network',
+    win32: 5,
+    http: 502,
+    cause:
+      'UAC takes the rights of an administrator away from local accounts that log on over the network, all but the built-in Administrator (RID 500); or the account is not in the local group Administrators at all.',
+    remedy:
+      'Use a domain account that is administrator there, or the built-in Administrator; or set LocalAccountTokenFilterPolicy = 1 (DWORD, below HKLM\\SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\Policies\\System) on the machine. See that the account is in its group Administrators.',
     again: 'retry',
   },
   PP_SMB_NO_SHARE: {

@@ -1,16 +1,16 @@
-import { isCode, PushpointError, raise } from '#base/errors';
+import { isCode, type PushpointError } from '#base/errors';
 
 import type { AttemptContext } from './context.ts';
 import { copy } from './copy.ts';
 import { decide, type Decision } from './decide.ts';
 import { osVersion, type Facts } from './facts.ts';
-import { inspect, isUnix } from './inspect.ts';
+import { inspect } from './inspect.ts';
 import { Interrupted, type InterruptReason } from './interrupted.ts';
 import { lock, type Held } from './lock.ts';
 import { reach, step } from './reach.ts';
 import { release, type Reached } from './release.ts';
+import { openAdminShare } from './shares.ts';
 import { start } from './start.ts';
-import type { Target } from './target.ts';
 import { failure } from './timeline.ts';
 
 /** AttemptResult is how an attempt ended; what follows from it is decided by whoever asked for it. */
@@ -65,26 +65,11 @@ async function work(context: AttemptContext): Promise<AttemptResult> {
 async function openShares(context: AttemptContext, { target, account }: Reached): Promise<void> {
   try {
     await step(context, 'admin-share', target, async (note) => {
-      await target.openShares().catch(async (error: unknown) => {
-        if (!isCode(error, 'PP_SMB_NO_SHARE')) throw error;
-        throw (await noWindows(target, context.ccr.name)) ?? error;
-      });
+      await openAdminShare(target, context.ccr.name, account);
       note('ADMIN$ and IPC$ are open');
     });
   } catch (error) {
-    if (isCode(error, 'PP_SMB_NOT_ADMIN')) context.journal.notAdministrator(account.username);
-    throw error;
-  }
-}
-
-/** A NAS has no ADMIN$ either, but for it there is nothing to be mended: the Server service tells whether this is one (facts B7). */
-async function noWindows(target: Target, machine: string): Promise<PushpointError | undefined> {
-  try {
-    await target.openPipes();
-    const server = await target.server();
-    return isUnix(server.type) ? raise('PP_PUSH_NOT_WINDOWS', { machine, os: server.comment || 'a Unix' }) : undefined;
-  } catch (error) {
-    if (error instanceof PushpointError) return undefined;
+    if (isCode(error, 'PP_SMB_NOT_ADMIN', 'PP_SMB_TOKEN_FILTERED')) context.journal.notAdministrator(account.username);
     throw error;
   }
 }
