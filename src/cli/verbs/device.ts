@@ -17,6 +17,7 @@ interface DeviceJson {
   type: string;
   adSite?: string;
   assignedSite?: string;
+  collections?: string[];
   siteWidePush?: { push: boolean; reason: string };
   trusted: boolean;
   smbPort?: number;
@@ -223,6 +224,7 @@ function showDevice(item: DeviceJson): void {
     ['SMB port', item.smbPort],
     ['AD site', item.adSite],
     ['assigned site', item.assignedSite],
+    ['collections', item.collections?.join(', ')],
     ['site-wide push', item.siteWidePush?.reason],
     ['trusted', item.trusted],
     ['sources', item.sources.map((s) => `${s.method} (site ${s.site}, ${s.at})`).join(', ')],

@@ -102,7 +102,8 @@ export function deviceRoutes(api: FastifyInstance, parts: ConsoleParts): void {
       const device = theOne('machine', request.params.name, await parts.resource.find(name, domain));
       const { guid, hardwareId, ou, keys, told } = device;
       const more = { guid, hardwareId, ou, keys, properties: propertiesOf({ ...device }, told) };
-      return { ...deviceJson(device), ...more, siteWidePush: await parts.discovery.explain(device) };
+      const collections = await parts.collection.having(device.id);
+      return { ...deviceJson(device), ...more, collections, siteWidePush: await parts.discovery.explain(device) };
     },
   );
   api.post<{ Querystring: Static<typeof ImportQuery> }>(

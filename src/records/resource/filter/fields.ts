@@ -54,6 +54,7 @@ export const FIELDS: readonly Field[] = [
   field('domain', 'text', "nullif(r.domain, '')", 'domain or workgroup', { key: "nullif(r.domain_key, '')" }),
   field('fqdn', 'text', 'r.fqdn', 'full DNS name', { key: 'r.fqdn_key' }),
   field('guid', 'text', 'r.guid', 'GUID of the machine', { key: 'r.guid' }),
+  field('hardwareId', 'text', 'r.hardware_id', 'what stays when it is installed anew'),
   field('address', 'address', 'r.addresses', 'any of its IP addresses'),
   field('mac', 'list', 'r.macs', 'any of its MAC addresses, as 00:15:5D:01:02:03'),
   field('os', 'text', 'r.os', 'operating system'),
@@ -62,6 +63,7 @@ export const FIELDS: readonly Field[] = [
   field('architecture', 'text', 'r.architecture', 'architecture, as a push saw it'),
   field('type', 'one of', 'r.type', 'type of the machine', { choices: ['workstation', 'server', 'dc', 'unknown'] }),
   field('adSite', 'text', 'r.ad_site', 'site of Active Directory'),
+  field('ou', 'text', 'r.ou', 'its place in a directory'),
   field('assignedSite', 'text', 'r.assigned_site', 'site that its boundaries assign it to', { key: 'r.assigned_site' }),
   field('trusted', 'yes or no', 'r.trusted', 'a trusted source knows it'),
   field(

@@ -40,11 +40,14 @@ function keysOf({ address, length }: Network): string[] | undefined {
 
 /** networkTest is true when an address of the machine lies in the network; the index finds the neighbourhood, each address is looked at then. */
 export function networkTest(network: Network, place: Place): string {
+  const keys = network.family === 4 ? keysOf(network) : undefined;
+  const near = keys && `resource_networks(r.addresses) && ${place(keys, 'text[]')}`;
+  // The keys of a /24, or of what is larger, are all of it.
+  if (near && network.length <= 24) return near;
   const wanted = place(`${network.address}/${network.length}`, 'inet');
   const exact = `exists (select from unnest(r.addresses) as e(v) where e.v::inet <<= ${wanted})`;
   if (network.family === 4) {
-    const keys = keysOf(network);
-    return keys ? `(resource_networks(r.addresses) && ${place(keys, 'text[]')} and ${exact})` : exact;
+    return near ? `(${near} and ${exact})` : exact;
   }
   if (network.length < 48) return exact;
   const bits = network.length < 64 ? 48 : 64;
