@@ -116,9 +116,10 @@ function createVerb(verbs: Verbs, group: Command): void {
         'pushpoint collection create "Pilot" LAB-W11-01 LAB-W11-02 --under "Berlin" --data ./p01',
         'pushpoint collection create "Rest" --include "All Windows Workstations" --exclude "Pilot" --data ./p01',
       ],
-      run: async (context, { dryRun, file, every, ...given }, name, ...rest) => {
+      run: async (context, { dryRun, file, every, query, comment, under, limitTo, include, exclude }, name, ...rest) => {
         const names = await namesFrom(rest, file);
-        const body = { ...given, name, everyMinutes: every, names: names.length > 0 ? names : undefined };
+        const given = { query, comment, under, limitTo, include, exclude, everyMinutes: every };
+        const body = { ...given, name, names: names.length > 0 ? names : undefined };
         return context.withApi(async (api) => {
           const made = await api.send<CollectionJson>('POST', '/collections', body, { dryRun });
           if (context.json) printJson(made);
@@ -224,12 +225,12 @@ function changeVerb(verbs: Verbs, group: Command, verb: 'add' | 'remove', does: 
         `pushpoint collection ${verb} "Pilot" LAB-W11-03 --data ./p01`,
         `pushpoint collection ${verb} "Pilot" --exclude "All Windows Servers" --data ./p01`,
       ],
-      run: async (context, { file, dryRun, ...rules }, name, ...given) => {
+      run: async (context, { file, dryRun, include, exclude }, name, ...given) => {
         const names = await namesFrom(given, file);
-        if (names.length === 0 && !rules.include && !rules.exclude)
+        if (names.length === 0 && !include && !exclude)
           throw usage(`collection ${verb} wants names of machines (or -f FILE), --include or --exclude`);
         return context.withApi(async (api) =>
-          changeOf(context, api, verb, name, { ...rules, names: names.length > 0 ? names : undefined }, dryRun),
+          changeOf(context, api, verb, name, { include, exclude, names: names.length > 0 ? names : undefined }, dryRun),
         );
       },
     })

@@ -52,8 +52,7 @@ export async function evaluate(tx: Sql, one: Definition, which: 'all' | readonly
      ), come as (
        insert into collection_member (collection_id, resource_id)
          select ${own}, w.id from want w where not exists (
-           select from collection_member m where m.collection_id = ${own} and m.resource_id = w.id) order by w.id
-         on conflict do nothing returning 1
+           select from collection_member m where m.collection_id = ${own} and m.resource_id = w.id) order by w.id returning 1
      )
      select (select count(*) from come)::integer as come, (select count(*) from gone)::integer as gone`,
     values,

@@ -46,14 +46,18 @@ export function collectionRoutes(api: FastifyInstance, parts: ConsoleParts): voi
   api.get(
     '/collections',
     { schema: { summary: 'All collections, built-in ones first, with how many members each has' } },
-    async () => ({
-      items: (await collection.list()).map(collectionJson),
-    }),
+    async () => {
+      await collection.freshen();
+      return { items: (await collection.list()).map(collectionJson) };
+    },
   );
   api.get<{ Params: Static<typeof Named> }>(
     '/collections/:name',
     { schema: { summary: 'One collection', params: Named } },
-    async ({ params }) => collectionJson(await collection.get(params.name)),
+    async ({ params }) => {
+      await collection.freshen();
+      return collectionJson(await collection.get(params.name));
+    },
   );
   api.get<{ Params: Static<typeof Named>; Querystring: Static<typeof Members> }>(
     '/collections/:name/members',
