@@ -100,9 +100,11 @@ export class Outbox {
     );
     if (waiting.length === 0) return undefined;
     waiting.forEach((row, i) => (row.seq = stream.out_seq + 1 + i));
+    // The bounds keep the server from reading the whole backlog for each batch.
     await tx.query(
-      'update link_out set seq = given.seq from unnest($1::bigint[], $2::bigint[]) given (id, seq) where link_out.id = given.id',
-      [waiting.map((row) => row.id), waiting.map((row) => row.seq)],
+      `update link_out set seq = given.seq from unnest($1::bigint[], $2::bigint[]) given (id, seq)
+       where link_out.id = given.id and link_out.id between $3 and $4`,
+      [waiting.map((row) => row.id), waiting.map((row) => row.seq), waiting[0]!.id, waiting.at(-1)!.id],
     );
     await tx.query('update link set out_seq = $2 where site = $1', [peer, stream.out_seq + waiting.length]);
     return batchOf(stream.out_stream, waiting);
