@@ -13,6 +13,7 @@ const peers = {
   tshark: 'tshark',
   strace: 'strace',
   'mkfs.ext4': 'e2fsprogs',
+  ip: 'iproute2',
 } as const;
 
 export type Peer = keyof typeof peers | 'root';

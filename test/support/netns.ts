@@ -28,9 +28,16 @@ export function hasNetworks(): boolean {
  * for their addresses. What is sent to any other address of `routes` is dropped there: nobody answers, and nobody says that nobody does.
  */
 export class Networks {
-  readonly near = `pp-near-${process.pid}`;
-  readonly #far = `pp-far-${process.pid}`;
+  static #made = 0;
+  readonly near: string;
+  readonly #far: string;
   #fleet: ChildProcess | undefined;
+
+  private constructor() {
+    const number = ++Networks.#made;
+    this.near = `pp-near-${process.pid}-${number}`;
+    this.#far = `pp-far-${process.pid}-${number}`;
+  }
 
   /** make makes both; `routes` are what `near` sends to `far`, `local` what answers there. */
   static make(o: { routes: string[]; local: string[] }): Networks {
@@ -44,8 +51,13 @@ export class Networks {
       for (const name of [near, far]) {
         ip('netns', 'add', name);
         ip('-n', name, 'link', 'set', 'lo', 'up');
-        for (const file of ['ipv4/ip_forward', 'ipv6/conf/all/forwarding'])
-          spawnSync('ip', ['netns', 'exec', name, 'sh', '-c', `echo 0 > /proc/sys/net/${file}`]);
+        // Packets for addresses that nobody has are dropped, and a machine of IPv6 may listen on an address that is a route only.
+        for (const set of [
+          '0 > /proc/sys/net/ipv4/ip_forward',
+          '0 > /proc/sys/net/ipv6/conf/all/forwarding',
+          '1 > /proc/sys/net/ipv6/ip_nonlocal_bind',
+        ])
+          spawnSync('ip', ['netns', 'exec', name, 'sh', '-c', `echo ${set}`]);
       }
       ip('link', 'add', 'line', 'netns', near, 'type', 'veth', 'peer', 'name', 'line', 'netns', far);
       for (const [name, v4, v6] of [

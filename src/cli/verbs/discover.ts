@@ -380,7 +380,7 @@ function showRun(run: RunJson): void {
       `${run.done} of ${run.total}; ${report.answered} answered${report.skipped ? `, ${report.skipped} known and not asked` : ''}`,
     ],
     ...Object.entries(report.ports).map(([port, states]): [string, string] => [`port ${port}`, counts(states)]),
-    ['names', found(run) > 0 ? `${counts(report.named)}; ${report.unnamed} answered without a name` : undefined],
+    ['names', report.answered > 0 ? `${counts(report.named) || 'none'}; ${report.unnamed} answered without a name` : undefined],
     ['machines', `${added} added, ${changed} changed, ${unchanged} unchanged, ${rejected} rejected; ${trusted} trusted`],
     [
       'connections',

@@ -3,6 +3,8 @@ import type { Clock } from '#base/clock';
 /** The rate is kept in every window of this length, so also in every second, and connections do not come in bursts. */
 const WINDOW_MS = 50;
 const SECOND_MS = 1000;
+/** What is aimed at of the rate: between the permission and the packet the system may keep us waiting, and then two windows come close. */
+const AIM = 0.97;
 
 /**
  * Pace keeps a rate of connections and their number at once. Of the last beginnings it remembers as many as fit one window: the next one may
@@ -29,7 +31,7 @@ export class Pace {
     this.#atOnce = o.atOnce;
     const fit = Math.max(1, Math.floor((o.perSecond * WINDOW_MS) / SECOND_MS));
     this.#starts = new Float64Array(fit).fill(-Infinity);
-    this.#windowMs = (fit * SECOND_MS) / o.perSecond;
+    this.#windowMs = (fit * SECOND_MS) / (o.perSecond * AIM);
   }
 
   /** slot resolves when another connection may begin, in the order of asking; the function it gives back is called when that one is over. */
