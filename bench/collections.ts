@@ -22,12 +22,13 @@ const say = (line: string) => process.stdout.write(`${line}\n`);
 
 const FILTERS = [
   'name like "PC00004*"',
-  'address in 10.3.7.0/24',
-  'address in 10.3.0.0/16 and type = server',
+  'address in 10.0.7.0/24',
+  'address in 10.0.0.0/16 and type = server',
   'os like "Windows XP*"',
   'os like "Windows 11*" and type = workstation and not client.installed',
   'client.installed and lastSeen < 30d',
   'os like "Windows XP*" or name in (PC0000007, PC0000077)',
+  'os like "*Vista*"',
 ];
 
 interface Parts {
