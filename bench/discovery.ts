@@ -2,7 +2,8 @@
  * Measures discovery: `node bench/discovery.ts [DDRs] [resources]` (default 100,000 and 1,000,000; 0 resources leaves the large part out). It
  * starts a PostgreSQL of its own in a temporary folder and takes in a CSV file of machines among 5,000 boundaries, from the octets of the
  * file to rows that are stored, assigned and handed on; then the same file, and the same with one of a hundred machines changed. After that
- * it lists, filters and counts, and does so again among many more machines. It prints DDRs a second and milliseconds.
+ * it lists, filters and counts, and does so again among many more machines. It prints DDRs a second and milliseconds. Handing on to another
+ * site is the line's own table (outbox), as a site with a parent has it.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -12,8 +13,10 @@ import { silentLog } from '#base/log';
 import { systemRandom } from '#base/random';
 import { BoundaryRecord, migrations as boundary } from '#records/boundary';
 import { CcrRecord, migrations as ccr } from '#records/ccr';
+import { forwardDdrs } from '#components/flows';
 import { migrations as client } from '#records/client';
 import { DiscoveryRecord, migrations as discovery } from '#records/discovery';
+import { migrations as link, LinkRecord } from '#records/link';
 import { migrations as resource, parseDevices, ResourceRecord } from '#records/resource';
 import { migrations as site, SiteRecord } from '#records/site';
 import { migrate, openDatabase, type Database } from '#store/database';
@@ -43,6 +46,7 @@ interface Bench {
   db: Database;
   resource: ResourceRecord;
   discovery: DiscoveryRecord;
+  ccr: CcrRecord;
   handed: number;
 }
 
@@ -60,6 +64,13 @@ async function importFile(bench: Bench, what: string, file: Uint8Array, count: n
   return ms;
 }
 
+/** sent empties the outbox, as a line that is up does. */
+async function sent({ db }: Bench): Promise<void> {
+  const [row] = await db.query<{ n: number }>('select count(*) as n from link_out');
+  say(`  ${row!.n.toLocaleString('en')} items for other sites`);
+  await db.query('truncate link_out');
+}
+
 async function timed(what: string, work: () => Promise<unknown>): Promise<void> {
   const times: number[] = [];
   for (let i = 0; i < ROUNDS; i++) {
@@ -71,26 +82,33 @@ async function timed(what: string, work: () => Promise<unknown>): Promise<void> 
   say(`  ${what}: ${times[ROUNDS >> 1]!.toFixed(1)} ms (slowest ${times.at(-1)!.toFixed(1)})`);
 }
 
-async function reads({ db, resource }: Bench): Promise<void> {
+async function reads({ db, resource, ccr: record }: Bench): Promise<void> {
   await db.query('analyze');
   say(`${(await resource.count()).toLocaleString('en')} resources:`);
   await timed('device list, first page', () => resource.list({ limit: 100 }));
   await timed('device list --filter of a name', () => resource.list({ filter: 'PC0000777', limit: 100 }));
   await timed('device list --filter of an address', () => resource.list({ filter: '10.0.3.9', limit: 100 }));
-  await timed('device list of a site, 1000 a page', () => resource.list({ site: 'S17', limit: 1000 }));
-  await timed('count', () => resource.count());
+  await timed('device list of a site, 1000 a page', () => resource.list({ site: 'S07', limit: 1000 }));
+  await timed('device list --filter of system and type', () =>
+    resource.list({ filter: 'os like "*Enterprise 2" and type = server', limit: 100 }),
+  );
+  await timed('CCRs counted by state', () => record.countByState());
 }
 
-async function fill({ db }: Bench, resource: BoundaryRecord, record: SiteRecord): Promise<void> {
-  await record.create({ code: 'P01', kind: 'primary' });
-  const sites = Array.from({ length: 50 }, (_, i) => `S${String(i).padStart(2, '0')}`);
-  for (const code of sites) await record.learn({ code, kind: 'secondary', parent: 'P01' });
-  const byCode = Map.groupBy(
-    Array.from({ length: BOUNDARIES }, (_, i) => i),
-    (i) => sites[i % sites.length]!,
+/** fill makes site P01 with a parent and ten secondaries, whose lines are up; they hold a tenth of the boundaries. */
+async function fill({ db }: Bench, record: BoundaryRecord, sites: SiteRecord): Promise<void> {
+  await sites.create({ code: 'P01', kind: 'primary', parent: 'C01' });
+  await sites.learn({ code: 'C01', kind: 'primary' });
+  const below = Array.from({ length: 10 }, (_, i) => `S0${i}`);
+  for (const code of below) await sites.learn({ code, kind: 'secondary', parent: 'P01' });
+  await db.query(
+    `insert into link (site, role, state, public_key, seal_key, joined_at, out_stream)
+     select s, case s when 'C01' then 'parent' else 'child' end, 'joined', s, s, $2, 1 from unnest($1::text[]) as s`,
+    [['C01', ...below], clock.now()],
   );
-  for (const [code, list] of byCode)
-    await resource.add(
+  const all = Array.from({ length: BOUNDARIES }, (_, i) => i);
+  for (const [code, list] of Map.groupBy(all, (i) => (i % 10 === 3 ? below[((i / 10) % 10) | 0]! : 'P01')))
+    await record.add(
       list.map((i) => `subnet:10.${i >> 8}.${i & 255}.0/24`),
       { site: code, by: 'bench' },
     );
@@ -99,7 +117,9 @@ async function fill({ db }: Bench, resource: BoundaryRecord, record: SiteRecord)
 
 async function measure(bench: Bench): Promise<void> {
   const first = await importFile(bench, `${COUNT.toLocaleString('en')} new DDRs`, csv(0, COUNT, 1), COUNT);
+  await sent(bench);
   await importFile(bench, 'the same file again', csv(0, COUNT, 1), COUNT);
+  await sent(bench);
   const again = await importFile(bench, 'with 1 % changed', csv(0, COUNT, 2), COUNT);
   say(`  that is ${(again / first).toFixed(2)} of the first time`);
   await reads(bench);
@@ -116,13 +136,18 @@ async function measure(bench: Bench): Promise<void> {
 const folder = await mkdtemp(path.join(tmpdir(), 'pushpoint-bench-'));
 const db = await openDatabase({ dataDir: folder, clock, log: silentLog });
 try {
-  await migrate(db, [site, boundary, resource, client, ccr, discovery], clock);
+  await migrate(db, [site, boundary, resource, client, ccr, discovery, link], clock);
   const sites = new SiteRecord(db, clock, systemRandom);
   const boundaries = new BoundaryRecord(db, clock);
   const resources = new ResourceRecord(db, clock);
-  const parts = { site: sites, boundary: boundaries, resource: resources, ccr: new CcrRecord(db, clock) };
-  const bench: Bench = { db, resource: resources, discovery: undefined!, handed: 0 };
-  bench.discovery = new DiscoveryRecord(db, clock, parts, async (_tx, ids) => void (bench.handed += ids.length));
+  const queue = new CcrRecord(db, clock);
+  const parts = { site: sites, boundary: boundaries, resource: resources, ccr: queue };
+  const bench: Bench = { db, resource: resources, ccr: queue, discovery: undefined!, handed: 0 };
+  const forward = forwardDdrs({ ...parts, link: new LinkRecord(db, clock, systemRandom) });
+  bench.discovery = new DiscoveryRecord(db, clock, parts, async (tx, ids, stored) => {
+    bench.handed += ids.length;
+    await forward(tx, ids, stored);
+  });
   await fill(bench, boundaries, sites);
   await measure(bench);
 } finally {

@@ -251,3 +251,19 @@ test('what is wrong in a DDR is told, and the DDRs beside it are taken', async (
   );
   assert.deepEqual((await ad({ name: 'SOON', at: '2026-11-21T12:00:00Z' })).stored, 1, 'a clock that is a little ahead is none');
 });
+
+test('other sites hear of each change at once, and once a day of what does not change', async () => {
+  const pc: Ddr = { name: 'PC1', domain: 'CORP', os: 'Windows 11' };
+  const heard = async (hours: number, ddr: Ddr) => {
+    await clock.advance(hours * HOUR);
+    handed = [];
+    await ad(ddr);
+    return handed.flatMap((h) => h.ddrs.map(({ outcome }) => outcome));
+  };
+  assert.deepEqual(await heard(0, pc), ['stored']);
+  assert.deepEqual(await heard(20, pc), []);
+  assert.deepEqual(await heard(3, pc), []);
+  assert.deepEqual(await heard(2, pc), ['unchanged']);
+  assert.deepEqual(await heard(20, pc), []);
+  assert.deepEqual(await heard(0, { ...pc, os: 'Windows 12' }), ['merged']);
+});

@@ -177,7 +177,9 @@ export class DiscoveryRecord {
   async #handOn(rows: readonly RawDevice[], outcomes: readonly RowOutcome[], o: Omit<DdrOrigin, 'via'>, tx: Sql): Promise<void> {
     if (!this.#onStored) return;
     const ddrs = outcomes.flatMap((one, i) =>
-      one.outcome === 'rejected' ? [] : [{ id: one.id, ddr: ddrOf(rows[i]!), outcome: one.outcome }],
+      one.outcome === 'rejected' || (one.outcome === 'unchanged' && one.silent)
+        ? []
+        : [{ id: one.id, ddr: ddrOf(rows[i]!), outcome: one.outcome }],
     );
     if (ddrs.length > 0) await this.#onStored(tx, [...new Set(ddrs.map(({ id }) => id))], { ...o, ddrs });
   }

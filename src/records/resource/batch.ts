@@ -18,7 +18,9 @@ export interface ImportOptions {
 
 /** RowOutcome is what became of one row. */
 export type RowOutcome =
-  | { outcome: 'stored' | 'merged' | 'unchanged'; id: number; note?: string | undefined }
+  | { outcome: 'stored' | 'merged'; id: number; note?: string | undefined }
+  /** `silent`: other sites heard of it within a day, and need not hear again that nothing has changed. */
+  | { outcome: 'unchanged'; id: number; note?: string | undefined; silent: boolean }
   | { outcome: 'rejected'; reason: string };
 
 /** Imported counts what an import did; `ids` are the resources of the rows taken, in their order, `outcomes` those of all rows. */
@@ -131,13 +133,22 @@ async function confirm(tx: Sql, pool: Pool): Promise<void> {
   for (const known of pool.all) known.told.confirm((method, site) => last.get(`${known.id}|${method}|${site}`));
 }
 
+/** Other sites hear once in so long of what does not change; only the upkeep of old machines asks for it, and that counts in days. */
+const HAND_ON_MS = 86_400_000;
+
+interface Said {
+  id: number;
+  silent: boolean;
+}
+
 /** saidBefore finds the machines of which the source said just this last time, and notes that it said it again. */
-async function saidBefore(tx: Sql, statements: readonly string[], now: Date): Promise<Map<string, number>> {
-  const rows = await tx.query<{ hash: string; resource_id: number }>(
-    `update resource_source set at = greatest(at, $2) where hash = any($1::uuid[]) returning hash, resource_id`,
-    [statements, now],
+async function saidBefore(tx: Sql, statements: readonly string[], now: Date): Promise<Map<string, Said>> {
+  const rows = await tx.query<{ hash: string; resource_id: number; due: boolean }>(
+    `update resource_source set at = greatest(at, $2), handed_at = case when handed_at > $3 then handed_at else $2 end
+     where hash = any($1::uuid[]) returning hash, resource_id, handed_at = $2 as due`,
+    [statements, now, new Date(now.getTime() - HAND_ON_MS)],
   );
-  return new Map(rows.map((row) => [row.hash.replaceAll('-', ''), row.resource_id]));
+  return new Map(rows.map((row) => [row.hash.replaceAll('-', ''), { id: row.resource_id, silent: !row.due }]));
 }
 
 async function writeResources(tx: Sql, pool: Pool, now: Date): Promise<void> {
@@ -163,15 +174,21 @@ async function writeResources(tx: Sql, pool: Pool, now: Date): Promise<void> {
   made.forEach((known, i) => (known.id = rows[i]!.id));
 }
 
-async function writeSources(tx: Sql, rows: readonly { known: Known; at: Date; statement: string }[], o: Origin): Promise<void> {
+async function writeSources(
+  tx: Sql,
+  rows: readonly { known: Known; at: Date; statement: string }[],
+  o: Origin,
+  now: Date,
+): Promise<void> {
   // Of several DDRs about one machine the last one is what the source says.
   const last = [...new Map(rows.map((row) => [row.known, row])).values()];
   await tx.query(
-    `insert into resource_source (resource_id, method, site, at, hash, trusted)
-     select id, $4, $5, at, hash, $6 from unnest($1::integer[], $2::timestamptz[], $3::uuid[]) as s(id, at, hash)
+    `insert into resource_source (resource_id, method, site, at, hash, trusted, handed_at)
+     select id, $4, $5, at, hash, $6, $7 from unnest($1::integer[], $2::timestamptz[], $3::uuid[]) as s(id, at, hash)
      on conflict (resource_id, method, site) do update
-       set at = greatest(resource_source.at, excluded.at), hash = excluded.hash, trusted = excluded.trusted`,
-    [last.map((r) => r.known.id), last.map((r) => r.at), last.map((r) => r.statement), o.method, o.site, o.trusted],
+       set at = greatest(resource_source.at, excluded.at), hash = excluded.hash, trusted = excluded.trusted,
+         handed_at = excluded.handed_at`,
+    [last.map((r) => r.known.id), last.map((r) => r.at), last.map((r) => r.statement), o.method, o.site, o.trusted, now],
   );
 }
 
@@ -220,11 +237,11 @@ async function mergeBatch(tx: Sql, batch: readonly RawDevice[], o: ImportOptions
           news.flatMap((r) => r.device.resourceId ?? []),
         );
   batch.forEach((_, i) => {
-    const id = before.get(statements[i]!);
-    if (id === undefined) return;
+    const said = before.get(statements[i]!);
+    if (!said) return;
     // Said before, but something else is said of the same machine in this very batch: then the order counts.
-    if (pool.byId(id)) read(i);
-    else outcomes[i] = { outcome: 'unchanged', id };
+    if (pool.byId(said.id)) read(i);
+    else outcomes[i] = { outcome: 'unchanged', ...said };
   });
   news.sort((a, b) => a.index - b.index);
   if (news.some((r) => now.getTime() - r.device.at.getTime() > LATE_MS)) await confirm(tx, pool);
@@ -253,11 +270,14 @@ async function finish(tx: Sql, { pool, news, outcomes, batch, origin, o, now }: 
   const changed = pool.all.filter((k) => k.id !== 0 && k.dirty);
   const assigned = o.assign && origin.trusted ? assignTo(pool, o.assign) : 0;
   await writeResources(tx, pool, now);
-  if (taken.length > 0) await writeSources(tx, taken, origin);
+  if (taken.length > 0) await writeSources(tx, taken, origin, now);
   await unsay(tx, changed, origin);
   const touched = new Set(changed);
   for (const { index, known, note } of taken)
-    outcomes[index] = { outcome: made.has(known) ? 'stored' : touched.has(known) ? 'merged' : 'unchanged', id: known.id, note };
+    outcomes[index] =
+      made.has(known) || touched.has(known)
+        ? { outcome: made.has(known) ? 'stored' : 'merged', id: known.id, note }
+        : { outcome: 'unchanged', id: known.id, note, silent: false };
   return summary(batch, outcomes as RowOutcome[], {
     added: made.size,
     changed: changed.filter((k) => k.touched).length,
