@@ -59,7 +59,7 @@ try {
     const { rss } = process.memoryUsage();
     most = Math.max(most, rss);
     sampled = [...sampled, rss];
-    if ((await child.state('P01')).backlog === 0) break;
+    if ((await child.link.get('P01'))!.acked >= ITEMS) break;
   }
   const sent = ms(from);
   const arrived = await countOf(parent, 'note');

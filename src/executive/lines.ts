@@ -1,4 +1,5 @@
 import { createHash, X509Certificate } from 'node:crypto';
+import { hostname } from 'node:os';
 import { flowHandlers, Flows } from '#components/flows';
 import { Hierarchy } from '#components/hierarchy';
 import { hierarchyPoint, type HierarchyPoint } from '#points/hierarchy';
@@ -32,6 +33,8 @@ export async function openLines(site: OpenSite, o: { point: boolean }): Promise<
   };
   const hierarchy = new Hierarchy({
     ...parts,
+    // Of a data folder one process has this role (role-lock.ts), so the folder is who it is.
+    owner: createHash('sha256').update(`${hostname()}\n${folder.path}`).digest('hex'),
     dial: ({ url, pin }) => new HttpPeer({ url, pin, clock }),
     log: log.with({ component: 'hierarchy' }),
   });

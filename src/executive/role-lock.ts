@@ -5,8 +5,9 @@ import type { DataFolder } from './data-folder.ts';
 import { readRunning } from './running.ts';
 import type { Role } from './roles.ts';
 
-/** Of these roles a data folder has one process each: two inboxes would take each other's files, two consoles one file of their address. */
-const SINGLE: readonly Role[] = ['console', 'inbox'];
+/** Of these roles a data folder has one process each: two inboxes would take each other's files, two consoles one file of their address, two
+ * hierarchies the line from each other. */
+const SINGLE: readonly Role[] = ['console', 'inbox', 'hierarchy'];
 
 /**
  * holdRoles takes the roles that only one process of a data folder may have, or says who has them. Each is an abstract Unix socket, which

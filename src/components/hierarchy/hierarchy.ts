@@ -24,6 +24,8 @@ export interface HierarchyComponentParts {
   clock: Clock;
   random: Random;
   log: Log;
+  /** Who this process is among those of the site; the same after a restart, so that it need not wait for its own lease to end. */
+  owner?: string | undefined;
   /** How long polls are held, and how long an answer may take beyond that; for tests of lines that are cut. */
   holdMs?: number | undefined;
   patienceMs?: number | undefined;
@@ -49,7 +51,7 @@ export class Hierarchy {
   constructor(parts: HierarchyComponentParts) {
     this.#parts = parts;
     this.#bell = new Bell(parts.clock);
-    this.#owner = parts.random.uuid();
+    this.#owner = parts.owner ?? parts.random.uuid();
   }
 
   async start(): Promise<void> {

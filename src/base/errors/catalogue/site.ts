@@ -46,7 +46,7 @@ export const siteErrors = {
     origin: 'refused',
     message: 'the site in {data} is already running: {why}',
     http: 409,
-    cause: 'Of a data folder only one process can have the role console, and only one the role inbox.',
+    cause: 'Of a data folder only one process can have the role console, only one the role inbox, and only one the role hierarchy.',
     remedy: 'Stop that process first, or start this one with other --roles.',
     again: 'never',
   },
