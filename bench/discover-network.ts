@@ -16,7 +16,7 @@ import type { Machine } from '#test/netns-fleet';
 import { reverseName, type Zone } from '#test/tiny-dns';
 import { systemClock } from '#base/clock';
 
-const RATE = Number(process.argv[2] ?? 2500);
+const RATE = Number(process.argv.find((word) => /^\d+$/.test(word)) ?? 2500);
 const GROUPS = 250;
 const EACH = 8;
 const NETWORK = '10.77.0.0-10.77.255.255';

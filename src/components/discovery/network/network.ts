@@ -13,7 +13,6 @@ import {
 } from '#records/method';
 import { shownName, type RawDevice, type ResourceRecord } from '#records/resource';
 import type { Method, Under, Working } from '../method.ts';
-import { smallHeap } from './heap.ts';
 import { Look, type Sighting } from './look.ts';
 import { Machines, type Found } from './machines.ts';
 import { CheckedNames, type Names } from './names.ts';
@@ -106,11 +105,9 @@ class NetworkRun implements Working {
     const { signal } = this.#under;
     const onAbort = () => this.#pace.end();
     signal.addEventListener('abort', onAbort, { once: true });
-    const asBefore = smallHeap();
     try {
       await this.#ask();
     } finally {
-      asBefore();
       signal.removeEventListener('abort', onAbort);
       await this.#handIn();
       if (this.#names.isSilent) this.#note({ address: '', what: 'DNS did not answer, so no names were asked for from then on' });
