@@ -145,7 +145,7 @@ export class LabHost {
       netbiosDomain: this.domain?.netbios ?? name,
       dnsComputer: dns,
       ...(this.domain && { dnsDomain: this.domain.dns, dnsForest: this.domain.dns }),
-      timestamp: this.#options.clock.now(),
+      timestamp: this.#ownClock.now(),
       osVersion: { major, minor, build },
     };
   }
@@ -190,12 +190,23 @@ export class LabHost {
     this.#smb = undefined;
   }
 
+  /** The clock as this machine has it, which may be wrong; what passes between two moments is right all the same. */
+  get #ownClock(): Clock {
+    const { clock } = this.#options;
+    return {
+      now: () => new Date(clock.now().getTime() + this.#switches.clockOffMinutes * 60_000),
+      monotonic: () => clock.monotonic(),
+      after: (ms, fn) => clock.after(ms, fn),
+      sleep: (ms, signal) => clock.sleep(ms, signal),
+    };
+  }
+
   /** Most hosts of a large lab are never connected to, so the server is made with the first connection. */
   #server(): SmbServer {
-    const { clock, random } = this.#options;
+    const { random } = this.#options;
     const { encryptAll, smb1Only } = this.#switches;
     this.#smb ??= new SmbServer({
-      clock,
+      clock: this.#ownClock,
       random,
       log: this.#log,
       speech: { ...modernSpeech, ...this.profile.speech, encryptAll, ...(smb1Only && { dialects: [] }) },
@@ -223,6 +234,8 @@ export class LabHost {
 
   /** A logon that is refused on order is refused when the proof has come, and counts as one that failed. */
   #logon(): LogonAcceptor {
+    // As a domain does that denies all NTLM: told at once, before any name is given.
+    if (this.#switches.refusesNtlm) return { accept: async () => ({ status: STATUS.NTLM_BLOCKED }) };
     const acceptor = this.desk.begin();
     const status = this.#switches.refuses['logon'];
     if (status === undefined) return acceptor;

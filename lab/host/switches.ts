@@ -9,7 +9,7 @@ export interface Switches {
   vanishAt: Point | undefined;
   /** slowMs is added to each request. */
   slowMs: number;
-  /** smb1Only: hangs up on everything newer, as a real Windows XP does. */
+  /** smb1Only: hangs up on everything newer, as a real Windows XP does, and answers a greeting of SMB1. */
   smb1Only: boolean;
   /** remoteRegistry overrides the profile's. */
   remoteRegistry: RemoteRegistryState | undefined;
@@ -23,6 +23,10 @@ export interface Switches {
   ordinaryRights: boolean;
   /** answersAs: NTLM names of another machine, as when a stale DNS record leads here. */
   answersAs: string | undefined;
+  /** clockOffMinutes: its clock is so far ahead, or behind where it is negative. */
+  clockOffMinutes: number;
+  /** refusesNtlm: a policy takes no NTLM from anybody; it tells no names either. */
+  refusesNtlm: boolean;
   /** startTimesOut: no service answers the service manager in time (1053). */
   startTimesOut: boolean;
   /** oldSetupRunning: a ccmsetup of an earlier try runs and holds its file; a 'stuck' one does not stop when it is told to. */
@@ -52,6 +56,8 @@ export const healthy: Switches = {
   encryptAll: false,
   ordinaryRights: false,
   answersAs: undefined,
+  clockOffMinutes: 0,
+  refusesNtlm: false,
   startTimesOut: false,
   oldSetupRunning: false,
   clientInstalled: undefined,

@@ -12,6 +12,7 @@ import { wildcardAnswer } from './hello.ts';
 import { isSmb1 } from './negotiation.ts';
 import { frameOf, responseHeader, type Ready } from './reply.ts';
 import type { SmbServer } from './server.ts';
+import { smb1Answer } from './smb1-hello.ts';
 import type { Session } from './session.ts';
 
 const FIRST_FRAME = 128 * 1024;
@@ -130,6 +131,7 @@ export class SmbConnection {
 
   #smb1(frame: Bytes): void {
     if (this.#greeted || this.#dispatcher.maxIoBytes !== undefined) throw new Hangup('SMB1 after SMB2');
+    if (this.#server.speech.dialects.length === 0) return this.#send(smb1Answer(frame, this.#server));
     const { header, answer } = wildcardAnswer(frame, this.#server);
     if (!this.#credits.use(0n, 1)) throw new Hangup('SMB1 without credit');
     this.#greeted = true;

@@ -36,6 +36,8 @@ export function headline(host: string | undefined, checks: readonly Check[]): st
   if (host === undefined) return first ? `The site server has a problem: ${first.found}` : `The site server is well.${more}`;
   if (first?.failsAt) return `The push to ${host} would ${endsAs(first.failsAt)}: ${first.found}`;
   if (first) return `${host} has a problem: ${first.found}`;
+  const decision = checks.find(({ name }) => name === 'decision');
+  if (decision?.code !== undefined) return `A push to ${host} would leave it as it is: ${decision.found}.${more}`;
   const unsure = checks.some(({ name, verdict }) => name === 'logon' && verdict !== 'ok');
   if (unsure) return `No problem was found on the way to ${host}; nobody logged on there.${more}`;
   return `A push to ${host} would go through.${more}`;

@@ -166,7 +166,7 @@ export class Way {
       { target: this.#patient.name, mechanism: 'NTLM' },
       why === undefined ? {} : { detail: why },
     );
-    return { ...findingOf(refused), found: `${found}; but ${refused.message} (${why ?? 'it tells no names'})` };
+    return { ...findingOf(refused, 'warning'), found: `${found}; but ${refused.message} (${why ?? 'it tells no names'})` };
   }
 
   async #greetAt(address: string): Promise<Greeted> {
@@ -212,7 +212,8 @@ export class Way {
     });
     const right = this.#chosen;
     if (!right) throw wrong[0]!.error;
-    const { peer } = right.greeted!;
+    const { peer, why } = right.greeted!;
+    if (!peer) return { verdict: 'unknown', found: `it tells no name before a logon: ${why ?? 'for no reason that it says'}` };
     const own = [peer?.dnsComputer ?? peer?.netbiosComputer, peer?.netbiosDomain && `of ${peer.netbiosDomain}`].filter(Boolean);
     const found = `${right.address} calls itself ${own.join(' ')}`;
     if (wrong.length === 0) return { found };
