@@ -50,11 +50,14 @@ export function forwardDdrs({ site, resource, link }: ForwardParts): OnStored {
     }
     if (known.here.kind !== 'primary') return;
     const same = new Set(ddrs.flatMap(({ id, outcome }) => (outcome === 'unchanged' ? [id] : [])));
-    const devices = await resource.byIds(
+    const was = new Map(moved.map(({ id, from: old }) => [id, old]));
+    // Most machines of a site are its own, and nobody below has to hear of them.
+    const away = await resource.elsewhere(
       ids.filter((id) => !same.has(id)),
+      known.here.code,
       tx,
     );
-    const was = new Map(moved.map(({ id, from: old }) => [id, old]));
+    const devices = await resource.byIds([...new Set([...away, ...was.keys()])], tx);
     const items = devices.flatMap((device): Outgoing[] => {
       const sites = new Set([device.assignedSite, was.get(device.id)].flatMap((one) => childToward(known, one) ?? []));
       return [...sites].map((to) => ({ to, ...pdrItem(device) }));

@@ -107,6 +107,16 @@ export class ResourceRecord {
     return devices(via, 'resource_by_ids', 'r.id = any($1)', [ids]);
   }
 
+  /** elsewhere gives those of some devices that are assigned to another site than this. */
+  async elsewhere(ids: readonly number[], site: string, via: Sql = this.#db): Promise<number[]> {
+    if (ids.length === 0) return [];
+    const rows = await via.query<{ id: number }>('select id from resource where id = any($1) and assigned_site <> $2', [
+      ids,
+      site,
+    ]);
+    return rows.map(({ id }) => id);
+  }
+
   /** byGuid gives the device with this guid. */
   async byGuid(guid: string): Promise<Device | undefined> {
     return (await devices(this.#db, 'resource_by_guid', 'r.guid = $1', [guid.toUpperCase().replace(/^GUID:/, '')]))[0];
