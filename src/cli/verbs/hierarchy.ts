@@ -11,6 +11,7 @@ interface LinkJson {
   state: 'joined' | 'removed';
   url?: string;
   exchangedAt?: string;
+  silentSeconds?: number;
   backlog: number;
   oldestAt?: string;
   rejected: number;
@@ -143,12 +144,21 @@ function joinVerb(verbs: Verbs, site: Command): void {
     .option(...DRY_RUN);
 }
 
+/** A poll is answered every 20 seconds; after a few that did not come the line counts as silent. */
+const SILENT_SECONDS = 90;
+
+function spanText(seconds: number): string {
+  if (seconds < 120) return `${seconds} s`;
+  return seconds < 7200 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3600)} h`;
+}
+
 /** lineText says in a few words how the line to a neighbour is. */
 function lineText(link: LinkJson | undefined): string {
   if (!link) return '';
   if (link.state === 'removed') return link.role === 'parent' ? 'removed by the parent' : 'removed';
   if (link.error) return `down: ${link.error.code}`;
-  return link.exchangedAt === undefined ? 'never heard of' : 'up';
+  if (link.silentSeconds === undefined) return 'never heard of';
+  return link.silentSeconds > SILENT_SECONDS ? `silent for ${spanText(link.silentSeconds)}` : 'up';
 }
 
 function listVerb(verbs: Verbs, site: Command): void {

@@ -12,10 +12,12 @@ const Code = Type.Object({ code: Type.String({ pattern: '^[A-Za-z0-9]{3}$' }) })
 const DAY_HOURS = 24;
 
 /** linkShape is a line to a neighbour as the API shows it. */
-function linkShape(link: LinkState) {
+function linkShape(link: LinkState, now: Date) {
   const { role, state, url, pin, version, joinedAt, removedAt, exchangedAt, receivedAt } = link;
   const { backlog, oldestAt, rejected, sent, acked, received, skewMs, restarts, restartedWhy, error } = link;
   const times = { joinedAt, removedAt, exchangedAt, receivedAt };
+  // By the clock here, which whoever asks need not share. A line that works is heard of every 20 seconds.
+  const silentSeconds = exchangedAt && Math.max(0, Math.round((now.getTime() - exchangedAt.getTime()) / 1000));
   return {
     role,
     state,
@@ -23,6 +25,7 @@ function linkShape(link: LinkState) {
     pin,
     version,
     ...times,
+    silentSeconds,
     backlog,
     oldestAt,
     rejected,
@@ -39,7 +42,7 @@ function linkShape(link: LinkState) {
 /** linkRoutes: the sites with the lines to them, tokens for joining, removing a child. */
 export function linkRoutes(api: FastifyInstance, parts: ConsoleParts): void {
   api.get('/sites', { schema: { summary: 'The sites this one knows, with the lines to its neighbours' } }, async () => {
-    const links = new Map((await parts.link.list()).map((link) => [link.site, linkShape(link)]));
+    const links = new Map((await parts.link.list()).map((link) => [link.site, linkShape(link, parts.clock.now())]));
     return {
       items: (await parts.site.list()).map(({ code, kind, parent, own, createdAt }) => ({
         code,
