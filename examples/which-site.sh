@@ -36,7 +36,7 @@ start() {
     sleep 0.2
   done
 }
-value() { sed -n "1s/.*\"$2\":\"\([^\"]*\)\".*/\1/p" "$1" | sed 's/\\\\/\\/g'; }
+value() { sed -n "s/.*\"$2\": *\"\([^\"]*\)\".*/\1/p" "$1" | head -1 | sed 's/\\\\/\\/g'; }
 # soon waits until a command succeeds and its output holds a text.
 soon() {
   text=$1; shift
