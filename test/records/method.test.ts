@@ -3,7 +3,7 @@ import { test, type TestContext } from 'node:test';
 import { testDatabase } from '#test/database';
 import { ManualClock } from '#base/clock';
 import { isCode, type Code } from '#base/errors';
-import { emptyReport, MethodRecord } from '#records/method';
+import { emptyReport, MethodRecord, type RunWish } from '#records/method';
 
 const DAY_MINUTES = 1440;
 
@@ -51,7 +51,7 @@ test('what a process cannot end another one goes on with: given back at once, or
 
 test('a run that waits is cancelled at once, one under way is told, one that is over refuses', async (t) => {
   const { methods } = await made(t);
-  const wish = { method: 'network', kind: 'full', patch: { targets: ['10.1.0.1'] }, by: 'anna' } as const;
+  const wish: RunWish = { method: 'network', kind: 'full', patch: { targets: ['10.1.0.1'] }, by: 'anna' };
   const waiting = await methods.request(wish);
   assert.equal((await methods.cancel(waiting.id, 'ben')).state, 'cancelled');
   assert.equal(await methods.claim('one'), undefined);

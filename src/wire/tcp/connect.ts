@@ -36,7 +36,9 @@ export function connectTcp(options: ConnectOptions): Promise<Socket> {
     if (signal?.aborted) return reject(signal.reason as Error);
     const socket = connect({ host: address, port, noDelay: true, autoSelectFamily: false });
     socket.pause();
+    let isSettled = false;
     const settle = () => {
+      isSettled = true;
       cancel();
       signal?.removeEventListener('abort', onAbort);
       socket.removeAllListeners('connect').removeAllListeners('error');
@@ -48,7 +50,9 @@ export function connectTcp(options: ConnectOptions): Promise<Socket> {
       reject(error);
     };
     const onAbort = () => fail(signal?.reason as Error);
-    const cancel = clock.after(timeoutMs, () => fail(raise('PP_NET_SILENT', { address, port, ms: Math.round(timeoutMs) })));
+    // A process that was kept waiting finds its timers due first; what has come in the meantime is heard before it is taken for silence.
+    const cancel = clock.after(timeoutMs, () => setImmediate(onSilence));
+    const onSilence = () => isSettled || fail(raise('PP_NET_SILENT', { address, port, ms: Math.round(timeoutMs) }));
     signal?.addEventListener('abort', onAbort, { once: true });
     socket.once('error', (error) => fail(explained(error, options)));
     socket.once('connect', () => {

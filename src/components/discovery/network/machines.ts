@@ -60,7 +60,7 @@ export class Machines {
     const told = [peer.dnsDomain, peer.netbiosDomain].find((one) => one !== undefined && usable(`x.${one}`));
     const fqdn = full ?? (await this.#fullName(name, address));
     const confirmed = fqdn === undefined ? 'unknown' : await this.#names.confirm(fqdn, address);
-    if (confirmed === 'contradicted') notes.push(`it calls itself ${fqdn}, but DNS gives other addresses for that name`);
+    if (confirmed === 'contradicted') notes.push(`it calls itself ${fqdn}, but DNS does not give this address for that name`);
     return {
       row: { name, domain: hasDomain ? told : undefined, fqdn, addresses: [address], type: 'unknown', ...systemOf(sighting) },
       by: 'smb',

@@ -64,8 +64,8 @@ export class NetworkMethod implements Method {
 }
 
 class NetworkRun implements Working {
-  readonly report: NetworkReport;
   done: number;
+  readonly #report: NetworkReport;
   readonly #parts: NetworkParts;
   readonly #under: Under;
   readonly #run: Run;
@@ -97,8 +97,14 @@ class NetworkRun implements Working {
     this.#names = new CheckedNames(settings.dns ? parts.names : undefined);
     this.#machines = new Machines(this.#names);
     this.done = run.done;
-    this.report = { ...emptyReport(), ...run.report };
-    this.#begun = { connections: this.report.connections };
+    this.#report = { ...emptyReport(), ...run.report };
+    this.#begun = { connections: this.#report.connections };
+  }
+
+  get report(): NetworkReport {
+    this.#report.connections = this.#begun.connections + this.#pace.begun;
+    this.#report.busiestSecond = Math.max(this.#report.busiestSecond, this.#pace.busiest);
+    return this.#report;
   }
 
   async work(): Promise<void> {
@@ -118,7 +124,7 @@ class NetworkRun implements Working {
     const { signal } = this.#under;
     const { perSecond, timeoutMs, ports } = this.#run.settings;
     // More addresses than this under way would only wait for each other.
-    const most = Math.max(1, Math.min(this.#run.settings.atOnce, 2 * Math.ceil((perSecond * timeoutMs) / 1000) + 64));
+    const most = Math.max(1, Math.min(this.#run.settings.atOnce, Math.ceil((perSecond * timeoutMs) / 1000) + 32));
     const look = new Look({
       ...this.#parts,
       pace: this.#pace,
@@ -126,7 +132,7 @@ class NetworkRun implements Working {
       timeoutMs,
       signal,
       portOf: this.#parts.portOf ?? ((port) => port),
-      waited: () => void this.report.waited++,
+      waited: () => void this.#report.waited++,
     });
     let failed: Error | undefined;
     const open = new Set<Promise<void>>();
@@ -135,7 +141,7 @@ class NetworkRun implements Working {
     for (let n = start; n < this.#targets.count && !failed && !signal.aborted; n++) {
       const address = this.#targets.at(n);
       if (this.#known.has(address)) {
-        this.report.skipped++;
+        this.#report.skipped++;
         this.#advance(n);
         continue;
       }
@@ -171,8 +177,6 @@ class NetworkRun implements Working {
       break; // a set keeps the order in which its members came
     }
     this.done = first;
-    this.report.connections = this.#begun.connections + this.#pace.begun;
-    this.report.busiestSecond = Math.max(this.report.busiestSecond, this.#pace.busiest);
   }
 
   async #one(look: Look, address: string): Promise<void> {
@@ -183,16 +187,16 @@ class NetworkRun implements Working {
       this.#note({ address, what: 'looking at it failed; the log of the site server tells more' });
       return { address, ports: {} };
     });
-    this.report.asked++;
+    this.#report.asked++;
     this.#count(sighting);
     const states = Object.values(sighting.ports);
     if (states.includes('open') || states.includes('refused')) {
-      this.report.answered++;
+      this.#report.answered++;
       const { found, notes } = await this.#machines.tell(sighting);
       for (const what of notes) this.#note({ address, name: found?.row.name, what });
       if (found) this.#add(found, address);
       else {
-        this.report.unnamed++;
+        this.#report.unnamed++;
         if (sighting.whyNoNames !== undefined && !sighting.smb1Only)
           this.#note({ address, what: `it told no name: ${sighting.whyNoNames}` });
       }
@@ -202,19 +206,19 @@ class NetworkRun implements Working {
 
   #count({ ports }: Sighting): void {
     for (const [port, state] of Object.entries(ports)) {
-      const states = (this.report.ports[port] ??= {});
+      const states = (this.#report.ports[port] ??= {});
       states[state] = (states[state] ?? 0) + 1;
     }
   }
 
   #note(note: Note): void {
-    const { notes } = this.report;
-    if (notes.length >= MOST_NOTES) this.report.moreNotes++;
+    const { notes } = this.#report;
+    if (notes.length >= MOST_NOTES) this.#report.moreNotes++;
     else notes.push({ ...note, name: note.name === undefined ? undefined : shownName(note.name), what: note.what.slice(0, 300) });
   }
 
   #add(found: Found, address: string): void {
-    if (found.row.addresses.length === 1) this.report.named[found.by] = (this.report.named[found.by] ?? 0) + 1;
+    if (found.row.addresses.length === 1) this.#report.named[found.by] = (this.#report.named[found.by] ?? 0) + 1;
     this.#found.set(found, address);
     if (this.#found.size >= BATCH) void this.#handIn();
     else if (this.#found.size === 1) this.#cancelTimer = this.#parts.clock.after(HAND_IN_MS, () => void this.#handIn());
@@ -242,7 +246,7 @@ class NetworkRun implements Working {
       await this.#hand(claimed, false);
     } catch (error) {
       this.#parts.log.error('machines that network discovery found could not be handed in', { error, machines: batch.length });
-      this.report.machines.rejected += batch.length;
+      this.#report.machines.rejected += batch.length;
       this.#note({ address: '', what: `${batch.length} machines could not be stored: ${(error as Error).message}` });
     }
   }
@@ -263,7 +267,7 @@ class NetworkRun implements Working {
   async #hand(rows: RawDevice[], trusted: boolean): Promise<void> {
     if (rows.length === 0) return;
     const taken = await this.#parts.discovery.take(rows, { source: SOURCE, site: this.#under.site, trusted });
-    const { machines } = this.report;
+    const { machines } = this.#report;
     machines.added += taken.added;
     machines.changed += taken.changed;
     machines.unchanged += taken.unchanged;
