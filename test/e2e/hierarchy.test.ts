@@ -214,7 +214,14 @@ test('the line is cut: S01 goes on pushing what it has, and P01 hears of it when
   await push(true);
   const done = await installed(secondary, name);
   assert.deepEqual([done.site, done.point, done.files], ['P01', 'S01', 'S01']);
+  // What it discovers itself now waits for a PDR, but not where a person asks for it.
+  const late = await discover(secondary);
+  await noCcr(secondary, late);
+  await secondary.push(late);
+  assert.deepEqual((await installed(secondary, late)).point, 'S01');
   await primary.spawn();
-  await known(name);
-  await noCcr(primary, name);
+  for (const one of [name, late]) {
+    await known(one);
+    await noCcr(primary, one);
+  }
 });
