@@ -5,6 +5,7 @@
  * it lists, filters and counts, and does so again among many more machines. It prints DDRs a second and milliseconds. Handing on to another
  * site is the line's own table (outbox), as a site with a parent has it.
  */
+import { readFileSync, readdirSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -42,6 +43,23 @@ function csv(from: number, count: number, version: number): Uint8Array {
   return new TextEncoder().encode(`${lines.join('\r\n')}\r\n`);
 }
 
+/** cpu is the processor time that this process and the database server have taken so far, in seconds: what a busy machine does not change. */
+function cpu(): number {
+  const { user, system } = process.cpuUsage();
+  const server = Number(readFileSync(path.join(folder, 'database/cluster/postmaster.pid'), 'utf8').split('\n', 1)[0]);
+  const ticks = readdirSync('/proc').map((pid) => {
+    if (!/^\d+$/.test(pid)) return 0;
+    try {
+      const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
+      return Number(fields[1]) === server ? Number(fields[11]) + Number(fields[12]) : 0;
+    } catch {
+      // It ended while we looked.
+      return 0;
+    }
+  });
+  return (user + system) / 1e6 + ticks.reduce((a, b) => a + b, 0) / 100;
+}
+
 interface Bench {
   db: Database;
   resource: ResourceRecord;
@@ -52,13 +70,14 @@ interface Bench {
 
 async function importFile(bench: Bench, what: string, file: Uint8Array, count: number): Promise<number> {
   const begun = clock.monotonic();
+  const worked = cpu();
   bench.handed = 0;
   const { rows } = parseDevices(file, 'csv');
   const parsed = clock.monotonic() - begun;
   const done = await bench.discovery.take(rows, { source: 'import', site: 'P01' });
   const ms = clock.monotonic() - begun;
   say(
-    `${what}: ${(ms / 1000).toFixed(2)} s, ${Math.round((count / ms) * 1000).toLocaleString('en')} DDRs/s (reading the file ${parsed.toFixed(0)} ms); ` +
+    `${what}: ${(ms / 1000).toFixed(2)} s, ${Math.round((count / ms) * 1000).toLocaleString('en')} DDRs/s (reading the file ${parsed.toFixed(0)} ms), ${(cpu() - worked).toFixed(1)} s of processor time; ` +
       `${done.added} added, ${done.changed} changed, ${done.unchanged} unchanged, ${done.assigned} assigned, ${bench.handed} handed on; rss ${megabytes()} MB`,
   );
   return ms;
