@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { renameSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -70,6 +70,51 @@ test('machines that a secondary learns of are known at its primary', async () =>
   await allThere();
   const list = await pushpoint(['site', 'list', '--data', primary.data]);
   assert.match(list.out, /^S01 +secondary +P01 +up /m);
+});
+
+test('joins that are refused leave nothing behind', async () => {
+  const file = join(primary.folder, 'once.token');
+  const data = join(primary.folder, 'S02');
+  const at = ['--listen', '127.0.0.1:0', '--console', '127.0.0.1:0'];
+  const token = await pushpoint(['site', 'token', '--out', file, '--hours', '1', '--data', primary.data]);
+  assert.equal(token.code, 0, token.err);
+  assert.equal(statSync(file).mode & 0o777, 0o600);
+  const { secret } = JSON.parse(readFileSync(file, 'utf8')) as { secret: string };
+  assert.ok(!token.out.includes(secret));
+  assert.equal((await pushpoint(['site', 'token', '--out', file, '--data', primary.data])).code, 2, 'never over another file');
+  const ask = (code: string, ...more: string[]) =>
+    pushpoint(['site', 'join', code, '--parent', primary.points, '--token-file', file, '--data', data, ...at, ...more]);
+  assert.match((await ask('S01')).err, /PP_LINK_CODE_USED/);
+  assert.match((await ask('P01')).err, /PP_LINK_CODE_USED/);
+  assert.equal((await ask('S02', '--dry-run')).code, 0);
+  assert.ok(!existsSync(data));
+  const silent = await pushpoint([
+    'site',
+    'join',
+    'S02',
+    '--parent',
+    'http://127.0.0.1:1',
+    '--token-file',
+    file,
+    '--data',
+    data,
+    ...at,
+  ]);
+  assert.match(silent.err, /PP_LINK_UNREACHABLE/);
+  assert.equal(silent.code, 1);
+  assert.ok(!existsSync(data));
+  writeFileSync(file, '{}');
+  assert.match((await ask('S02')).err, /PP_LINK_TOKEN_FILE/);
+  assert.match((await pushpoint(['site', 'token', '--data', secondary.data])).err, /PP_LINK_PARENT/);
+});
+
+test('a new key for the vault of a site: the line goes on, with the key of the site that it had', async () => {
+  await secondary.end();
+  const rotated = await pushpoint(['vault', 'rotate', '--data', secondary.data]);
+  assert.equal(rotated.code, 0, rotated.err);
+  await secondary.spawn();
+  await discover(5);
+  await allThere();
 });
 
 test('the parent is killed in the middle of batches, again and again: every machine arrives', async () => {

@@ -183,3 +183,26 @@ test('who joins through somebody with a certificate of his own is refused by a p
   await assert.rejects(child.join(parent), { code: 'PP_LINK_PIN' });
   assert.equal((await parent.link.list()).length, 0);
 });
+
+test('a parent that does not know its child any more says so, and the child goes on asking', async (t) => {
+  const { parent, child } = await pair(t);
+  await parent.database.query('delete from link');
+  await child.say('parent', 'waits');
+  await child.dial();
+  await eventually('it to be told', async () => (await child.state('P01')).error?.code === 'PP_LINK_NOT_JOINED');
+  const { state, backlog } = await child.state('P01');
+  assert.deepEqual([state, backlog], ['joined', 1]);
+  await child.join(parent);
+  await eventually('it to arrive', async () => (await parent.keys()).includes('waits'));
+});
+
+test('a secret is sealed for the site that receives it, with the key that it said last', async (t) => {
+  const { parent, child } = await pair(t);
+  const sealed = (await parent.link.sealerFor('S01')).seal('canary', 'test/secret');
+  assert.equal(Buffer.from(child.vault.open(sealed, 'test/secret')).toString(), 'canary');
+  assert.throws(() => parent.vault.open(sealed, 'test/secret'), { code: 'PP_STORE_VAULT_OTHER_KEY' });
+  await assert.rejects(parent.link.sealerFor('S09'), { code: 'PP_LINK_NO_WAY' });
+  const [key] = await child.database.query<{ text: string }>('select k::text as text from link_key k');
+  const plain = child.key.privateKey.export({ format: 'der', type: 'pkcs8' }).toString('hex');
+  assert.ok(!key!.text.includes(plain.slice(72, 136)));
+});

@@ -69,7 +69,7 @@ async function refuseWrong(parts: HierarchyParts, tx: Sql, join: LinkJoin, hello
     throw raise('PP_LINK_CODE_USED', { code, why: `a child of ${parent} has it since ${there.joinedAt.toISOString()}` });
   const known = new Map((await parts.site.list()).map((one) => [one.code, one]));
   const other = known.get(code);
-  if (other && !there && other.parent !== undefined)
+  if (other?.parent !== undefined && other.parent !== parent)
     throw raise('PP_LINK_CODE_USED', { code, why: `${other.parent} has a child of that code` });
   for (const below of join.branch) {
     const same = known.get(below);
