@@ -71,6 +71,18 @@ const routes: [string, string, unknown?][] = [
   ['POST', '/collections/Berlin/remove', { names: ['PC1'] }],
   ['POST', '/collections/evaluate', {}],
   ['DELETE', '/collections/Berlin'],
+  ['GET', '/discovery/methods'],
+  ['GET', '/discovery/methods/network'],
+  ['PATCH', '/discovery/methods/network', {}],
+  ['GET', '/discovery/runs'],
+  ['POST', '/discovery/runs', { method: 'network' }],
+  ['GET', '/discovery/runs/1'],
+  ['POST', '/discovery/runs/1/cancel'],
+  ['POST', '/doctor', {}],
+  ['GET', '/doctor/1'],
+  ['GET', '/sites/S01/rejected'],
+  ['POST', '/sites/tokens', {}],
+  ['DELETE', '/sites/S01'],
 ];
 
 test('every call needs a valid token, and nothing is done without one', async (t) => {
@@ -285,7 +297,10 @@ test('the OpenAPI document is one, and describes every route with its parameters
   const pattern = (route: string) =>
     route
       .replace(/\?.*$/, '')
-      .replace(/^\/waves\/1$/, '/waves/{id}')
+      .replace(/^\/collections\/Berlin/, '/collections/{name}')
+      .replace(/^\/(waves|discovery\/runs|doctor)\/1(?=\/|$)/, '/$1/{id}')
+      .replace(/^\/discovery\/methods\/network/, '/discovery/methods/{method}')
+      .replace(/^\/sites\/S01/, '/sites/{code}')
       .replace(/^\/boundaries\/subnet.*$/, '/boundaries/{boundary}')
       .replace(/\/(PC1|push)(?=\/|$)/, '/{name}')
       .replace(/^\/points\/\w+/, '/points/{kind}')
