@@ -116,5 +116,6 @@ describe('pace', () => {
     ending.abort(new Error('enough'));
     pace.end();
     await assert.rejects(waiting, /enough/);
+    await assert.rejects(pace.slot(ending.signal), /enough/);
   });
 });

@@ -1,20 +1,25 @@
 import type { Clock } from '#base/clock';
 
-/** The rate is kept in every window of this length, so also in every second, and connections do not come in bursts. */
-const WINDOW_MS = 50;
 const SECOND_MS = 1000;
-/** What is aimed at of the rate: between the permission and the packet the system may keep us waiting, and then two windows come close. */
-const AIM = 0.97;
+/** What is aimed at of the rate: between the permission and the packet the system may keep us waiting, and then two seconds come close. */
+const AIM = 0.98;
+/** A process that was kept waiting may catch up with so much of its time. */
+const CATCH_UP_MS = 250;
+/** Connections begin in small groups, so often. */
+const TICK_MS = 4;
 
 /**
- * Pace keeps a rate of connections and their number at once. Of the last beginnings it remembers as many as fit one window: the next one may
- * only be a whole window after the first of these. That holds the rate in every span of time, not only on average.
+ * Pace keeps a rate of connections and their number at once. Permissions come evenly, and after a pause a little faster; but of the last
+ * beginnings it remembers as many as a second may have, and the next one comes a whole second after the first of these. That holds the rate
+ * in every span of a second, not only on average.
  */
 export class Pace {
   readonly #clock: Clock;
   readonly #atOnce: number;
   readonly #starts: Float64Array;
-  readonly #windowMs: number;
+  readonly #perMs: number;
+  #allowed = 1;
+  #allowedAt: number;
   #at = 0;
   #open = 0;
   #waiting: (() => void)[] = [];
@@ -29,13 +34,14 @@ export class Pace {
   constructor(o: { perSecond: number; atOnce: number; clock: Clock }) {
     this.#clock = o.clock;
     this.#atOnce = o.atOnce;
-    const fit = Math.max(1, Math.floor((o.perSecond * WINDOW_MS) / SECOND_MS));
-    this.#starts = new Float64Array(fit).fill(-Infinity);
-    this.#windowMs = (fit * SECOND_MS) / (o.perSecond * AIM);
+    this.#starts = new Float64Array(o.perSecond).fill(-Infinity);
+    this.#perMs = (o.perSecond * AIM) / SECOND_MS;
+    this.#allowedAt = o.clock.monotonic();
   }
 
   /** slot resolves when another connection may begin, in the order of asking; the function it gives back is called when that one is over. */
   slot(signal: AbortSignal): Promise<() => void> {
+    if (signal.aborted) return Promise.reject(signal.reason as Error);
     return new Promise((resolve, reject) => {
       this.#waiting.push(() => {
         if (signal.aborted) return reject(signal.reason as Error);
@@ -64,16 +70,28 @@ export class Pace {
     if (this.#inSecond > this.busiest) this.busiest = this.#inSecond;
   }
 
+  /** How long it is until the next one may begin. */
+  #wait(): number {
+    const now = this.#clock.monotonic();
+    const most = Math.max(1, this.#perMs * CATCH_UP_MS);
+    this.#allowed = Math.min(most, this.#allowed + (now - this.#allowedAt) * this.#perMs);
+    this.#allowedAt = now;
+    const even = (1 - this.#allowed) / this.#perMs;
+    return Math.max(even, this.#starts[this.#at]! + SECOND_MS / AIM - now);
+  }
+
   #pump(): void {
     while (this.#head < this.#waiting.length && this.#open < this.#atOnce) {
-      const wait = this.#starts[this.#at]! + this.#windowMs - this.#clock.monotonic();
+      if (this.#cancel) return;
+      const wait = this.#wait();
       if (wait > 0) {
-        this.#cancel ??= this.#clock.after(wait, () => {
+        this.#cancel = this.#clock.after(Math.max(wait, TICK_MS), () => {
           this.#cancel = undefined;
           this.#pump();
         });
         return;
       }
+      this.#allowed--;
       this.#waiting[this.#head++]!();
       if (this.#head > 1024) {
         this.#waiting = this.#waiting.slice(this.#head);
@@ -85,6 +103,7 @@ export class Pace {
   /** end lets all who wait find out that the signal has aborted. */
   end(): void {
     this.#cancel?.();
+    this.#cancel = undefined;
     const waiting = this.#waiting.slice(this.#head);
     this.#waiting = [];
     this.#head = 0;
