@@ -383,6 +383,48 @@ test('a site without what a push needs: management point, package and accounts a
   assert.match(checkOf(dead, 'management-point').found, /nothing listens there/);
 });
 
+test('work that is held back, waits too long or is stuck is told', async (t) => {
+  const { site } = await labSite(t, { 'LATE-1': {}, 'LATE-2': {} });
+  const { record } = await startDoctor(t, site);
+  assert.equal(checkOf(await examined(record), 'queue').verdict, 'ok');
+  await site.records.site.updateSettings({ ccr: { held: true } }, 'test');
+  await site.push(['LATE-1', 'LATE-2']);
+  await site.database.query(`update ccr set state = 'processing', last_attempt_at = $1 where name = 'LATE-2'`, [
+    site.clock.now(),
+  ]);
+  await site.skip(20 * 60_000);
+  const server = await examined(record);
+  for (const name of ['queue', 'stuck', 'settings']) assert.equal(checkOf(server, name).verdict, 'warning', name);
+  assert.match(checkOf(server, 'stuck').found, /^one CCR: LATE-2$/);
+  const host = checkOf(await examined(record, 'LATE-1'), 'ccr');
+  assert.equal(host.verdict, 'warning');
+  assert.match(host.remedy!, /ccr\.held=false/);
+});
+
+test('the certificate of an https management point is looked at: its end, and the pin that clients have', async (t) => {
+  const { site } = await labSite(t, { 'TLS-1': {} });
+  const answer = (days: number, sha256: string) => async () => ({
+    status: 200,
+    text: '<MPList></MPList>',
+    ms: 1,
+    certificate: { until: new Date(site.clock.now().getTime() + days * 86_400_000), sha256 },
+  });
+  const pin = 'a'.repeat(64);
+  await site.records.site.setPoint('mp', { address: 'https://mp.corp.example:8443', pin }, 'test');
+  for (const [days, shown, verdict, found] of [
+    [400, pin, 'ok', /answered/],
+    [10, pin, 'warning', /expires on .*, in (9|10) days/],
+    [-3, pin, 'problem', /expired on/],
+    [400, 'b'.repeat(64), 'problem', /not the one that clients are told to expect/],
+  ] as const) {
+    const { record, doctor } = await startDoctor(t, site, { network: { askPoint: answer(days, shown) } });
+    const check = checkOf(await examined(record), 'management-point');
+    assert.equal(check.verdict, verdict, JSON.stringify(check));
+    assert.match(check.found, found);
+    await doctor.stop();
+  }
+});
+
 test('a package whose bytes were changed on disk is told by file', async (t) => {
   const { site } = await labSite(t, { 'ROT-1': {} });
   const { writeFile } = await import('node:fs/promises');

@@ -103,7 +103,7 @@ export class Server {
     if (stuck.length === 0) return { found: 'none' };
     return {
       verdict: 'warning',
-      found: `${stuck.length} CCRs: ${stuck
+      found: `${stuck.length === 1 ? 'one CCR' : `${stuck.length} CCRs`}: ${stuck
         .slice(0, 5)
         .map(({ name }) => name)
         .join(', ')}${stuck.length > 5 ? ' …' : ''}`,
