@@ -189,6 +189,10 @@ for (const [how, point] of [
     assert.equal(sources(await device(secondary, name)), 'import@S01 pdr@P01');
     await noCcr(primary, name);
     await known(name);
+    await eventually('P01 to hear how the CCR at S01 stands', async () => {
+      const { items } = await primary.get<{ items: { name: string; state: string }[] }>('/sites/S01/ccrs');
+      return items.some((ccr) => ccr.name === name && ccr.state === 'complete');
+    });
   });
 
   test(`scenario 3, ${how}: discovered at P01, push on at S01; no CCR at P01, PDR down, CCR at S01`, async () => {

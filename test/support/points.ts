@@ -20,6 +20,7 @@ import { CollectionRecord } from '#records/collection';
 import { DiscoveryRecord } from '#records/discovery';
 import { DoctorRecord } from '#records/doctor';
 import { MethodRecord } from '#records/method';
+import { BranchRecord } from '#records/branch';
 import { LinkRecord } from '#records/link';
 import { PackageRecord } from '#records/package';
 import { ResourceRecord, type RawDevice } from '#records/resource';
@@ -64,6 +65,7 @@ export class TestSite {
       doctor: new DoctorRecord(db, clock),
       audit: new AuditRecord(db, clock),
       link: new LinkRecord(db, clock, systemRandom),
+      branch: new BranchRecord(db, clock),
     };
     const content = new ContentStore({ dir: path.join(folder, 'content'), random: systemRandom });
     this.parts = {

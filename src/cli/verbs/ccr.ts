@@ -41,14 +41,28 @@ export function ccrVerbs(verbs: Verbs): void {
   generateVerb(verbs, ccr);
 }
 
+interface ListOptions {
+  state?: string | undefined;
+  wave?: number | undefined;
+  limit?: number | undefined;
+  cursor?: string | undefined;
+  site?: string | undefined;
+}
+
 function listVerb(verbs: Verbs, ccr: Command): void {
   verbs
-    .add<{ state?: string; wave?: number; limit?: number; cursor?: string }>(ccr, {
+    .add<ListOptions>(ccr, {
       name: 'list',
       does: 'the CCRs, the newest request first',
-      examples: ['pushpoint ccr list --data ./p01', 'pushpoint ccr list --state retry --json', 'pushpoint ccr list --wave 12'],
-      run: (context, { state, wave, limit, cursor }) =>
+      examples: [
+        'pushpoint ccr list --data ./p01',
+        'pushpoint ccr list --state retry --json',
+        'pushpoint ccr list --wave 12',
+        'pushpoint ccr list --site S01',
+      ],
+      run: (context, { state, wave, limit, cursor, site }) =>
         context.withApi(async (api) => {
+          if (site !== undefined) return listBelow(context, api, site, { state, wave, limit, cursor });
           const list = await api.list<CcrJson>('/ccrs', { state, wave }, { limit, cursor });
           if (context.json) printJson(list);
           else
@@ -60,10 +74,31 @@ function listVerb(verbs: Verbs, ccr: Command): void {
           return EXIT.ok;
         }),
     })
+    .option('--site <code>', 'those of a site below, as it told of them; they are worked there')
     .addOption(new Option('--state <state>', 'only those in this state').choices(STATES))
     .addOption(numberOption('--wave <id>', 'only those of this push', 1, 2_000_000_000))
     .addOption(numberOption('--limit <n>', 'one page of this many', 1, 1000))
     .option('--cursor <text>', 'the page after the one whose `next` this was');
+}
+
+/** listBelow shows how the CCRs of a site below stand. */
+async function listBelow(
+  context: Context,
+  api: Api,
+  site: string,
+  { state, wave, limit, cursor }: Omit<ListOptions, 'site'>,
+): Promise<number> {
+  if (wave !== undefined || cursor !== undefined) throw usage('--site goes with --state and --limit only');
+  const { items: all } = await api.get<{ items: CcrJson[] }>(`/sites/${encodeURIComponent(site)}/ccrs?limit=${limit ?? 1000}`);
+  const items = all.filter((ccr) => state === undefined || ccr.state === state);
+  if (context.json) printJson({ items });
+  else
+    table(
+      ['NAME', 'STATE', 'TRIES', 'CODE', 'NEXT TRY'],
+      items.map((c) => [c.name, c.state, c.attempts, codeText(c), c.nextAttemptAt]),
+      `site ${site} told of no CCR${state === undefined ? '' : ` that is ${state}`}`,
+    );
+  return EXIT.ok;
 }
 
 function noneText(state: string | undefined, wave: number | undefined): string {

@@ -5,6 +5,7 @@ import type { Meter } from '#base/meter';
 import type { AccountRecord } from '#records/account';
 import type { AuditRecord } from '#records/audit';
 import type { BoundaryRecord } from '#records/boundary';
+import type { BranchRecord } from '#records/branch';
 import type { CcrRecord } from '#records/ccr';
 import type { ClientRecord } from '#records/client';
 import type { CollectionRecord } from '#records/collection';
@@ -56,6 +57,7 @@ export interface ConsoleParts {
   method: MethodRecord;
   audit: AuditRecord;
   link: LinkRecord;
+  branch: BranchRecord;
   content: ContentStore;
   sealer: Sealer;
   clock: Clock;

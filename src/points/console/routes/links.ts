@@ -9,6 +9,7 @@ import { strict } from '../shapes.ts';
 
 const TokenBody = Type.Object({ hours: Type.Optional(Type.Integer({ minimum: 1, maximum: 8760 })) }, strict);
 const Code = Type.Object({ code: Type.String({ pattern: '^[A-Za-z0-9]{3}$' }) });
+const Limit = Type.Object({ limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000 })) }, strict);
 const DAY_HOURS = 24;
 
 /** linkShape is a line to a neighbour as the API shows it. */
@@ -58,6 +59,11 @@ export function linkRoutes(api: FastifyInstance, parts: ConsoleParts): void {
     '/sites/:code/rejected',
     { schema: { summary: 'What a neighbour sent and this site could not take, the newest first', params: Code } },
     async ({ params }) => ({ items: await parts.link.rejected(params.code.toUpperCase()) }),
+  );
+  api.get<{ Params: Static<typeof Code>; Querystring: Static<typeof Limit> }>(
+    '/sites/:code/ccrs',
+    { schema: { summary: 'How the CCRs of a site below stand, as it told; the newest first', params: Code, querystring: Limit } },
+    async ({ params, query }) => ({ items: await parts.branch.ccrs({ site: params.code.toUpperCase(), limit: query.limit }) }),
   );
   api.post<{ Body: Static<typeof TokenBody>; Querystring: DryRun }>(
     '/sites/tokens',
