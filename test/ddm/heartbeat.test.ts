@@ -160,6 +160,16 @@ test('an approved client cannot take the name, the hardware id or the port of an
     assert.deepEqual(dc, was);
     assert.deepEqual([(await known('PC1'))!.id, (await known('PC1'))!.smbPort], [pc.id, undefined]);
   }
+  // Approved while discovery knew no machine of its name, and never heard under it.
+  const third = 'GUID:77777777-2222-3333-4444-555555555555';
+  await registered(third, 'PC3');
+  await client.approve(third, 'admin');
+  for (const claim of [{}, { hardwareId: 'BOARD-DC1' }]) {
+    await clock.advance(1000);
+    await beat(third, 'DC1', claim);
+    await taken();
+    assert.deepEqual([(await known('DC1'))!.addresses, (await known('DC1'))!.guid], [['10.0.0.1'], undefined]);
+  }
   // Registered under the name of the other one, harmless when it was approved: of that moment's name it is the client.
   await registered(SECOND, 'HARMLESS', before.id);
   await client.approve(SECOND, 'admin');
