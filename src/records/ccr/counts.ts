@@ -75,9 +75,9 @@ export class StateCounts {
       const begun = this.#clock.monotonic();
       const at = this.#clock.now();
       const { counts, live } = await countWhere(this.#sql, undefined);
-      const counted = this.#clock.monotonic();
+      const ms = this.#clock.monotonic() - begun;
       // When there are few again, everybody is told exactly how many.
-      this.#kept = live > COUNTED ? { counts, at, counted, ms: counted - begun } : undefined;
+      this.#kept = live > COUNTED ? { counts, at, counted: begun, ms } : undefined;
       return { counts, at };
     } finally {
       this.#counting = undefined;
