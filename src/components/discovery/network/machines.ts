@@ -14,6 +14,8 @@ export interface Found {
 /** Told is what was made of a sighting. */
 export interface Told {
   found?: Found | undefined;
+  /** Whether this run finds it for the first time. */
+  isNew: boolean;
   /** What a person should know of it. */
   notes: string[];
 }
@@ -41,8 +43,9 @@ export class Machines {
     const notes: string[] = [];
     if (sighting.smb1Only) notes.push('it speaks SMB1 only, so nothing can be pushed to it');
     const made = (await this.#bySmb(sighting, notes)) ?? (await this.#byDns(sighting));
-    if (!made) return { notes };
-    return { found: this.#keep(made, notes), notes };
+    if (!made) return { isNew: false, notes };
+    const found = this.#keep(made, notes);
+    return { found, isNew: found === made && made.row.addresses.length === 1, notes };
   }
 
   async #bySmb(sighting: Sighting, notes: string[]): Promise<Kept | undefined> {

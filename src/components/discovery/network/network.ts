@@ -192,8 +192,9 @@ class NetworkRun implements Working {
     const states = Object.values(sighting.ports);
     if (states.includes('open') || states.includes('refused')) {
       this.#report.answered++;
-      const { found, notes } = await this.#machines.tell(sighting);
+      const { found, isNew, notes } = await this.#machines.tell(sighting);
       for (const what of notes) this.#note({ address, name: found?.row.name, what });
+      if (isNew) this.#report.named[found!.by] = (this.#report.named[found!.by] ?? 0) + 1;
       if (found) this.#add(found, address);
       else {
         this.#report.unnamed++;
@@ -218,7 +219,6 @@ class NetworkRun implements Working {
   }
 
   #add(found: Found, address: string): void {
-    if (found.row.addresses.length === 1) this.#report.named[found.by] = (this.#report.named[found.by] ?? 0) + 1;
     this.#found.set(found, address);
     if (this.#found.size >= BATCH) void this.#handIn();
     else if (this.#found.size === 1) this.#cancelTimer = this.#parts.clock.after(HAND_IN_MS, () => void this.#handIn());
