@@ -452,6 +452,28 @@ test('a defect in one look is no verdict on the machine: the look is unknown, th
   );
 });
 
+test('a stop in the middle gives the examination back, and the next process makes it', async (t) => {
+  const { site, hosts } = await labSite(t, { 'HANGS-1': {} });
+  let asked: () => void = () => {};
+  const reached = new Promise<void>((resolve) => (asked = resolve));
+  const hangs = await startDoctor(t, site, {
+    network: {
+      probe: ({ signal }) => {
+        asked();
+        return new Promise((_, reject) => signal!.addEventListener('abort', () => reject(signal!.reason as Error)));
+      },
+    },
+  });
+  const { id } = await hangs.record.request({ host: 'HANGS-1', logon: true, by: 'test' });
+  await reached;
+  await hangs.doctor.stop();
+  assert.equal((await hangs.record.byId(id))?.state, 'queued');
+  const { record } = await startDoctor(t, site);
+  await waitFor('the examination', async () => (await record.byId(id))?.state === 'done');
+  assert.match((await record.byId(id))!.headline!, /would go through/);
+  assert.equal(hosts['HANGS-1']!.logons.tried, 1);
+});
+
 test('errors of the network are the ones that attempts meet', async (t) => {
   const { site } = await labSite(t, { 'SILENT-1': {} });
   const { record } = await startDoctor(t, site, {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmodSync, mkdirSync, mkdtempSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { pushpoint, Running } from '#test/command';
@@ -87,7 +87,6 @@ test('what ails the folder is told by name: a key others can read, a key that is
 
 test('a database that cannot be opened is a finding, and the folder is looked at all the same', async () => {
   const conf = join(data, 'site.json');
-  const { readFileSync } = await import('node:fs');
   const before = readFileSync(conf, 'utf8');
   writeFileSync(conf, JSON.stringify({ ...JSON.parse(before), database: 'postgresql://nobody@127.0.0.1:9/none' }));
   const done = await examined(1);
@@ -115,7 +114,6 @@ test('a site that runs: the server is well with a warning of its loopback addres
     ['package', 'add', lab.ready.package],
   ])
     assert.equal((await on(...args)).code, 0, args.join(' '));
-  const { readFileSync } = await import('node:fs');
   const names = readFileSync(lab.ready.csv, 'utf8')
     .trim()
     .split(/\r?\n/)
@@ -139,6 +137,13 @@ test('a site that runs: the server is well with a warning of its loopback addres
   assert.equal(the(server, 'management-point').verdict, 'warning');
   assert.match(the(server, 'management-point').found, /an address of this machine alone/);
   assert.equal(the(server, 'roles').verdict, 'ok');
+  const page = readFileSync(new URL('../../docs/doctor.md', import.meta.url), 'utf8');
+  const rows = page
+    .split('\n')
+    .filter((line) => line.startsWith('| `'))
+    .join('\n');
+  for (const { checks } of [...done, server])
+    for (const { name } of checks) assert.ok(rows.includes(`\`${name}\``), `docs/doctor.md has no row for the check ${name}`);
   const list = (await on('ccr', 'list', '--json')).json<{ items: unknown[] }>();
   assert.deepEqual(list.items, [], 'no CCR was made');
 });

@@ -1,10 +1,8 @@
-/** GROUPS are the parts of an examination, in the official order of troubleshooting (facts B6). */
-export const GROUPS = ['site', 'pre-install', 'install', 'post-install'] as const;
-export type Group = (typeof GROUPS)[number];
+/** Group is a part of an examination, as the official order of troubleshooting has them (facts B6). */
+export type Group = 'site' | 'pre-install' | 'install' | 'post-install';
 
-/** VERDICTS: `unknown` was looked at and could not be told, `not-tried` was not looked at, and `found` says why. */
-export const VERDICTS = ['ok', 'problem', 'warning', 'unknown', 'not-tried'] as const;
-export type Verdict = (typeof VERDICTS)[number];
+/** Verdict: `unknown` was looked at and could not be told, `not-tried` was not looked at, and `found` says why. */
+export type Verdict = 'ok' | 'problem' | 'warning' | 'unknown' | 'not-tried';
 
 /** Check is one thing that was looked at: what was tried, what came back, what that means and what to do. */
 export interface Check {

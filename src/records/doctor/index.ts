@@ -1,4 +1,4 @@
-export { GROUPS, headline, VERDICTS, type Check, type Group, type Verdict } from './check.ts';
+export { headline, type Check, type Group, type Verdict } from './check.ts';
 export { DoctorRecord, type Examination, type ExaminationWish } from './record.ts';
 
 /** migrations are the tables of this record. */

@@ -99,12 +99,12 @@ export class Doctor {
 
   async #examine(claimed: Examination, stop: Stop): Promise<void> {
     const { doctor, clock, log } = this.#parts;
-    const findings = new Findings(clock, log.with({ doctor: claimed.id }));
+    const findings = new Findings(clock, log.with({ doctor: claimed.id }), stop.hard);
     const over = clock.after(LIMIT_MS, () => stop.force('lease lost'));
     const kept = this.#keep(claimed, findings, stop);
     let error: string | undefined;
     try {
-      if (claimed.host === undefined) await new Server(this.#parts).examine(findings);
+      if (claimed.host === undefined) await new Server(this.#parts).examine(findings, { signal: stop.hard });
       else await this.#machine.examine({ id: claimed.id, host: claimed.host, logon: claimed.logon }, findings, stop);
     } catch (thrown) {
       if (this.#stopping) {

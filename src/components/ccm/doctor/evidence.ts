@@ -117,7 +117,12 @@ export class Evidence {
     const loopbackIsFine = this.#patient.addresses.some(isLoopback);
     const tried: Finding[] = [];
     for (const address of settings.managementPoints.slice(0, 4)) {
-      const asked = pointFinding(network, clock, { address, pin: settings.certificatePin }, { loopbackIsFine });
+      const asked = pointFinding(
+        network,
+        clock,
+        { address, pin: settings.certificatePin },
+        { loopbackIsFine, signal: this.#stop.hard },
+      );
       tried.push(
         await asked.catch((error: unknown) => {
           if (error instanceof PushpointError) return findingOf(error, 'warning');

@@ -39,9 +39,12 @@ export function findingOf(error: PushpointError, verdict: Verdict = 'problem'): 
 export class Findings {
   readonly #clock: Clock;
   readonly #log: Log;
+  readonly #signal: AbortSignal | undefined;
   readonly #said: Check[] = [];
 
-  constructor(clock: Clock, log: Log) {
+  /** Once the signal fires, no further look is begun. */
+  constructor(clock: Clock, log: Log, signal?: AbortSignal) {
+    this.#signal = signal;
     this.#clock = clock;
     this.#log = log;
   }
@@ -60,6 +63,7 @@ export class Findings {
    * tells whether one may go on: false after a problem.
    */
   async look(about: About, work: () => Promise<Finding>): Promise<boolean> {
+    this.#signal?.throwIfAborted();
     const from = this.#clock.monotonic();
     let finding: Finding;
     try {

@@ -1,6 +1,7 @@
 import { raise } from '#base/errors';
 import { isLive } from '#records/ccr';
 import { excludedBy, pointsFor } from '#records/site';
+import type { Stop } from '../attempt/interrupted.ts';
 import type { PushAccount } from '../attempt/context.ts';
 import type { Surroundings } from '../work/surroundings.ts';
 import type { About, Finding, Findings } from './findings.ts';
@@ -15,8 +16,10 @@ export class SiteFacts {
   readonly #parts: DoctorParts;
   readonly #surroundings: Surroundings;
   readonly #patient: Patient;
+  readonly #stop: Stop;
 
-  constructor(parts: DoctorParts, surroundings: Surroundings, patient: Patient) {
+  constructor(parts: DoctorParts, surroundings: Surroundings, patient: Patient, stop: Stop) {
+    this.#stop = stop;
     this.#parts = parts;
     this.#surroundings = surroundings;
     this.#patient = patient;
@@ -121,7 +124,10 @@ export class SiteFacts {
     const [best] = points;
     if (!best) throw raise('PP_PUSH_NO_MANAGEMENT_POINT', { site: site.code });
     const { network, clock } = this.#parts;
-    return pointFinding(network, clock, best, { loopbackIsFine: addresses.length > 0 && addresses.every(isLoopback) });
+    return pointFinding(network, clock, best, {
+      loopbackIsFine: addresses.length > 0 && addresses.every(isLoopback),
+      signal: this.#stop.hard,
+    });
   }
 
   async #package(): Promise<Finding> {

@@ -57,7 +57,7 @@ export class Machine {
   async examine(wish: MachineWish, findings: Findings, stop: Stop): Promise<void> {
     const patient = await patientOf(this.#parts, this.#surroundings, wish.host);
     const accounts = await this.#accounts.choose(patient.wish);
-    await new SiteFacts(this.#parts, this.#surroundings, patient).examine(findings, accounts);
+    await new SiteFacts(this.#parts, this.#surroundings, patient, stop).examine(findings, accounts);
     const answering = await new Way(this.#parts, patient, stop).examine(findings);
     const whyNot = this.#whyNot(wish, patient, accounts, answering !== undefined);
     let opened: Opened | undefined;

@@ -25,7 +25,7 @@ export async function pointFinding(
   network: Pick<DoctorNetwork, 'askPoint'>,
   clock: Clock,
   point: { address: string; pin?: string | undefined },
-  o: { loopbackIsFine: boolean },
+  o: { loopbackIsFine: boolean; signal?: AbortSignal | undefined },
 ): Promise<Finding> {
   const { hostname } = new URL(point.address);
   if (isNowhere(hostname))
@@ -34,7 +34,7 @@ export async function pointFinding(
       why: 'no client can connect to the address that stands for all addresses',
     });
   const url = `${point.address.replace(/\/+$/, '')}/SMS_MP/.sms_aut?MPLIST`;
-  const { status, text, ms, certificate } = await network.askPoint({ url, clock, timeoutMs: POINT_MS });
+  const { status, text, ms, certificate } = await network.askPoint({ url, clock, timeoutMs: POINT_MS, signal: o.signal });
   if (status !== 200) throw raise('PP_DOCTOR_POINT', { url, why: `it answered ${status}` });
   if (!/<MPList[\s>]/i.test(text))
     throw raise('PP_DOCTOR_POINT', { url, why: 'what it answered is no list of management points' });

@@ -23,7 +23,10 @@ export class Server {
   }
 
   /** examine does all checks; of a site that nobody serves, those of processes that would have to run are left out. */
-  async examine(findings: Findings, { isServed = true }: { isServed?: boolean } = {}): Promise<void> {
+  async examine(
+    findings: Findings,
+    { isServed = true, signal }: { isServed?: boolean; signal?: AbortSignal } = {},
+  ): Promise<void> {
     findings.add(await this.#parts.local());
     const up = await findings.look(about('database', 'a query to the database'), () => this.#database());
     if (!up) return findings.skip([about('site', 'everything that stands in the database')], 'the database does not answer');
@@ -35,7 +38,7 @@ export class Server {
     await findings.look(about('packages', 'packages, and whether the bytes of their files are what they were'), () =>
       this.#packages(),
     );
-    if (isServed) await this.#points(findings);
+    if (isServed) await this.#points(findings, signal);
     else findings.skip([about('management-point', 'a real request to the management point')], 'the site server does not run');
     await findings.look(about('settings', 'settings that hold work back'), () => this.#settings());
   }
@@ -168,13 +171,13 @@ export class Server {
     return { found: all.map(({ name, version }) => `${name} ${version}`).join(', ') };
   }
 
-  async #points(findings: Findings): Promise<void> {
+  async #points(findings: Findings, signal: AbortSignal | undefined): Promise<void> {
     const { site, network, clock } = this.#parts;
     const here = await site.here();
     const points = (await site.points(here.code)).filter(({ kind, on }) => kind === 'mp' && on);
     for (const point of points)
       await findings.look(about('management-point', 'a real request to the management point, at the address clients get'), () =>
-        pointFinding(network, clock, point, { loopbackIsFine: false }),
+        pointFinding(network, clock, point, { loopbackIsFine: false, signal }),
       );
     if (points.length > 0) return;
     await findings.look(about('management-point', 'the management point of the site'), async () =>
