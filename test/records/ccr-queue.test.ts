@@ -201,7 +201,7 @@ test('an attempt counts when it begins, and its timeline comes with its outcome'
     shown.steps.map((s) => [s.name, s.outcome, s.detail, s.code, s.win32]),
     [
       ['probe', 'ok', '10.0.0.1:445', undefined, undefined],
-      ['logon', 'failed', 'nope', 'PP_X', 5],
+      ['logon', 'failed', 'no\\u0000pe', 'PP_X', 5],
     ],
   );
   const [tried] = shown.history;
