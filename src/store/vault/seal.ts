@@ -1,4 +1,12 @@
-import { createCipheriv, createDecipheriv, diffieHellman, generateKeyPairSync, hkdfSync, type KeyObject } from 'node:crypto';
+import {
+  createCipheriv,
+  createDecipheriv,
+  createSecretKey,
+  diffieHellman,
+  generateKeyPairSync,
+  hkdfSync,
+  type KeyObject,
+} from 'node:crypto';
 import { raise } from '#base/errors';
 import { KEY_ID, keyId, publicKeyFrom, rawPublic } from './key.ts';
 
@@ -54,29 +62,67 @@ export function sealWith(receiver: Uint8Array, plain: Uint8Array | string, purpo
   return new Uint8Array(Buffer.concat([head, text, cipher.final(), cipher.getAuthTag()]));
 }
 
+/** What is worked out once for a private key: its public half, and the keys of values that it opened lately. */
+interface Known {
+  raw: Buffer;
+  id: Buffer;
+  values: Map<string, { key: KeyObject; nonce: Buffer }>;
+}
+
+/**
+ * The password of an account is opened for each push, and the curve costs more than the rest of that. Whoever could read these keys in the
+ * process's memory could read the private key beside them; they go with it.
+ */
+const known = new WeakMap<KeyObject, Known>();
+const MOST_VALUES = 64;
+
+function knownOf(privateKey: KeyObject): Known {
+  let found = known.get(privateKey);
+  if (!found) {
+    const raw = rawPublic(privateKey);
+    known.set(privateKey, (found = { raw, id: keyId(raw), values: new Map() }));
+  }
+  return found;
+}
+
+/** keep remembers the key of a value that opened; the oldest makes room. */
+function keep({ values }: Known, name: string, value: { key: KeyObject; nonce: Buffer }): void {
+  if (values.has(name)) return;
+  if (values.size >= MOST_VALUES) values.delete(values.keys().next().value!);
+  values.set(name, value);
+}
+
 /** isFor tells whether a value was sealed for the holder of this private key. */
 export function isFor(privateKey: KeyObject, sealed: Uint8Array): boolean {
-  return keyId(rawPublic(privateKey)).equals(sealed.subarray(1, 1 + KEY_ID));
+  return knownOf(privateKey).id.equals(sealed.subarray(1, 1 + KEY_ID));
+}
+
+function keyOf(privateKey: KeyObject, sender: Uint8Array, receiver: Uint8Array): { key: KeyObject; nonce: Buffer } {
+  const { key, nonce } = derive(diffieHellman({ privateKey, publicKey: publicKeyFrom(sender) }), sender, receiver);
+  return { key: createSecretKey(key), nonce };
 }
 
 /** openWith opens a sealed value with the private key. */
 export function openWith(privateKey: KeyObject, sealed: Uint8Array, purpose: string): Uint8Array {
   if (sealed.length < HEAD + TAG || sealed[0] !== VERSION)
     throw raise('PP_STORE_VAULT_FORMAT', { purpose, length: sealed.length });
-  const receiver = rawPublic(privateKey);
-  const mine = keyId(receiver);
+  const own = knownOf(privateKey);
+  const mine = own.id;
   const theirs = Buffer.from(sealed.subarray(1, 1 + KEY_ID));
   if (!isFor(privateKey, sealed))
     throw raise('PP_STORE_VAULT_OTHER_KEY', { purpose, sealedFor: theirs.toString('hex'), have: mine.toString('hex') });
   const sender = sealed.subarray(1 + KEY_ID, HEAD);
   try {
-    const secret = diffieHellman({ privateKey, publicKey: publicKeyFrom(sender) });
-    const { key, nonce } = derive(secret, sender, receiver);
+    const name = Buffer.from(sender).toString('base64');
+    const value = own.values.get(name) ?? keyOf(privateKey, sender, own.raw);
+    const { key, nonce } = value;
     const decipher = createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG });
     decipher.setAAD(bound(sealed.subarray(0, HEAD), purpose));
     decipher.setAuthTag(sealed.subarray(-TAG));
     const plain = decipher.update(sealed.subarray(HEAD, -TAG));
-    return new Uint8Array(Buffer.concat([plain, decipher.final()]));
+    const whole = new Uint8Array(Buffer.concat([plain, decipher.final()]));
+    keep(own, name, value);
+    return whole;
   } catch {
     // No cause goes along: what OpenSSL says does not help, and nothing that touched the plain text leaves here.
     throw raise('PP_STORE_VAULT_BROKEN', { purpose });
