@@ -1,7 +1,7 @@
 import type { Clock } from '#base/clock';
 import { raise } from '#base/errors';
 import { nameKey, shownName } from '#records/resource';
-import { isUniqueViolation, type Database, type Sql, type Statement } from '#store/database';
+import { Gatherer, isUniqueViolation, type Database, type Sql, type Statement } from '#store/database';
 import {
   accountOf,
   fitnessOf,
@@ -32,15 +32,25 @@ const LOOK_MS = 250;
 /** How long an attempt waits for its turn in all. */
 const PATIENCE_MS = 180_000;
 
+/** Use is an account that was used on a machine. */
+interface Use {
+  accountId: number;
+  machineKey: string;
+}
+
+type State = Pick<AccountRow, 'id' | 'username' | 'state' | 'worked_at' | 'refused_by'>;
+
 const worked: Statement = {
   name: 'account_worked',
   text: `with host as (
-      insert into account_host (machine_key, account_id, worked_at) select $2, id, $3 from account where id = $1
+      insert into account_host (machine_key, account_id, worked_at)
+      select distinct on (w.machine_key) w.machine_key, a.id, $3
+      from unnest($1::integer[], $2::text[]) as w(account_id, machine_key) join account a on a.id = w.account_id order by w.machine_key
       on conflict (machine_key) do update set account_id = excluded.account_id, worked_at = excluded.worked_at
         where account_host.account_id <> excluded.account_id
     )
     update account set state = 'usable', worked_at = $3, refused_by = null, refused_at = null, lease_key = null, lease_until = null
-    where id = $1 and state <> 'stopped' and (state = 'unproven' or refused_by is not null or lease_key is not null
+    where id = any($1) and state <> 'stopped' and (state = 'unproven' or refused_by is not null or lease_key is not null
       or worked_at is null or worked_at < $4 or worked_at > $3)`,
 };
 
@@ -63,11 +73,17 @@ export class AccountRecord {
   readonly #db: Database;
   readonly #clock: Clock;
   readonly #turns: Turns;
+  readonly #worked: Gatherer<Use, void>;
+  readonly #states: Gatherer<number, State | undefined>;
+  readonly #choices: Gatherer<Machine, Account[]>;
 
   constructor(db: Database, clock: Clock) {
     this.#db = db;
     this.#clock = clock;
     this.#turns = new Turns(clock);
+    this.#worked = new Gatherer((uses) => this.#noteWorked(uses));
+    this.#states = new Gatherer((ids) => this.#readStates(ids));
+    this.#choices = new Gatherer((machines) => this.chooseForMany(machines));
   }
 
   /** add makes an account; it is unproven until it worked on a first machine. */
@@ -134,7 +150,7 @@ export class AccountRecord {
    * site, the more exact scope first. Stopped ones are left out. Before an account is used, enter must be waited for.
    */
   async chooseFor(machine: Machine): Promise<Account[]> {
-    return (await this.chooseForMany([machine]))[0]!;
+    return this.#choices.ask(machine);
   }
 
   /** chooseForMany does the same for many machines with one look-up, in the order given. */
@@ -188,12 +204,17 @@ export class AccountRecord {
     return false;
   }
 
+  async #readStates(ids: readonly number[]): Promise<(State | undefined)[]> {
+    const rows = await this.#db.exec<State>(
+      { name: 'account_may', text: 'select id, username, state, worked_at, refused_by from account where id = any($1)' },
+      [[...new Set(ids)]],
+    );
+    return ids.map((id) => rows.find((row) => row.id === id));
+  }
+
   async #may(accountId: number, machineKey: string): Promise<'go' | 'wait' | 'stopped'> {
     const now = this.#clock.now();
-    const [row] = await this.#db.exec<Pick<AccountRow, 'username' | 'state' | 'worked_at' | 'refused_by'>>(
-      { name: 'account_may', text: 'select username, state, worked_at, refused_by from account where id = $1' },
-      [accountId],
-    );
+    const row = await this.#states.ask(accountId);
     if (!row || row.state === 'stopped') return 'stopped';
     const warm =
       row.state === 'usable' &&
@@ -217,12 +238,18 @@ export class AccountRecord {
 
   /** worked remembers the account for the machine and proves it. */
   async worked(accountId: number, machineKey: string): Promise<void> {
-    const now = this.#clock.now();
     try {
-      await this.#db.exec(worked, [accountId, machineKey, now, new Date(now.getTime() - NOTED_MS)]);
+      await this.#worked.ask({ accountId, machineKey });
     } finally {
       this.#turns.end(accountId, machineKey);
     }
+  }
+
+  async #noteWorked(uses: readonly Use[]): Promise<void[]> {
+    const now = this.#clock.now();
+    const [ids, keys] = [uses.map((use) => use.accountId), uses.map((use) => use.machineKey)];
+    await this.#db.exec(worked, [ids, keys, now, new Date(now.getTime() - NOTED_MS)]);
+    return uses.map(() => undefined);
   }
 
   /**

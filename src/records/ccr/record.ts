@@ -2,7 +2,7 @@ import type { Clock } from '#base/clock';
 import type { PushpointError } from '#base/errors';
 import { addSums, Meter, type Sums } from '#base/meter';
 import type { Named } from '#records/resource';
-import type { Database, Sql, Statement } from '#store/database';
+import { Gatherer, type Database, type Sql, type Statement } from '#store/database';
 import * as absences from './absent.ts';
 import { Attempt, StepFlusher, type Claimed } from './attempt.ts';
 import { ccrOf, type Ccr, type CcrRow, type CcrState } from './ccr.ts';
@@ -51,10 +51,20 @@ export class CcrRecord {
   /** meter counts what this process does with CCRs. */
   readonly meter = new Meter();
 
+  readonly #holding: Gatherer<Claimed, boolean>;
+
   constructor(db: Database, clock: Clock) {
     this.#db = db;
     this.#clock = clock;
     this.#settler = new Settler(db);
+    this.#holding = new Gatherer(async (many) => {
+      const rows = await db.exec<{ id: number; fence: number }>(
+        { name: 'ccr_held', text: 'select id, fence from ccr where id = any($1) and worker_id is not null' },
+        [many.map(({ ccr }) => ccr.id)],
+      );
+      const fences = new Map(rows.map((row) => [row.id, row.fence]));
+      return many.map(({ ccr, fence }) => fences.get(ccr.id) === fence);
+    });
     this.#flusher = new StepFlusher(db, clock);
     this.#counts = new StateCounts(db, clock);
   }
@@ -160,6 +170,11 @@ export class CcrRecord {
       this.meter.add('pushpoint_attempts_total', { purpose: claimed.purpose, outcome: state, code });
     }
     return held;
+  }
+
+  /** isHeld looks whether a claim still holds: nobody cancelled, paused or took over its CCR. */
+  isHeld(claimed: Claimed): Promise<boolean> {
+    return this.#holding.ask(claimed);
   }
 
   /** started: the service was seen running; the client is to be verified at `verifyAt`. All outcomes give false when the claim was lost. */

@@ -3,7 +3,7 @@ import { raise } from '#base/errors';
 import type { Random } from '#base/random';
 import type { Heartbeat, Registration, StateMessage } from '#messages';
 import { nameKey, shortKey } from '#records/resource';
-import type { Database, Sql } from '#store/database';
+import { Gatherer, type Database, type Sql } from '#store/database';
 import type { SentClient, SentState } from '#messages';
 import { pageOfClients, takeClient, takeUnsent, takeUnsentStates, type UnsentClient } from './branch.ts';
 import { clientOf, type Client, type ClientRow } from './client.ts';
@@ -35,16 +35,18 @@ export class ClientRecord {
   readonly #db: Database;
   readonly #clock: Clock;
   readonly #random: Random;
+  readonly #tokens: Gatherer<tokens.TokenWish, { id: string; secret: string }>;
 
   constructor(db: Database, clock: Clock, random: Random) {
     this.#db = db;
     this.#clock = clock;
     this.#random = random;
+    this.#tokens = new Gatherer((wishes) => tokens.issueTokens(db, random, clock, wishes));
   }
 
   /** issueToken makes a one-time registration token for one machine; the secret is not kept. */
-  issueToken(wish: tokens.TokenWish, via: Sql = this.#db): Promise<{ id: string; secret: string }> {
-    return tokens.issueToken(via, this.#random, this.#clock, wish);
+  async issueToken(wish: tokens.TokenWish, via?: Sql): Promise<{ id: string; secret: string }> {
+    return via ? (await tokens.issueTokens(via, this.#random, this.#clock, [wish]))[0]! : this.#tokens.ask(wish);
   }
 
   /** tokenKey gives what is needed to check a proof made with a token. */
@@ -170,6 +172,18 @@ export class ClientRecord {
       [shortKey(name)],
     );
     return rows.map(clientOf);
+  }
+
+  /** seenSince tells which of these resources have a client that was heard at or after a time; whether it counts is for since to say. */
+  async seenSince(resourceIds: readonly number[], at: Date): Promise<Set<number>> {
+    const rows = await this.#db.exec<{ resource_id: number }>(
+      {
+        name: 'client_seen_since',
+        text: 'select distinct resource_id from client where resource_id = any($1) and not obsolete and last_seen_at >= $2',
+      },
+      [resourceIds, at],
+    );
+    return new Set(rows.map((row) => row.resource_id));
   }
 
   /**

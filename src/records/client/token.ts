@@ -77,23 +77,35 @@ async function newToken(sql: Sql, random: Random, wish: TokenWish): Promise<{ id
   return { id, secret: Buffer.from(random.bytes(32)).toString('base64url') };
 }
 
-/** issueToken makes a token; its secret is given out here and never again. */
-export async function issueToken(
+/** issueTokens makes a token for each wish; their secrets are given out here and never again. */
+export async function issueTokens(
   sql: Sql,
   random: Random,
   clock: Clock,
-  wish: TokenWish,
-): Promise<{ id: string; secret: string }> {
-  const { id, secret } = await newToken(sql, random, wish);
+  wishes: readonly TokenWish[],
+): Promise<{ id: string; secret: string }[]> {
+  const made: { id: string; secret: string }[] = [];
+  for (const wish of wishes) made.push(await newToken(sql, random, wish));
   await sql.exec(
     {
       name: 'client_token_issue',
       text: `insert into client_token (id, key, resource_id, name, domain, ccr_id, issued_at, expires_at)
-        values ($1, $2, $3, $4, $5, $6, $7, $8)`,
+        select id, key, resource_id, name, domain, ccr_id, $7, expires_at
+        from unnest($1::text[], $2::bytea[], $3::integer[], $4::text[], $5::text[], $6::integer[], $8::timestamptz[])
+          as t(id, key, resource_id, name, domain, ccr_id, expires_at)`,
     },
-    [id, tokenKeyOf(secret), wish.resourceId, wish.name, wish.domain ?? '', wish.ccrId, clock.now(), wish.expiresAt],
+    [
+      made.map(({ id }) => id),
+      made.map(({ secret }) => Buffer.from(tokenKeyOf(secret))),
+      wishes.map((wish) => wish.resourceId ?? null),
+      wishes.map((wish) => wish.name),
+      wishes.map((wish) => wish.domain ?? ''),
+      wishes.map((wish) => wish.ccrId ?? null),
+      clock.now(),
+      wishes.map((wish) => wish.expiresAt),
+    ],
   );
-  return { id, secret };
+  return made;
 }
 
 /** tokenKey looks a token up, used or expired as it may be; one that a site of the branch made need not have been seen here. */

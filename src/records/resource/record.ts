@@ -1,6 +1,6 @@
 import type { Clock } from '#base/clock';
 import { raise } from '#base/errors';
-import type { Database, Sql } from '#store/database';
+import { Gatherer, type Database, type Sql } from '#store/database';
 import { clearInstallFlags, removeAged, removeInactive, type Aged } from './age.ts';
 import { importRows, type Imported, type ImportOptions } from './batch.ts';
 import { devicePage, devices, type Device, type SystemType } from './device.ts';
@@ -78,10 +78,17 @@ function isIn(device: Device, domain: string): boolean {
 export class ResourceRecord {
   readonly #db: Database;
   readonly #clock: Clock;
+  readonly #byId: Gatherer<number, Device | undefined>;
+  readonly #observed: Gatherer<{ id: number; seen: Observed }, void>;
 
   constructor(db: Database, clock: Clock) {
     this.#db = db;
     this.#clock = clock;
+    this.#byId = new Gatherer(async (ids) => {
+      const found = new Map((await this.byIds([...new Set(ids)])).map((device) => [device.id, device]));
+      return ids.map((id) => found.get(id));
+    });
+    this.#observed = new Gatherer((many) => this.#observe(many));
   }
 
   /**
@@ -98,8 +105,8 @@ export class ResourceRecord {
   }
 
   /** byId gives one device. */
-  async byId(id: number, via: Sql = this.#db): Promise<Device | undefined> {
-    return (await devices(via, 'resource_by_id', 'r.id = $1', [id]))[0];
+  async byId(id: number, via?: Sql): Promise<Device | undefined> {
+    return via ? (await devices(via, 'resource_by_id', 'r.id = $1', [id]))[0] : this.#byId.ask(id);
   }
 
   /** byIds gives devices, in no order. */
@@ -193,38 +200,34 @@ export class ResourceRecord {
   }
 
   /** observe keeps what a push saw on a machine; it counts as much as what a trusted source reads there. */
-  async observe(id: number, seen: Observed, via: Sql = this.#db): Promise<void> {
-    const client = seen.clientVersion !== undefined;
-    const type = seen.type === 'unknown' ? undefined : seen.type;
-    const { os, osVersion, osBuild, architecture } = seen;
-    const told = Object.entries({ os, osVersion, osBuild, architecture, type }).flatMap(([property, value]) =>
-      value === undefined ? [] : [property],
-    );
-    await via.exec(
+  observe(id: number, seen: Observed): Promise<void> {
+    return this.#observed.ask({ id, seen });
+  }
+
+  async #observe(many: readonly { id: number; seen: Observed }[]): Promise<void[]> {
+    // Of a machine that was seen twice the later sight counts.
+    const rows = [...new Map(many.map((one) => [one.id, one])).values()].map(({ id, seen }) => {
+      const { os, osVersion, osBuild, architecture, clientVersion, clientSite } = seen;
+      const said = { os, osVersion, osBuild, architecture, type: seen.type === 'unknown' ? undefined : seen.type };
+      const told = Object.entries(said).flatMap(([property, value]) => (value === undefined ? [] : [property]));
+      return { id, ...said, told, client: clientVersion !== undefined, clientVersion, clientSite };
+    });
+    await this.#db.exec(
       {
         name: 'resource_observe',
-        text: `update resource set os = coalesce($2, os), os_version = coalesce($3, os_version), os_build = coalesce($4, os_build),
-          type = coalesce($5, type), architecture = coalesce($6, architecture), told = resource_told(told, 'push', '', $10, $11, $12),
-          seen_client_version = case when $7 then $8 else seen_client_version end,
-          seen_client_site = case when $7 then $9 else seen_client_site end,
-          seen_at = case when $7 then $10 else seen_at end, changed_at = $10
-        where id = $1`,
+        text: `update resource r set os = coalesce(s.os, r.os), os_version = coalesce(s."osVersion", r.os_version),
+          os_build = coalesce(s."osBuild", r.os_build), type = coalesce(s.type, r.type),
+          architecture = coalesce(s.architecture, r.architecture), told = resource_told(r.told, 'push', '', $2, $3, s.told),
+          seen_client_version = case when s.client then s."clientVersion" else r.seen_client_version end,
+          seen_client_site = case when s.client then s."clientSite" else r.seen_client_site end,
+          seen_at = case when s.client then $2 else r.seen_at end, changed_at = $2
+        from jsonb_to_recordset($1) as s(id integer, os text, "osVersion" text, "osBuild" integer, type text, architecture text,
+          told text[], client boolean, "clientVersion" text, "clientSite" text)
+        where r.id = s.id`,
       },
-      [
-        id,
-        os,
-        osVersion,
-        osBuild,
-        type,
-        architecture,
-        client,
-        seen.clientVersion ?? undefined,
-        seen.clientSite,
-        this.#clock.now(),
-        RANK.known,
-        told,
-      ],
+      [JSON.stringify(rows), this.#clock.now(), RANK.known],
     );
+    return many.map(() => undefined);
   }
 
   /** assign writes to which sites machines belong, by their boundaries; it touches only those that change and tells how many. */

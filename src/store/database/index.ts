@@ -1,3 +1,4 @@
+export { Gatherer } from './gatherer.ts';
 export type { Database, Sql, Statement } from './sql.ts';
 export { changeBackend } from './backend.ts';
 export { openDatabase } from './open.ts';

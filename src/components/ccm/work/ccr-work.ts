@@ -1,6 +1,7 @@
 import { PushpointError, raise } from '#base/errors';
-import { exhausted, type Claimed } from '#records/ccr';
+import { exhausted, type Ccr, type Claimed } from '#records/ccr';
 import { clientSiteOf, excludedBy, type Site } from '#records/site';
+import { Gatherer } from '#store/database';
 import { attempt, type AttemptResult } from '../attempt/attempt.ts';
 import type { AttemptContext, Network, Push } from '../attempt/context.ts';
 import { osVersion, type Facts } from '../attempt/facts.ts';
@@ -44,11 +45,18 @@ export class CcrWork {
   readonly #outcomes: Outcomes;
   readonly #accounts: PushAccounts;
   readonly #verification: Verification;
+  readonly #heard: Gatherer<{ resourceId: number; since: Date }, boolean>;
 
   constructor(parts: CcmParts, surroundings: Surroundings, outcomes: Outcomes) {
     this.#parts = parts;
     this.#surroundings = surroundings;
     this.#outcomes = outcomes;
+    this.#heard = new Gatherer(async (many) => {
+      const first = Math.min(...many.map(({ since }) => since.getTime()));
+      const ids = many.map(({ resourceId }) => resourceId);
+      const heard = await parts.client.seenSince(ids, new Date(first));
+      return ids.map((id) => heard.has(id));
+    });
     this.#accounts = new PushAccounts(parts);
     this.#verification = new Verification(parts, outcomes);
   }
@@ -186,7 +194,7 @@ export class CcrWork {
         journal.stored('Retry');
         if (!(await ccr.started(claimed, { startedAt: result.startedAt, verifyAt }))) return;
         // The client may have reported in while the start was still being watched: then nobody will announce it again.
-        if (await reportedIn(this.#parts.client, claimed.ccr, result.startedAt)) await ccr.wake({ ids: [claimed.ccr.id] });
+        if (await this.#reported(claimed.ccr, result.startedAt)) await ccr.wake({ ids: [claimed.ccr.id] });
         return;
       }
       case 'complete':
@@ -203,6 +211,13 @@ export class CcrWork {
         // Given back if it is still ours, as when the process stops; refused by the fence if somebody cancelled or took it.
         await ccr.release(claimed);
     }
+  }
+
+  /** Mostly nothing was heard yet, which one look tells for many. */
+  async #reported(ccr: Ccr, since: Date): Promise<boolean> {
+    const { resourceId } = ccr;
+    if (resourceId !== undefined && !(await this.#heard.ask({ resourceId, since }))) return false;
+    return (await reportedIn(this.#parts.client, ccr, since)) !== undefined;
   }
 
   /** Another site's lock is gone, or stale, when its time is over; no need to wait for the hour. */
@@ -256,10 +271,7 @@ export class CcrWork {
       journal,
       timeline: new Timeline(clock, (step) => timeline.step(step)),
       stop,
-      stillOurs: async () => {
-        const now = await record.byId(ccr.id);
-        return now?.fence === claimed.fence && now.workerId !== undefined;
-      },
+      stillOurs: () => record.isHeld(claimed),
       mobileClient: () => this.#surroundings.mobileClientFor(ccr, device?.assignedSite),
       tokenCcr: async (tokenId) => (await client.tokenKey(tokenId))?.ccrId,
       connected: (session, account) =>
