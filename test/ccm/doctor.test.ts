@@ -272,6 +272,57 @@ test('stop rules of accounts hold for doctor: two machines that refuse the passw
   assert.equal(checkOf(server, 'accounts').verdict, 'problem');
 });
 
+test('examining again and again locks no account: a machine that refused the password is not asked again until something changed', async (t) => {
+  const domain = new LabDomain({
+    netbios: 'CORP',
+    dns: 'corp.example',
+    lockAfter: 3,
+    accounts: [{ username: 'push', password: 'another one', administrator: true }],
+  });
+  const { site, hosts } = await labSite(t, { 'AGAIN-1': { domain } });
+  const { record } = await startDoctor(t, site);
+  const all = await Promise.all(Array.from({ length: 6 }, () => examined(record, 'AGAIN-1')));
+  assert.equal(hosts['AGAIN-1']!.logons.tried, 1, 'six at once are one logon');
+  const codes = all.map((done) => checkOf(done, 'logon').code);
+  for (const [code, times] of [
+    ['PP_LOGON_FAILURE', 1],
+    ['PP_DOCTOR_REFUSED_BEFORE', 5],
+  ] as const)
+    assert.equal(codes.filter((one) => one === code).length, times, codes.join(' '));
+  assert.equal(domain.accounts.find('push')!.state, 'active');
+  const later = await examined(record, 'AGAIN-1');
+  assert.match(later.headline!, /would fail at logon: AGAIN-1 refused the user name or the password of CORP\\push at \d{4}-/);
+  // Another account is still tried, and a local one is remembered in the same way.
+  await site.addAccount('%machinename%\\helper', { name: 'local' });
+  await examined(record, 'AGAIN-1');
+  const local = checkOf(await examined(record, 'AGAIN-1'), 'logon');
+  assert.equal(hosts['AGAIN-1']!.logons.tried, 2);
+  assert.equal(local.code, 'PP_DOCTOR_REFUSED_BEFORE');
+  // A person who corrected the account in the domain says so, or waits.
+  const [push] = (await site.records.account.list()).filter(({ username }) => username === 'CORP\\push');
+  await site.records.account.resume(push!.name);
+  await examined(record, 'AGAIN-1');
+  assert.equal(hosts['AGAIN-1']!.logons.tried, 3);
+  await site.skip(61 * 60_000);
+  await examined(record, 'AGAIN-1');
+  assert.equal(hosts['AGAIN-1']!.logons.tried, 5, 'both once more, an hour later');
+});
+
+test('a machine with a CCR older than its resource is one machine to the stop rules of accounts', async (t) => {
+  const { site, hosts } = await labSite(t, { 'OLDER-1': { domain: otherPassword } });
+  await site.records.site.updateSettings({ ccr: { held: true } }, 'test');
+  await site.push('OLDER-1');
+  await site.database.query(`update ccr set machine_key = 'OLDER-1.CORP'`);
+  const { record } = await startDoctor(t, site);
+  // What an attempt of that CCR would have written.
+  const [account] = await site.records.account.list();
+  await site.records.account.failed(account!.id, 'OLDER-1.CORP', 1326);
+  const done = await examined(record, 'OLDER-1');
+  assert.equal(checkOf(done, 'logon').code, 'PP_DOCTOR_REFUSED_BEFORE');
+  assert.equal((await site.records.account.list())[0]!.state, 'unproven', 'not stopped: nobody else refused it');
+  assert.equal(hosts['OLDER-1']!.logons.tried, 0);
+});
+
 test('no credential goes to a machine that only names itself, nor where none is wanted', async (t) => {
   const { site, hosts } = await labSite(t, { 'SHY-1': {} });
   const { record } = await startDoctor(t, site);

@@ -19,7 +19,7 @@ before(async () => {
 });
 after(() => base.close());
 beforeEach(async () => {
-  await base.db.query('truncate account, account_host');
+  await base.db.query('truncate account, account_host, account_refusal');
   clock = new ManualClock();
   accounts = new AccountRecord(base.db, clock);
 });

@@ -10,6 +10,7 @@ export {
   type Scope,
 } from './account.ts';
 export { AccountRecord } from './record.ts';
+export { Refusals } from './refusals.ts';
 
 /** migrations are the tables of this record. */
 export const migrations = { record: 'account', folder: new URL('./migrations/', import.meta.url) };

@@ -62,7 +62,7 @@ const worked: Statement = {
 const lease: Statement = {
   name: 'account_lease',
   text: `update account a set lease_key = $2, lease_until = $4 where id = $1 and state <> 'stopped'
-    and (lease_until is null or lease_until <= $3 or lease_until > $4::timestamptz + $5::interval or lease_key = $2 or exists (
+    and (lease_until is null or lease_until <= $3 or lease_until > $4::timestamptz + $5::interval or exists (
       select from ccr c where c.machine_key = a.lease_key and c.finished_at is null
         and (c.worker_id is null or c.last_attempt_at > a.lease_until - $5::interval)))
     returning id`,

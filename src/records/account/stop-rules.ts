@@ -1,5 +1,6 @@
 import type { Sql } from '#store/database';
 import { isLocal, type AccountRow } from './account.ts';
+import { noteRefusal } from './refusals.ts';
 
 /** Codes that say that the account itself cannot be used by anybody now. */
 const STOPS: Record<number, string> = {
@@ -33,6 +34,7 @@ export async function applyFailure(tx: Sql, failure: Failure): Promise<string | 
     machineKey,
   ]);
   await tx.query('delete from account_host where machine_key = $1 and account_id = $2', [machineKey, accountId]);
+  if (win32 === WRONG_PASSWORD) await noteRefusal(tx, failure);
   if (row.state === 'stopped' || isLocal(row.username)) return undefined;
   let reason = STOPS[win32];
   if (win32 === WRONG_PASSWORD) {

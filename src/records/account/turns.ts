@@ -19,7 +19,8 @@ class Line {
 
 /**
  * Turns lets the attempts of one process log on with an account one at a time until it has been seen to work, and few at a time from then
- * on, so that the first wrong-password answers are heard before more logons are sent.
+ * on, so that the first wrong-password answers are heard before more logons are sent. On one machine it is always one at a time: an examination
+ * beside a push must not ask it twice for a password that it is about to refuse.
  */
 export class Turns {
   readonly #clock: Clock;
@@ -39,8 +40,8 @@ export class Turns {
   async enter(account: number, machineKey: string, signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
     const line = this.#line(account);
-    if (line.inside.has(machineKey)) return;
-    if (line.waiting.length === 0 && line.inside.size < line.together) return this.#begin(account, line, machineKey);
+    const first = line.waiting.length === 0 && line.inside.size < line.together;
+    if (first && !line.inside.has(machineKey)) return this.#begin(account, line, machineKey);
     await new Promise<void>((resolve, reject) => {
       const waiter: Waiter = {
         machineKey,
@@ -53,6 +54,7 @@ export class Turns {
       const stop = () => {
         line.waiting.splice(line.waiting.indexOf(waiter), 1);
         reject(signal!.reason as Error);
+        this.#next(line);
       };
       signal?.addEventListener('abort', stop, { once: true });
       line.waiting.push(waiter);
@@ -60,7 +62,6 @@ export class Turns {
   }
 
   #begin(account: number, line: Line, machineKey: string): void {
-    line.inside.get(machineKey)?.();
     line.inside.set(
       machineKey,
       this.#clock.after(FORGOTTEN_MS, () => this.end(account, machineKey)),
@@ -87,9 +88,9 @@ export class Turns {
 
   #next(line: Line): void {
     while (line.inside.size < line.together) {
-      const waiter = line.waiting.shift();
-      if (!waiter) return;
-      waiter.begin();
+      const next = line.waiting.findIndex(({ machineKey }) => !line.inside.has(machineKey));
+      if (next < 0) return;
+      line.waiting.splice(next, 1)[0]!.begin();
     }
   }
 }

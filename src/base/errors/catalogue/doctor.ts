@@ -19,6 +19,16 @@ export const doctorErrors = {
     remedy: 'Start pushpoint up on the data folder (with --roles, ccm must be among them), and look into logs/pushpoint.log.',
     again: 'retry',
   },
+  PP_DOCTOR_REFUSED_BEFORE: {
+    origin: 'refused',
+    message: '{host} refused the user name or the password of {account} at {at}, so it was not asked again',
+    win32: 1326,
+    http: 502,
+    cause: 'Nothing changed at the push account since; each more wrong logon counts towards locking it.',
+    remedy:
+      'Correct the push account: pushpoint account resume NAME --password-file FILE lets it be tried at once. Else examine again an hour after that refusal.',
+    again: 'wait',
+  },
   PP_DOCTOR_POINT: {
     origin: 'unreachable',
     message: '{url} cannot be used: {why}',

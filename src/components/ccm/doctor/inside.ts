@@ -6,9 +6,11 @@ import { decide } from '../attempt/decide.ts';
 import { osVersion, type Facts } from '../attempt/facts.ts';
 import { inspect } from '../attempt/inspect.ts';
 import { lockName, locksIn, sortLocks } from '../attempt/lock.ts';
-import { logon } from '../attempt/logon.ts';
+import { logon, type LoggedOn } from '../attempt/logon.ts';
+import type { Found } from '../attempt/probe.ts';
 import { openAdminShare } from '../attempt/shares.ts';
 import { Target } from '../attempt/target.ts';
+import type { Note } from '../attempt/timeline.ts';
 import { findingOf, type About, type Finding, type Findings } from './findings.ts';
 import type { Patient } from './patient.ts';
 import type { Answering } from './way.ts';
@@ -108,7 +110,7 @@ export class Inside {
   async #logon(at: Answering, accounts: PushAccount[]): Promise<Finding> {
     const notes: string[] = [];
     const found = { address: at.address, port: this.#patient.port, ms: at.ms, line: undefined };
-    const { session } = await logon(this.#context, found, accounts, (text) => notes.push(text)).catch((error: unknown) => {
+    const { session } = await this.#logonWith(found, accounts, (text) => notes.push(text)).catch((error: unknown) => {
       // The first account's answer is the finding; that a second one was tried is told with it.
       if (!(error instanceof PushpointError) || notes.length === 0) throw error;
       const rest = notes.filter((text) => !text.startsWith(error.message));
@@ -117,6 +119,19 @@ export class Inside {
     });
     this.#target = new Target(session, this.#patient.wanted.name, this.#context.clock);
     return { found: notes.join('; ') };
+  }
+
+  /** An account that the machine refused before is passed over; the next one is tried as a push would. */
+  async #logonWith(found: Found, accounts: PushAccount[], note: Note): Promise<LoggedOn> {
+    try {
+      return await logon(this.#context, found, accounts, note);
+    } catch (error) {
+      if (!isCode(error, 'PP_DOCTOR_REFUSED_BEFORE')) throw error;
+      const rest = accounts.slice(accounts.findIndex(({ username }) => username === error.params.account) + 1);
+      if (rest.length === 0) throw error;
+      note(error.message);
+      return this.#logonWith(found, rest, note);
+    }
   }
 
   async #shares(): Promise<Finding> {

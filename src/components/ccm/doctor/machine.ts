@@ -7,6 +7,7 @@ import { Timeline } from '../attempt/timeline.ts';
 import { Journal } from '../journal.ts';
 import { PushAccounts } from '../work/accounts.ts';
 import type { Surroundings } from '../work/surroundings.ts';
+import { CarefulAccounts } from './careful.ts';
 import { Evidence } from './evidence.ts';
 import type { Findings } from './findings.ts';
 import { INSIDE, Inside, type Opened } from './inside.ts';
@@ -46,12 +47,12 @@ export interface MachineWish {
 export class Machine {
   readonly #parts: DoctorParts;
   readonly #surroundings: Surroundings;
-  readonly #accounts: PushAccounts;
+  readonly #accounts: CarefulAccounts;
 
   constructor(parts: DoctorParts, surroundings: Surroundings) {
     this.#parts = parts;
     this.#surroundings = surroundings;
-    this.#accounts = new PushAccounts(parts);
+    this.#accounts = new CarefulAccounts(new PushAccounts(parts), parts);
   }
 
   async examine(wish: MachineWish, findings: Findings, stop: Stop): Promise<void> {

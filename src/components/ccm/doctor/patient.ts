@@ -57,7 +57,16 @@ export async function patientOf(parts: DoctorParts, surroundings: Surroundings, 
     wanted,
     addresses,
     port,
-    wish: wishOf({ name: device?.name ?? name, domain: own, device, addresses, port, site: here.site.code, now }),
+    wish: wishOf({
+      name: device?.name ?? name,
+      domain: own,
+      device,
+      machineKey: ccr && isLive(ccr.state) ? ccr.machineKey : undefined,
+      addresses,
+      port,
+      site: here.site.code,
+      now,
+    }),
   };
 }
 
@@ -66,15 +75,17 @@ function wishOf(o: {
   name: string;
   domain: string;
   device: Device | undefined;
+  /** The key of its live CCR, which may be older than its resource: to the stop rules of accounts it must not be a second machine. */
+  machineKey: string | undefined;
   addresses: string[];
   port: number;
   site: string;
   now: Date;
 }): Ccr {
-  const { name, domain, device, addresses, port, site, now } = o;
+  const { name, domain, device, machineKey, addresses, port, site, now } = o;
   return {
     id: 0,
-    machineKey: device ? `R${device.id}` : [name, domain].filter(Boolean).map(nameKey).join('.'),
+    machineKey: machineKey ?? (device ? `R${device.id}` : [name, domain].filter(Boolean).map(nameKey).join('.')),
     resourceId: device?.id,
     name,
     domain,
