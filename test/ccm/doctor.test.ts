@@ -231,19 +231,26 @@ test('a local account that UAC filters is told apart from a domain account that 
   assert.equal(checkOf(await examined(record, 'UAC-1'), 'admin-share').verdict, 'ok');
 });
 
-for (const profile of ['windows-11', 'server-2022'] as const)
-  test(`an examination changes nothing on the machine: files, services and registry are the same after it (${profile})`, async (t) => {
+for (const [profile, remoteRegistry] of [
+  ['windows-11', 'running'],
+  ['server-2022', 'running'],
+  // As a server is delivered: the first who opens the pipe starts the service.
+  ['server-2022', 'trigger'],
+] as const)
+  test(`an examination changes nothing on the machine: files, services and registry are the same after it (${profile}, RemoteRegistry ${remoteRegistry})`, async (t) => {
     // A machine with everything on it that could be tidied up by mistake: an old bootstrap, a client, a lock left behind, a disk.
     const switches = {
       clientInstalled: { version: '1.0.0', site: 'P01' },
       foreignLock: 'X99',
-      remoteRegistry: 'running',
+      remoteRegistry,
     } as const;
     const { site, hosts } = await labSite(t, { 'STILL-1': { profile, switches } });
     const host = hosts['STILL-1']!;
     const { record } = await startDoctor(t, site);
+    const registry = host.machine.serviceState('RemoteRegistry');
     // The first connection furnishes the disk.
     await examined(record, 'STILL-1');
+    assert.equal(host.machine.serviceState('RemoteRegistry'), registry, 'not even the first look starts the service');
     const folder = join(site.folder, 'hosts', 'STILL-1');
     const before = await stateOf(host, folder);
     const done = await examined(record, 'STILL-1');

@@ -9,10 +9,11 @@ import { lockName, locksIn, sortLocks } from '../attempt/lock.ts';
 import { logon, type LoggedOn } from '../attempt/logon.ts';
 import type { Found } from '../attempt/probe.ts';
 import { openAdminShare } from '../attempt/shares.ts';
-import { Target } from '../attempt/target.ts';
+import type { Target } from '../attempt/target.ts';
 import type { Note } from '../attempt/timeline.ts';
 import { findingOf, type About, type Finding, type Findings } from './findings.ts';
 import type { Patient } from './patient.ts';
+import { StillTarget } from './still-target.ts';
 import type { Answering } from './way.ts';
 
 const about = (name: string, tried: string, failsAt?: string): About => ({ group: 'pre-install', name, tried, failsAt });
@@ -117,7 +118,7 @@ export class Inside {
       if (rest.length === 0) throw error;
       throw raise(error.code, error.params, { cause: error, win32: error.win32, detail: rest.join('; ') });
     });
-    this.#target = new Target(session, this.#patient.wanted.name, this.#context.clock);
+    this.#target = new StillTarget(session, this.#patient.wanted.name, this.#context.clock);
     return { found: notes.join('; ') };
   }
 
@@ -161,7 +162,8 @@ export class Inside {
     try {
       const [{ state }, { startType }] = [await service.status(), await service.config()];
       if (state === 'running') return { found: 'it runs' };
-      if (startType === 'auto') return { found: `it is ${state} and starts when it is asked` };
+      if (startType === 'auto')
+        return { found: `it is ${state} and starts when a push asks it; an examination reads it only where it runs` };
       const why = startType === 'disabled' ? 'disabled' : state;
       return {
         verdict: 'unknown',

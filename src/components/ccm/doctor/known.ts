@@ -96,7 +96,7 @@ export class SiteFacts {
     return { found: 'it is not on the list of machines that are never pushed to' };
   }
 
-  #ccr(): Finding {
+  async #ccr(): Promise<Finding> {
     const { ccr, site } = this.#patient;
     if (!ccr) return { found: 'none was ever made' };
     const last = ccr.lastErrorText ? `; last: ${ccr.lastErrorText}` : '';
@@ -106,8 +106,18 @@ export class SiteFacts {
     }
     const next = ccr.nextAttemptAt ? `, next attempt ${ccr.nextAttemptAt.toISOString()}` : '';
     const found = `it is ${ccr.state} after ${ccr.attempts} attempts${next}${last}`;
-    if (ccr.state === 'paused')
-      return { verdict: 'warning', found, cause: 'Somebody paused it.', remedy: `pushpoint ccr resume ${ccr.name}` };
+    if (ccr.state === 'paused') {
+      // What paused it may be the limit of its wave, and no person.
+      const wave = ccr.wave ? await this.#parts.ccr.wave(ccr.wave) : undefined;
+      return wave?.stopReason
+        ? {
+            verdict: 'warning',
+            found,
+            cause: `Wave ${wave.id} was stopped: ${wave.stopReason}.`,
+            remedy: `pushpoint ccr resume --wave ${wave.id}   (or this machine alone: pushpoint ccr resume ${ccr.name})`,
+          }
+        : { verdict: 'warning', found, cause: 'Somebody paused it.', remedy: `pushpoint ccr resume ${ccr.name}` };
+    }
     if (site.settings.ccr.held)
       return {
         verdict: 'warning',
