@@ -272,7 +272,7 @@ test('push --dry-run says of every name what would be done, hostile names are re
 
 test('CCRs are made, listed, shown with their steps, paused, resumed, retried and cancelled', async () => {
   const pushed = await on(['push', 'PC1', 'pc1', 'DC1']);
-  assert.deepEqual([pushed.code, pushed.out], [0, '1 of 2 machines get a CCR.\n']);
+  assert.deepEqual([pushed.code, pushed.out], [0, '1 of 2 machines get a CCR, as wave 1.\n']);
   assert.match(pushed.err, /^DC1: skip: /);
   // Nobody listens on the discard port there.
   const waited = await on(['push', 'PC1', '--wait', '--json']);

@@ -81,6 +81,7 @@ const routes: [string, string, unknown?][] = [
   ['POST', '/doctor', {}],
   ['GET', '/doctor/1'],
   ['GET', '/sites/S01/rejected'],
+  ['GET', '/sites/S01/ccrs'],
   ['POST', '/sites/tokens', {}],
   ['DELETE', '/sites/S01'],
 ];
