@@ -178,7 +178,7 @@ test('the completion script completes verbs, options, choices and leaves the res
     assert.equal(ran.stderr, '');
     return ran.stdout.trim().split(' ');
   };
-  assert.deepEqual(complete('c'), ['ccr', 'collection', 'client', 'completion']);
+  assert.deepEqual(complete('c'), ['collection', 'ccr', 'client', 'completion']);
   assert.deepEqual(complete('ccr', ''), ['list', 'show', 'retry', 'cancel', 'pause', 'resume', 'generate']);
   assert.deepEqual(complete('client', 'app'), ['approve']);
   assert.deepEqual(complete('push', 'PC1', '--dr'), ['--dry-run']);
