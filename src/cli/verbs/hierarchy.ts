@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { joinSite } from '#executive';
 import { usage } from '../failure.ts';
 import { unusable, wrongFile } from '../input.ts';
-import { EXIT, print, printDone, printJson, shellWord, table } from '../output.ts';
+import { EXIT, note, print, printDone, printJson, shellWord, table } from '../output.ts';
 import { DRY_RUN, numberOption, type Verbs } from '../verb.ts';
 
 interface LinkJson {
@@ -206,8 +206,13 @@ function removeVerb(verbs: Verbs, site: Command): void {
         context.withApi(async (api) => {
           const path = `/sites/${encodeURIComponent(code)}`;
           const removed = await api.send<{ code: string }>('DELETE', path, undefined, { dryRun });
+          const left = (await api.list<unknown>('/boundaries', { site: removed.code }, {})).items.length > 0;
           if (context.json) printJson(removed);
           else printDone(`Site ${removed.code} is removed; what it sends from now on is refused.`, dryRun);
+          if (left && !context.json)
+            note(
+              `Boundaries still give machines to it, and nobody pushes those: pushpoint boundary list --site ${removed.code}, boundary remove; then device reassign`,
+            );
           return EXIT.ok;
         }),
     })

@@ -120,34 +120,42 @@ async function pushTo(api: Api, context: Context, options: PushOptions, names: s
   const stopAfter = stopAfterOf(options.stopAfterFailures);
   // A push of very many names goes in parts, and is one wave all the same.
   let wave: number | undefined;
+  let held = false;
   const items = await inParts<PushItem>(
     names,
     async (part) => {
-      const answer = await api.send<{ wave?: number; items: PushItem[]; notes?: string[] }>('POST', '/push', {
+      const answer = await api.send<{ wave?: number; items: PushItem[]; held?: boolean; notes?: string[] }>('POST', '/push', {
         ...wishOf(part, options),
         stopAfter,
         wave,
       });
       wave ??= answer.wave;
+      held ||= answer.held === true;
       for (const one of answer.notes ?? []) notes.add(one);
       return answer.items;
     },
     (name, reason) => ({ name, decision: 'refuse', reason }),
   );
   const refused = items.some((i) => i.decision === 'refuse');
+  const tellHeld = () => held && note('All CCRs of this site are held, so no attempt begins until: pushpoint ccr resume --all');
   if (!options.wait) {
-    if (context.json) printJson({ wave, items, notes: [...notes] });
+    if (context.json) printJson({ wave, items, held, notes: [...notes] });
     else printPlan(items, options.dryRun === true, wave);
     if (options.dryRun && !context.json) for (const one of notes) note(one);
+    tellHeld();
     if (!options.dryRun && !api.isServed)
       note('No site server runs on this folder: the CCRs are worked off once pushpoint up does.');
     return refused ? EXIT.failed : EXIT.ok;
   }
   if (!context.json) printPlan(items, false, wave);
+  tellHeld();
   const going = items.filter((i) => i.decision === 'push').map((i) => i.name);
   const ccrs = await waitFor(api, going, (options.timeout ?? MINUTES) * 60_000);
-  if (context.json) printJson({ wave, items, ccrs });
+  const stopped =
+    stopAfter && wave !== undefined ? (await api.get<{ stopReason?: string }>(`/waves/${wave}`)).stopReason : undefined;
+  if (context.json) printJson({ wave, items, held, ccrs, stopReason: stopped });
   else if (ccrs.length > 0) printOutcome(ccrs);
+  if (stopped) note(`wave ${wave} was stopped: ${stopped}. Go on: pushpoint ccr resume --wave ${wave}`);
   const late = ccrs.filter((ccr) => !isSettled(ccr)).length;
   if (late > 0) note(`${late} machines have no verdict yet; their CCRs go on: pushpoint ccr list`);
   return refused || ccrs.some((ccr) => !isFine(ccr)) ? EXIT.failed : EXIT.ok;

@@ -30,6 +30,8 @@ interface Machine {
 /** Plan is what a push would do with each name, and what is to be said of all of them. */
 export interface Plan {
   items: Planned[];
+  /** Whether the site takes up no CCR now, so that those made wait (`ccr pause --all`). */
+  held: boolean;
   notes: string[];
 }
 
@@ -84,7 +86,11 @@ export async function planPush(parts: ConsoleParts, names: readonly string[], wi
       machine,
     });
   });
-  return { items: names.map((name) => planned.get(name)!), notes: boundaries.assigns ? [] : [NO_BOUNDARY] };
+  return {
+    items: names.map((name) => planned.get(name)!),
+    held: site.settings.ccr.held,
+    notes: boundaries.assigns ? [] : [NO_BOUNDARY],
+  };
 }
 
 function accountMachine({ name, domain, device }: Machine) {

@@ -158,6 +158,8 @@ type Wrong = ReturnType<typeof Errors>[number];
 /** whyWrong says what is wrong with the first setting of a list of errors, with its values where there are few. */
 function whyWrong([first, ...rest]: Wrong[]): string {
   if (first?.keyword === 'boolean') return 'there is no such setting';
+  if (first?.keyword === 'pattern' && first.instancePath.startsWith('/metrics/open/'))
+    return 'it takes addresses and networks, such as 10.1.0.7 or 10.2.0.0/16';
   if (first?.keyword !== 'const') return first?.message ?? 'it does not have the right form';
   const values = [first, ...rest].flatMap((e) =>
     e.keyword === 'const' && e.instancePath === first.instancePath ? [e.params] : [],

@@ -46,7 +46,8 @@ export const siteErrors = {
     origin: 'refused',
     message: 'the site in {data} is already running: {why}',
     http: 409,
-    cause: 'Of a data folder only one process can have the role console, only one the role inbox, and only one the role hierarchy.',
+    cause:
+      'Of a data folder only one process can have the role console, only one the role inbox, and only one the role hierarchy.',
     remedy: 'Stop that process first, or start this one with other --roles.',
     again: 'never',
   },
@@ -54,9 +55,9 @@ export const siteErrors = {
     origin: 'unreachable',
     message: 'the site in {data} does not run, so nobody would do the work',
     http: 409,
-    cause: 'CCRs are worked off only while a site server runs on this data folder; nothing was asked for.',
+    cause: 'Machines are pushed to and examined only while a site server runs on this data folder; nothing was asked for.',
     remedy:
-      'Start it in another terminal with pushpoint up --data DIR, or leave --wait out: the CCRs then wait for the next start.',
+      'Start it in another terminal with pushpoint up --data DIR. A push without --wait works without it: its CCRs wait for the next start.',
     again: 'wait',
   },
   PP_SITE_LISTEN: {
@@ -105,7 +106,7 @@ export const siteErrors = {
     message: 'the setting {setting} cannot be set so: {why}',
     http: 400,
     cause: 'The setting is not one of the site, or the value is out of its range.',
-    remedy: 'Look at the settings of the site for their names and ranges.',
+    remedy: 'pushpoint site settings lists them as they are; docs/ccr.md and docs/boundaries.md tell what each of them takes.',
     again: 'never',
   },
   PP_SITE_POINT_ADDRESS: {
