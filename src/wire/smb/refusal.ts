@@ -23,6 +23,8 @@ const logon = new Map<number, Code>([
   [STATUS.NO_LOGON_SERVERS, 'PP_LOGON_NO_SERVER'],
   [STATUS.TIME_DIFFERENCE_AT_DC, 'PP_LOGON_CLOCK'],
   [STATUS.NTLM_BLOCKED, 'PP_LOGON_NTLM_BLOCKED'],
+  // Machines answer with this, too, where NTLM is denied to them; it says nothing about the password.
+  [STATUS.NOT_SUPPORTED, 'PP_LOGON_NTLM_BLOCKED'],
   [STATUS.AUTHENTICATION_FIREWALL_FAILED, 'PP_LOGON_SELECTIVE'],
 ]);
 
