@@ -49,6 +49,27 @@ test('a request is taken by one of two processes, and by the other one when the 
   assert.equal(done.headline, 'The push to PC-1 would fail at probe: probe came back');
 });
 
+test('an examination that takes its process with it is begun twice, then it failed; others go on', async (t) => {
+  const { clock, record } = await open(t);
+  const { id } = await record.request({ host: 'DEADLY-1', logon: true, by: 'anna' });
+  // A stop in good order counts as no try.
+  for (const worker of ['s', 't', 'u']) {
+    await record.claim(worker);
+    await record.release(id, worker);
+  }
+  for (const worker of ['a', 'b']) {
+    assert.equal((await record.claim(worker))?.id, id);
+    await clock.advance(70_000);
+  }
+  const next = await record.request({ host: 'FINE-1', logon: true, by: 'anna' });
+  assert.equal((await record.claim('c'))?.id, next.id);
+  const done = await record.byId(id);
+  assert.equal(done?.state, 'failed');
+  assert.match(done.error!, /went away in the middle, 2 times/);
+  assert.ok(done.finishedAt);
+  assert.equal(await record.claim('d'), undefined);
+});
+
 test('a request that is given back is taken again; one that failed says why', async (t) => {
   const { record } = await open(t);
   const { id } = await record.request({ logon: false, by: 'anna' });

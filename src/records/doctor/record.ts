@@ -43,6 +43,8 @@ interface Row {
 
 /** A request whose process said nothing for so long is taken over by another one. */
 const LEASE_MS = 60_000;
+/** So often one is begun whose process went away in the middle; then it failed. */
+const MOST_TRIES = 2;
 /** Examinations are for the day they were made on; they tell of machines, so they are not kept for ever. */
 const KEPT_MS = 7 * 86_400_000;
 const MOST_KEPT = 1000;
@@ -102,14 +104,26 @@ export class DoctorRecord {
     return row && examinationOf(row);
   }
 
-  /** claim takes the oldest request that waits, or one whose process is gone, for a worker. */
+  /** claim takes the oldest request that waits, or one whose process is gone, for a worker; what lost two processes is given up. */
   async claim(worker: string): Promise<Examination | undefined> {
     const now = this.#clock.now();
     const [row] = await this.#db.query<Row>(
-      `update doctor_request set state = 'running', worker = $1, alive_at = $2, started_at = $2, checks = '[]'
-       where id = (select id from doctor_request where finished_at is null and (state = 'queued' or alive_at < $3 or alive_at > $4)
+      `with given_up as (
+         update doctor_request set state = 'failed', finished_at = $2, error = $6
+         where finished_at is null and state = 'running' and tries >= $5 and (alive_at < $3 or alive_at > $4)
+       )
+       update doctor_request set state = 'running', worker = $1, alive_at = $2, started_at = $2, checks = '[]', tries = tries + 1
+       where id = (select id from doctor_request
+         where finished_at is null and (state = 'queued' or tries < $5 and (alive_at < $3 or alive_at > $4))
          order by id limit 1 for update skip locked) returning *`,
-      [worker, now, new Date(now.getTime() - LEASE_MS), new Date(now.getTime() + LEASE_MS)],
+      [
+        worker,
+        now,
+        new Date(now.getTime() - LEASE_MS),
+        new Date(now.getTime() + LEASE_MS),
+        MOST_TRIES,
+        `the process that made it went away in the middle, ${MOST_TRIES} times; logs/pushpoint.log may have why`,
+      ],
     );
     return row && examinationOf(row);
   }
@@ -134,10 +148,10 @@ export class DoctorRecord {
     );
   }
 
-  /** release gives a request back that its worker cannot end, because it stops. */
+  /** release gives a request back that its worker cannot end, because it stops; that counts as no try. */
   async release(id: number, worker: string): Promise<void> {
     await this.#db.query(
-      `update doctor_request set state = 'queued', worker = null, alive_at = null where id = $1 and worker = $2 and state = 'running'`,
+      `update doctor_request set state = 'queued', worker = null, alive_at = null, tries = tries - 1 where id = $1 and worker = $2 and state = 'running'`,
       [id, worker],
     );
     await this.#db.notify('doctor', String(id));
