@@ -28,6 +28,7 @@ test('a point over HTTPS is asked although nobody vouches for it, and its certif
   assert.deepEqual([said.status, said.text], [200, 'GET /SMS_MP/.sms_aut?MPLIST']);
   assert.equal(said.certificate?.sha256, new X509Certificate(cert).fingerprint256.replaceAll(':', '').toLowerCase());
   assert.equal(said.certificate.until.getUTCFullYear(), 2028);
+  assert.equal(said.certificate.from.getTime(), new X509Certificate(cert).validFromDate.getTime());
 });
 
 test('a redirect is an answer, not followed; endless bodies are cut; nothing of it hangs', async (t) => {

@@ -461,21 +461,28 @@ test('work that is held back, waits too long or is stuck is told', async (t) => 
 
 test('the certificate of an https management point is looked at: its end, and the pin that clients have', async (t) => {
   const { site } = await labSite(t, { 'TLS-1': {} });
-  const answer = (days: number, sha256: string) => async () => ({
-    status: 200,
-    text: '<MPList></MPList>',
-    ms: 1,
-    certificate: { until: new Date(site.clock.now().getTime() + days * 86_400_000), sha256 },
-  });
+  const answer =
+    (days: number, sha256: string, fromDays = -1) =>
+    async () => ({
+      status: 200,
+      text: '<MPList></MPList>',
+      ms: 1,
+      certificate: {
+        from: new Date(site.clock.now().getTime() + fromDays * 86_400_000),
+        until: new Date(site.clock.now().getTime() + days * 86_400_000),
+        sha256,
+      },
+    });
   const pin = 'a'.repeat(64);
   await site.records.site.setPoint('mp', { address: 'https://mp.corp.example:8443', pin }, 'test');
-  for (const [days, shown, verdict, found] of [
+  for (const [days, shown, verdict, found, fromDays] of [
     [400, pin, 'ok', /answered/],
     [10, pin, 'warning', /expires on .*, in (9|10) days/],
     [-3, pin, 'problem', /expired on/],
     [400, 'b'.repeat(64), 'problem', /not the one that clients are told to expect/],
+    [400, pin, 'problem', /good only from/, 2],
   ] as const) {
-    const { record, doctor } = await startDoctor(t, site, { network: { askPoint: answer(days, shown) } });
+    const { record, doctor } = await startDoctor(t, site, { network: { askPoint: answer(days, shown, fromDays) } });
     const check = checkOf(await examined(record), 'management-point');
     assert.equal(check.verdict, verdict, JSON.stringify(check));
     assert.match(check.found, found);

@@ -10,8 +10,8 @@ export interface PointAnswer {
   /** The beginning of the body. */
   text: string;
   ms: number;
-  /** Of an https point: until when its certificate is good, and its SHA-256 as clients pin it. */
-  certificate?: { until: Date; sha256: string } | undefined;
+  /** Of an https point: from and until when its certificate is good, and its SHA-256 as clients pin it. */
+  certificate?: { from: Date; until: Date; sha256: string } | undefined;
 }
 
 const MOST = 65_536;
@@ -28,7 +28,8 @@ function certificateOf(answer: IncomingMessage): PointAnswer['certificate'] {
   const socket = answer.socket as Partial<TLSSocket>;
   const known = socket.getPeerCertificate?.();
   if (!known?.valid_to) return undefined;
-  return { until: new Date(known.valid_to), sha256: known.fingerprint256.replaceAll(':', '').toLowerCase() };
+  const { valid_from: from, valid_to: until, fingerprint256 } = known;
+  return { from: new Date(from), until: new Date(until), sha256: fingerprint256.replaceAll(':', '').toLowerCase() };
 }
 
 /**

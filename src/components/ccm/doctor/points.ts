@@ -52,18 +52,25 @@ export async function pointFinding(
 }
 
 function certificateFinding(
-  certificate: { until: Date; sha256: string } | undefined,
+  certificate: { from: Date; until: Date; sha256: string } | undefined,
   pin: string | undefined,
   now: Date,
 ): Finding | undefined {
   if (!certificate) return undefined;
-  const { until, sha256 } = certificate;
+  const { from, until, sha256 } = certificate;
   if (pin !== undefined && pin !== sha256)
     return {
       verdict: 'problem',
       found: 'its certificate is not the one that clients are told to expect',
       cause: 'The certificate was renewed or exchanged, and the pin of the point was not.',
       remedy: `Say which one it is: pushpoint point set mp --pin ${sha256}; clients that know only the old one have to be pushed again.`,
+    };
+  if (from.getTime() > now.getTime())
+    return {
+      verdict: 'problem',
+      found: `its certificate is good only from ${from.toISOString()} on`,
+      cause: 'The clock of the site server is behind, or the certificate was made for later.',
+      remedy: 'Set the clock of the site server right, or give the point a certificate that is good now.',
     };
   const days = Math.floor((until.getTime() - now.getTime()) / DAY_MS);
   if (days >= SOON_DAYS) return undefined;
