@@ -206,7 +206,8 @@ function removeVerb(verbs: Verbs, site: Command): void {
         context.withApi(async (api) => {
           const path = `/sites/${encodeURIComponent(code)}`;
           const removed = await api.send<{ code: string }>('DELETE', path, undefined, { dryRun });
-          const left = (await api.list<unknown>('/boundaries', { site: removed.code }, {})).items.length > 0;
+          const left =
+            (await api.get<{ items: unknown[] }>(`/boundaries?site=${encodeURIComponent(removed.code)}`)).items.length > 0;
           if (context.json) printJson(removed);
           else printDone(`Site ${removed.code} is removed; what it sends from now on is refused.`, dryRun);
           if (left && !context.json)
