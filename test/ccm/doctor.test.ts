@@ -155,6 +155,14 @@ const CASES: Record<string, Case> = {
     headline: /would install nothing: DISK-FULL has 0 MB free/,
     also: ['decision', 'ok'],
   },
+  'ENCRYPTED-1': {
+    host: ill({ encryptedSetup: true }),
+    check: 'folders',
+    verdict: 'problem',
+    code: 'PP_TARGET_ENCRYPTED',
+    headline: /would install nothing: the folder ccmsetup on ENCRYPTED-1 is encrypted/,
+    also: ['decision', 'problem'],
+  },
   'OTHER-SITE': {
     host: ill({ foreignLock: 'X99' }),
     check: 'lock',
@@ -418,6 +426,25 @@ test('a bootstrap that gave up is told with the last error of its log, and with 
   assert.match(first.found, /its last error: management point http:\/\/mp\.corp\.example:8480 answered 404/);
   await writeWhole(disk, [...folder, 'client.msi.log'], Buffer.from('\ufeffAction ended. Return value 3.\r\n', 'utf16le'));
   assert.match(checkOf(await examined(record, 'GAVE-UP'), 'setup-log').found, /client\.msi\.log has "Return value 3"/);
+});
+
+test('folders that an installation works in are looked at: compressed, and an encrypted folder for temporary files', async (t) => {
+  const { site, hosts } = await labSite(t, { 'FOLDERS-1': {} });
+  const { disk } = hosts['FOLDERS-1']!.machine;
+  const { record } = await startDoctor(t, site);
+  const look = async () => checkOf(await examined(record, 'FOLDERS-1'), 'folders');
+  assert.equal((await look()).verdict, 'ok', 'a folder that is not there is neither');
+  await makeFolders(disk, ['Windows', 'Temp']);
+  await makeFolders(disk, ['Windows', 'ccmsetup']);
+  assert.equal((await look()).verdict, 'ok');
+  const real = async (name: string) => (await disk.place(['Windows', name])).real;
+  disk.attributes.set(await real('ccmsetup'), 0x800);
+  const compressed = await look();
+  assert.deepEqual([compressed.verdict, compressed.found], ['warning', 'compressed: %windir%\\ccmsetup']);
+  disk.encrypt(await real('Temp'));
+  const encrypted = await look();
+  assert.equal(encrypted.verdict, 'warning');
+  assert.match(encrypted.found, /Temp is encrypted/);
 });
 
 test('a site without what a push needs: management point, package and accounts are told each by itself', async (t) => {

@@ -12,6 +12,7 @@ import { openAdminShare } from '../attempt/shares.ts';
 import type { Target } from '../attempt/target.ts';
 import type { Note } from '../attempt/timeline.ts';
 import { findingOf, type About, type Finding, type Findings } from './findings.ts';
+import { foldersFinding } from './folders.ts';
 import type { Patient } from './patient.ts';
 import { StillTarget } from './still-target.ts';
 import type { Answering } from './way.ts';
@@ -26,11 +27,13 @@ export const INSIDE: readonly About[] = [
   about('remote-registry', 'the service RemoteRegistry'),
   about('system', 'system, processor and client, as a push looks at them', 'inspect'),
   about('disk', 'free space on its system drive', 'decide'),
+  about('folders', 'whether the folders that an installation works in are encrypted or compressed', 'decide'),
   about('lock', 'locks of sites that push to it', 'lock'),
   about('setup', 'a bootstrap that is at work already', 'start'),
   about('decision', 'what a push would do now', 'decide'),
 ];
-const [LOGON, SHARE, SERVICES, REGISTRY, SYSTEM, DISK, LOCK, SETUP, DECISION] = INSIDE as [
+const [LOGON, SHARE, SERVICES, REGISTRY, SYSTEM, DISK, FOLDERS, LOCK, SETUP, DECISION] = INSIDE as [
+  About,
   About,
   About,
   About,
@@ -91,6 +94,7 @@ export class Inside {
     if (!services) findings.skip([SYSTEM], 'the service control manager could not be opened');
     const facts = seen ? this.#facts : undefined;
     const room = facts && (await findings.look(DISK, async () => this.#disk(facts)));
+    await findings.look(FOLDERS, () => this.#bounded('its folders', foldersFinding(this.#target!.admin, this.#patient.name)));
     await findings.look(LOCK, () => this.#bounded('the locks', this.#locks()));
     if (!facts) {
       findings.skip([DISK, SETUP, DECISION], 'the inspection did not succeed');

@@ -110,6 +110,7 @@ export const ATTRIBUTE = {
   DIRECTORY: 0x10,
   ARCHIVE: 0x20,
   NORMAL: 0x80,
+  COMPRESSED: 0x800,
   ENCRYPTED: 0x4000,
 } as const;
 
