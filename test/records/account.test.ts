@@ -184,6 +184,44 @@ test('once an account has worked, many log on, but not more together than a lock
   assert.equal((await accounts.list())[0]!.hosts, 40);
 });
 
+test('several that look at one machine log on there one after the other, unproven or proven, and from two processes', async () => {
+  const { id } = await add('push');
+  const other = await openDatabase({
+    dataDir: '/nonexistent',
+    url: base.url,
+    clock: systemClock,
+    log: silentLog,
+    connections: 4,
+  });
+  const processes = [new AccountRecord(base.db, systemClock), new AccountRecord(other, systemClock)];
+  const together = async (records: AccountRecord[], end: (record: AccountRecord) => Promise<unknown>) => {
+    let inside = 0;
+    let most = 0;
+    const visits = records.map(async (record) => {
+      assert.equal(await record.enter(id, 'PC1'), true);
+      most = Math.max(most, ++inside);
+      await new Promise(setImmediate);
+      inside--;
+      await end(record);
+    });
+    await Promise.all(visits);
+    return most;
+  };
+  const [here, there] = processes as [AccountRecord, AccountRecord];
+  assert.equal(await together([here, there, here, there], (record) => record.failed(id, 'PC1', WRONG)), 1);
+  assert.equal(await together([here, here], (record) => record.worked(id, 'PC1')), 1);
+  assert.equal(await together([here, here, here], (record) => record.worked(id, 'PC1')), 1, 'a proven one too');
+  // Others do not wait behind a machine that has to.
+  assert.equal(await here.enter(id, 'PC1'), true);
+  const again = here.enter(id, 'PC1');
+  assert.equal(await here.enter(id, 'PC2'), true);
+  await here.left(id, 'PC1');
+  assert.equal(await again, true);
+  await here.left(id, 'PC1');
+  await here.left(id, 'PC2');
+  await other.close();
+});
+
 test('wrong passwords at the same moment are counted one after the other, also those of two processes', async () => {
   const { id } = await add('push');
   const other = await openDatabase({

@@ -40,8 +40,6 @@ export class Turns {
   async enter(account: number, machineKey: string, signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
     const line = this.#line(account);
-    const first = line.waiting.length === 0 && line.inside.size < line.together;
-    if (first && !line.inside.has(machineKey)) return this.#begin(account, line, machineKey);
     await new Promise<void>((resolve, reject) => {
       const waiter: Waiter = {
         machineKey,
@@ -54,10 +52,10 @@ export class Turns {
       const stop = () => {
         line.waiting.splice(line.waiting.indexOf(waiter), 1);
         reject(signal!.reason as Error);
-        this.#next(line);
       };
       signal?.addEventListener('abort', stop, { once: true });
       line.waiting.push(waiter);
+      this.#next(line);
     });
   }
 
