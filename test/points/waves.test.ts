@@ -11,6 +11,7 @@ test('a push is a wave: listed, shown, and cancelled, paused and resumed as one'
   const first = await call('POST', '/push', { names: ['PC1', 'PC2'], stopAfter: { percent: 50 } });
   assert.equal(first.status, 200, first.text);
   const { wave } = first.json;
+  assert.deepEqual([first.json.held, first.json.paused], [false, 0]);
   const part = await call('POST', '/push', { names: ['PC3'], wave });
   assert.equal(part.json.wave, wave, 'a further part of a large push');
   const other = await call('POST', '/push', { names: ['PC4'] });
@@ -29,6 +30,9 @@ test('a push is a wave: listed, shown, and cancelled, paused and resumed as one'
   assert.deepEqual((await shown()).counts, { queued: 3 });
   assert.equal(await act('pause'), 3);
   assert.deepEqual((await shown()).counts, { paused: 3 });
+  await call('PATCH', '/settings', { ccr: { held: true } });
+  const again = (await call('POST', '/push', { names: ['n@t', 'PC1', 'PC4'], dryRun: true })).json;
+  assert.deepEqual([again.held, again.paused], [true, 1], 'who pushes hears what holds it back');
   assert.equal(await act('resume'), 3);
   assert.equal(await act('cancel'), 3);
   assert.deepEqual((await shown()).counts, { cancelled: 3 });

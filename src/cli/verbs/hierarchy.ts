@@ -74,8 +74,14 @@ function tokenVerb(verbs: Verbs, site: Command): void {
             print(
               `Token ${made.token} of site ${made.parent} written to ${shellWord(out!)}; one site can use it until ${made.expiresAt}.`,
             );
+            // Where clients reach this site, a child does as a rule too.
+            const { items: points } = await api.get<{ items: { site: string; kind: string; address: string; on: boolean }[] }>(
+              '/points',
+            );
+            const at =
+              points.find((p) => p.on && p.kind === 'mp' && p.site === made.parent)?.address ?? 'http://THIS-SERVER:8480';
             print('Carry the file to the new site over a way that you trust, and there:');
-            print(`  pushpoint site join S01 --parent http://THIS-SERVER:8480 --token-file ${shellWord(out!)} --data DIR`);
+            print(`  pushpoint site join S01 --parent ${at} --token-file ${shellWord(out!)} --data DIR`);
           }
           return EXIT.ok;
         }),

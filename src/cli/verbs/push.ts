@@ -121,25 +121,35 @@ async function pushTo(api: Api, context: Context, options: PushOptions, names: s
   // A push of very many names goes in parts, and is one wave all the same.
   let wave: number | undefined;
   let held = false;
+  let paused = 0;
   const items = await inParts<PushItem>(
     names,
     async (part) => {
-      const answer = await api.send<{ wave?: number; items: PushItem[]; held?: boolean; notes?: string[] }>('POST', '/push', {
-        ...wishOf(part, options),
-        stopAfter,
-        wave,
-      });
+      const answer = await api.send<{ wave?: number; items: PushItem[]; held?: boolean; paused?: number; notes?: string[] }>(
+        'POST',
+        '/push',
+        {
+          ...wishOf(part, options),
+          stopAfter,
+          wave,
+        },
+      );
       wave ??= answer.wave;
       held ||= answer.held === true;
+      paused += answer.paused ?? 0;
       for (const one of answer.notes ?? []) notes.add(one);
       return answer.items;
     },
     (name, reason) => ({ name, decision: 'refuse', reason }),
   );
   const refused = items.some((i) => i.decision === 'refuse');
-  const tellHeld = () => held && note('All CCRs of this site are held, so no attempt begins until: pushpoint ccr resume --all');
+  const tellHeld = () => {
+    if (held) note('All CCRs of this site are held, so no attempt begins until: pushpoint ccr resume --all');
+    if (paused > 0)
+      note(`${paused} of them have a CCR that is paused and stays so until: pushpoint ccr resume NAME, or --wave ID`);
+  };
   if (!options.wait) {
-    if (context.json) printJson({ wave, items, held, notes: [...notes] });
+    if (context.json) printJson({ wave, items, held, paused, notes: [...notes] });
     else printPlan(items, options.dryRun === true, wave);
     if (options.dryRun && !context.json) for (const one of notes) note(one);
     tellHeld();
@@ -153,7 +163,7 @@ async function pushTo(api: Api, context: Context, options: PushOptions, names: s
   const ccrs = await waitFor(api, going, (options.timeout ?? MINUTES) * 60_000);
   const stopped =
     stopAfter && wave !== undefined ? (await api.get<{ stopReason?: string }>(`/waves/${wave}`)).stopReason : undefined;
-  if (context.json) printJson({ wave, items, held, ccrs, stopReason: stopped });
+  if (context.json) printJson({ wave, items, held, paused, ccrs, stopReason: stopped });
   else if (ccrs.length > 0) printOutcome(ccrs);
   if (stopped) note(`wave ${wave} was stopped: ${stopped}. Go on: pushpoint ccr resume --wave ${wave}`);
   const late = ccrs.filter((ccr) => !isSettled(ccr)).length;

@@ -32,6 +32,8 @@ export interface Plan {
   items: Planned[];
   /** Whether the site takes up no CCR now, so that those made wait (`ccr pause --all`). */
   held: boolean;
+  /** How many of the machines have a CCR that is paused, and stays so. */
+  paused: number;
   notes: string[];
 }
 
@@ -59,6 +61,7 @@ export async function planPush(parts: ConsoleParts, names: readonly string[], wi
     now: parts.clock.now(),
   };
   const planned = new Map(others.map((other): [string, Planned] => [other.name, { ...other, site: site.code }]));
+  let paused = 0;
   machines.forEach(({ text, machine }, i) => {
     const account = accounts[i]![0]?.name;
     const assignedSite = siteOf(machine.device);
@@ -76,6 +79,7 @@ export async function planPush(parts: ConsoleParts, names: readonly string[], wi
       account,
       live: live[i]![0]?.state,
     });
+    if (preview.decision === 'push' && live[i]![0]?.state === 'paused') paused += 1;
     planned.set(text, {
       name: text,
       ...preview,
@@ -89,6 +93,7 @@ export async function planPush(parts: ConsoleParts, names: readonly string[], wi
   return {
     items: names.map((name) => planned.get(name)!),
     held: site.settings.ccr.held,
+    paused,
     notes: boundaries.assigns ? [] : [NO_BOUNDARY],
   };
 }

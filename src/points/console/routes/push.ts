@@ -48,9 +48,9 @@ export function pushRoutes(api: FastifyInstance, parts: ConsoleParts): void {
         ...(includeUnassigned ? { includeUnassigned } : {}),
         ...(fromSite === undefined ? {} : { fromSite: validateCode(fromSite) }),
       };
-      const { items: planned, held, notes } = await planPush(parts, [...new Set(names)], wish);
+      const { items: planned, held, paused, notes } = await planPush(parts, [...new Set(names)], wish);
       const wave = dryRun ? undefined : await makeRequests(parts, planned, wish, request);
-      return { wave, items: planned.map(({ machine: _machine, ...item }) => item), held, notes };
+      return { wave, items: planned.map(({ machine: _machine, ...item }) => item), held, paused, notes };
     },
   );
 }
