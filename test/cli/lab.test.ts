@@ -63,7 +63,7 @@ test('machines, account, package and management point, then push --wait: every m
     .map((row) => row.split(',', 1)[0]!);
   const ran = await pushpoint(['push', '-f', '-', '--wait', '--timeout', '2', '--data', data], { input: names.join('\n') });
   assert.equal(ran.code, 1, 'a lab has faulty machines among the healthy ones');
-  assert.match(ran.out, /^8 of 8 machines get a CCR\.\nNAME +STATE +CODE +WHY\n/);
+  assert.match(ran.out, /^8 of 8 machines get a CCR, as wave 1\.\nNAME +STATE +CODE +WHY\n/);
   for (const name of names) assert.match(ran.out, new RegExp(`^${name} +(complete|skipped|retry|waiting) `, 'm'));
   assert.match(ran.out, /^\d+ PP_\w+\n {2}cause: .+\n {2}fix: {3}.+$/m);
 });
