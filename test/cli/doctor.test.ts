@@ -130,7 +130,7 @@ test('a site that runs: the server is well with a warning of its loopback addres
   const healthy = names[done.findIndex(({ code }) => code === 0)]!;
   const text = await on('doctor', healthy);
   assert.equal(text.code, 0);
-  assert.match(text.out, /^A push to \S+ would .*\n\n30 checks: \d+ well.*; --all shows every one\.\n$/);
+  assert.match(text.out, /^A push to \S+ would .*\n\n31 checks: \d+ well.*; --all shows every one\.\n$/);
   assert.match((await on('doctor', healthy, '--all')).out, /✓ admin-share: the shares ADMIN\$ and IPC\$\n {6}both are open/);
   const server = await examined(0);
   assert.match(server.headline, /^The site server is well\. One thing is worth a look\.$/);
