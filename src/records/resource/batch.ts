@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import type { Sql } from '#store/database';
 import { Pool, type Known, type Stored } from './identity.ts';
 import { Merge, type Origin } from './merge.ts';
-import { knownDevice, type KnownDevice, type RawDevice, type Rejected } from './row.ts';
+import { hasTrueTime, knownDevice, type KnownDevice, type RawDevice, type Rejected } from './row.ts';
 import type { StoredTold } from './told.ts';
 
 /** ImportOptions say where rows come from. */
@@ -227,7 +227,7 @@ async function mergeBatch(tx: Sql, batch: readonly RawDevice[], o: ImportOptions
     if ('reason' in device) outcomes[index] = { outcome: 'rejected', reason: device.reason };
     else news.push({ index, device, statement: statements[index]! });
   };
-  batch.forEach((_, i) => before.has(statements[i]!) || read(i));
+  batch.forEach((raw, i) => (before.has(statements[i]!) && hasTrueTime(raw.at, now)) || read(i));
   const pool =
     news.length === 0
       ? new Pool()
@@ -238,7 +238,7 @@ async function mergeBatch(tx: Sql, batch: readonly RawDevice[], o: ImportOptions
         );
   batch.forEach((_, i) => {
     const said = before.get(statements[i]!);
-    if (!said) return;
+    if (!said || outcomes[i]) return;
     // Said before, but something else is said of the same machine in this very batch: then the order counts.
     if (pool.byId(said.id)) read(i);
     else outcomes[i] = { outcome: 'unchanged', ...said };

@@ -186,6 +186,17 @@ function atOf(given: string | undefined, now: Date): Date {
   return ms > now.getTime() ? now : at;
 }
 
+/** hasTrueTime tells whether the time of a row can be believed; a row said before is looked at again only for that. */
+export function hasTrueTime(given: string | undefined, now: Date): boolean {
+  try {
+    atOf(given, now);
+    return true;
+  } catch (error) {
+    if (error instanceof BadRow) return false;
+    throw error;
+  }
+}
+
 function buildOf(given: string | number | undefined): number | undefined {
   if (given === undefined || given === '') return undefined;
   const build = typeof given === 'number' ? given : /^\s*\d{1,9}\s*$/.test(given) ? Number(given) : Number.NaN;

@@ -89,8 +89,10 @@ export const storeErrors = {
     origin: 'refused',
     message: 'disk nearly full at {folder}: {free} MiB are free, {reserve} MiB are kept for the database and the logs',
     http: 507,
-    cause: 'What is left on the disk of the data folder is needed to finish work under way; files of packages are not taken in any more.',
-    remedy: 'Make space on that disk or give it more; work goes on by itself. Old packages and backups on the same disk are where to look.',
+    cause:
+      'What is left on the disk of the data folder is needed to finish work under way; files of packages are not taken in any more.',
+    remedy:
+      'Make space on that disk or give it more; work goes on by itself. Old packages and backups on the same disk are where to look.',
     again: 'wait',
   },
   PP_STORE_NEWER: {
