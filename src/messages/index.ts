@@ -35,6 +35,7 @@ export { MobileClient, readMobileClient, writeMobileClient } from './mobile-clie
 export {
   joinMac,
   LINK_LARGEST,
+  LINK_HEADERS,
   LinkAnswer,
   LinkBatch,
   LinkHello,

@@ -142,7 +142,10 @@ test('machines are imported from CSV, JSON, UTF-16, standard input; bad rows are
   writeFileSync(at('m16.csv'), Buffer.concat([Buffer.from([0xff, 0xfe]), Buffer.from(csv, 'utf16le')]));
   const second = await on(['device', 'import', at('m16.csv'), '--json']);
   const { rejected, ...counts } = second.json<{ added: number; rejected: { line: number }[] }>();
-  assert.deepEqual([counts, rejected.map((r) => r.line)], [{ added: 0, changed: 0, unchanged: 2, assigned: 0, requested: 0, ignored: ['colour'] }, [3]]);
+  assert.deepEqual(
+    [counts, rejected.map((r) => r.line)],
+    [{ added: 0, changed: 0, unchanged: 2, assigned: 0, requested: 0, ignored: ['colour'] }, [3]],
+  );
   const json = JSON.stringify([{ name: 'PC2', domain: 'CORP', addresses: ['127.66.0.4'] }]);
   assert.equal((await done(['device', 'import', '-'], { input: json }))['added'], 1);
   const list = await on(['device', 'list', '--json']);

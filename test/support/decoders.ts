@@ -2,7 +2,20 @@ import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { raise } from '#base/errors';
 import { readCcrFile } from '#components/ccm';
-import { readClaim, readMobileClient, readMpList, readPublicKey, SIGNATURE_HEADERS } from '#messages';
+import {
+  branchTokenId,
+  LINK_HEADERS,
+  LinkAnswer,
+  LinkRequest,
+  readBranchToken,
+  readClaim,
+  readLink,
+  readLinkClaim,
+  readMobileClient,
+  readMpList,
+  readPublicKey,
+  SIGNATURE_HEADERS,
+} from '#messages';
 import { parseBoundary } from '#records/boundary';
 import { parseDevices } from '#records/resource';
 import { Authenticate, AuthenticateHead, avFlags, Challenge, ClientChallenge, decodeToken, namesOf } from '#wire/auth';
@@ -223,6 +236,18 @@ async function authDecoders(): Promise<Decoder[]> {
   ];
 }
 
+/** linkMessages are a question and an answer of the line between two sites, each with a batch. */
+function linkMessages(): Uint8Array[] {
+  const said = { version: '1', sealKey: 'A'.repeat(60), time: '2026-11-20T08:15:00.000Z', session: 's' };
+  const items = [{ kind: 'ddr', key: 'PC042', to: 'P01', origin: 'S01', body: { name: 'PC042' } }];
+  const moved = { ack: { stream: 1, seq: 2 }, batch: { stream: 1, first: 1, items } };
+  const both = [
+    { ...said, what: 'send', turn: 1, waitMs: 0, ...moved },
+    { ...said, path: ['P01'], ...moved },
+  ];
+  return both.map((one) => new TextEncoder().encode(JSON.stringify(one)));
+}
+
 const rooms: Record<string, object> = { svcctl, winreg, srvsvc, lsarpc };
 
 interface Stub {
@@ -362,6 +387,26 @@ function fileDecoders(): Decoder[] {
       decode(octets) {
         const values = Buffer.from(octets).toString('latin1').split('\n');
         return readClaim(Object.fromEntries(Object.keys(CLAIM).map((name, i) => [name, values[i]])));
+      },
+    },
+    {
+      name: 'registration token of a branch',
+      samples: [
+        text(branchTokenId({ issuer: 'S01', peer: 'P01', expiresAt: new Date(0), machine: 'PC042', random: new Uint8Array(12) })),
+      ],
+      decode: (octets) => readBranchToken(Buffer.from(octets).toString('latin1')),
+    },
+    {
+      name: 'message between sites',
+      samples: linkMessages(),
+      decode: (octets) => [octets.includes(0x77) ? readLink(LinkRequest, octets) : readLink(LinkAnswer, octets)],
+    },
+    {
+      name: 'claim of a message between sites',
+      samples: [text(`S01\nP01\n2026-11-20T08:15:00.000Z\n${'n'.repeat(22)}\n${'A'.repeat(86)}==`)],
+      decode(octets) {
+        const values = Buffer.from(octets).toString('latin1').split('\n');
+        return readLinkClaim(Object.fromEntries(Object.values(LINK_HEADERS).map((name, i) => [name, values[i]])));
       },
     },
     {

@@ -1,4 +1,4 @@
-export { METHODS, type MethodName, type NetworkPatch, type NetworkSettings, type ProbePort } from './settings.ts';
+export { type MethodName, type NetworkPatch, type NetworkSettings, type ProbePort } from './settings.ts';
 export { MethodRecord, type MethodShown, type RunWish, type Schedule } from './record.ts';
 export { emptyReport, type NetworkReport, type Note } from './report.ts';
 export { type Run, type RunKind } from './run.ts';

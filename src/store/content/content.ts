@@ -131,14 +131,15 @@ export class ContentStore {
   }
 
   async #write(file: string, source: Uint8Array | AsyncIterable<Uint8Array> | string): Promise<Stored> {
-    const chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array> =
-      typeof source === 'string' ? createReadStream(source) : source instanceof Uint8Array ? [source] : source;
     const hash = createHash('sha256');
     let size = 0;
     const handle = await open(file, 'wx', 0o640);
     let asked = 0;
     try {
       await this.#checkRoom(source instanceof Uint8Array ? source.length : 0);
+      // Opened only when it is read: a stream that fails with nobody at it would end the process.
+      const chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array> =
+        typeof source === 'string' ? createReadStream(source) : source instanceof Uint8Array ? [source] : source;
       for await (const chunk of chunks) {
         hash.update(chunk);
         size += chunk.length;
