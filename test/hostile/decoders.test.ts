@@ -64,6 +64,7 @@ test('every function of a room that reads foreign octets or text is among the de
   const known: Record<string, string> = {
     unpackContexts: 'with each greeting',
     decodeBody: 'with each frame',
+    readIp: 'with each boundary',
     unpackLink: 'readLink behind gunzip',
   };
   for (const [room, exported] of Object.entries({ ccm, messages, boundary, resource, auth, http, smb })) {
