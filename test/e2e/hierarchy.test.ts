@@ -129,7 +129,10 @@ async function installed(site: WholeSite, name: string): Promise<{ ccr: Shown; s
   const folder = join(primary.folder, 'hosts', name, 'Windows', 'CCM');
   let status: { site?: string; managementPoint?: string } = {};
   await eventually(`the agent of ${name} to say where it is registered`, async () => {
-    status = JSON.parse(await readFile(join(folder, 'status.json'), 'utf8').catch(() => '{}')) as typeof status;
+    // The agent may be in the middle of writing it.
+    const text = await readFile(join(folder, 'status.json'), 'utf8').catch(() => '');
+    if (!text.trimEnd().endsWith('}')) return false;
+    status = JSON.parse(text) as typeof status;
     return status.managementPoint !== undefined;
   });
   const log = await readFile(join(primary.folder, 'hosts', name, 'Windows', 'ccmsetup', 'logs', 'ccmsetup.log'), 'utf8');
