@@ -2,8 +2,9 @@ import { MARK } from '#client/bundle';
 
 const encoder = new TextEncoder();
 
-/** padded makes a program of the lab as long as it is to be, with a comment that does not compress. */
-export function padded(program: Uint8Array, length: number): Uint8Array {
+/** padded makes a program of the lab as long as it is to be, with a comment that does not compress; with `atLeast` a longer one stays as it is. */
+export function padded(program: Uint8Array, length: number, atLeast = false): Uint8Array {
+  if (atLeast && program.length + 4 > length) return program;
   if (program.length + 4 > length) throw new RangeError(`the program has ${program.length} octets, more than ${length}`);
   const whole = new Uint8Array(length).fill(0x78);
   whole.set(program);

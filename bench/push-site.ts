@@ -169,7 +169,9 @@ async function open(order: SiteOrder) {
     await all.account.add({ name: `push ${n}`, username: lab.username, sealedPassword, scope: { kind: 'host', pattern } });
   }
   const bootstrap =
-    order.program === 'inert' ? inertProgram(order.payloadBytes) : padded(await buildBundle('ccmsetup'), order.payloadBytes);
+    order.program === 'inert'
+      ? inertProgram(order.payloadBytes)
+      : padded(await buildBundle('ccmsetup'), order.payloadBytes, true);
   const files = [
     { name: 'ccmsetup.exe', ...(await content.put(bootstrap)) },
     { name: 'CcmExec.exe', ...(await content.put(await buildBundle('agent'))) },
