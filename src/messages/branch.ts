@@ -1,6 +1,7 @@
 import * as Type from 'typebox';
 import { Ddr } from './ddr.ts';
 import { Guid, Instant, PointUrl, Sha256, SiteCode, TokenId, Uuid, text } from './fields.ts';
+import { Approval } from './registration.ts';
 import { StateMessage } from './state.ts';
 
 /** The bodies of what travels between sites (records/link carries them). Each is checked where it arrives, whoever signed it. */
@@ -64,7 +65,7 @@ export const SentClient = Type.Object(
     architecture: Type.Optional(text(16)),
     version: text(32),
     site: Type.Optional(SiteCode),
-    approval: Type.Union([Type.Literal('approved'), Type.Literal('pending')]),
+    approval: Approval,
     approvedBy: Type.Optional(text(128)),
     blocked: Type.Boolean(),
     obsolete: Type.Boolean(),

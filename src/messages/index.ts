@@ -18,6 +18,7 @@ export {
 export { Pdr, SentBoundary, SentCcr, SentClient, SentDdr, SentPackage, SentSite, SentState } from './branch.ts';
 export { Nonces } from './nonces.ts';
 export { Approval, Heartbeat, HeartbeatReply, Registration, RegistrationReply } from './registration.ts';
+export { Farewell, FarewellReply, Policy, PolicyFile, PolicyMigrate, PolicyUpgrade } from './policy.ts';
 export { Ddr } from './ddr.ts';
 export { Problem } from './problem.ts';
 export { ContentManifest } from './content.ts';

@@ -42,8 +42,8 @@ export const Registration = Type.Object({
 });
 export type Registration = Type.Static<typeof Registration>;
 
-/** Approval is what the site thinks of a client (facts F1). */
-export const Approval = Type.Union([Type.Literal('approved'), Type.Literal('pending')]);
+/** Approval is what the site thinks of a client (facts F1): pending until it is decided, and rejected is decided too. */
+export const Approval = Type.Union([Type.Literal('approved'), Type.Literal('pending'), Type.Literal('rejected')]);
 export type Approval = Type.Static<typeof Approval>;
 
 /** ServerWishes are what each reply of an MP tells a client to do from now on. */
@@ -53,6 +53,8 @@ const ServerWishes = {
   heartbeatMinutes: Type.Integer({ minimum: 1, maximum: 60 * 24 * 90 }),
   /** In order of preference; empty means: keep what you have. */
   managementPoints: Type.Array(PointUrl, { maxItems: 32 }),
+  /** The revision of the client's policy (policy.ts); a client asks for it when it has another one. */
+  policyRevision: Type.Optional(text(64)),
   serverTime: Instant,
 };
 

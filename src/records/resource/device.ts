@@ -1,3 +1,4 @@
+import type { Approval } from '#messages';
 import type { Sql } from '#store/database';
 import type { StoredTold } from './told.ts';
 
@@ -20,7 +21,7 @@ export interface DeviceClient {
   version?: string | undefined;
   guid?: string | undefined;
   site?: string | undefined;
-  approval?: 'approved' | 'pending' | undefined;
+  approval?: Approval | undefined;
   blocked: boolean;
   lastSeenAt?: Date | undefined;
 }
@@ -92,7 +93,7 @@ interface DeviceRow {
   c_guid: string | null;
   c_version: string | null;
   c_site: string | null;
-  c_approval: 'approved' | 'pending' | null;
+  c_approval: Approval | null;
   c_blocked: boolean | null;
   c_seen: Date | null;
 }

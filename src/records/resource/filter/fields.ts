@@ -94,7 +94,10 @@ export const FIELDS: readonly Field[] = [
   field('client.version', 'version', 'coalesce(c.version, r.seen_client_version)', 'version of its client', client),
   field('client.site', 'text', 'coalesce(c.site, r.seen_client_site)', 'site of its client', client),
   field('client.guid', 'text', 'c.guid', 'GUID of its client', client),
-  field('client.approval', 'one of', 'c.approval', 'approval of its client', { ...client, choices: ['approved', 'pending'] }),
+  field('client.approval', 'one of', 'c.approval', 'approval of its client', {
+    ...client,
+    choices: ['approved', 'pending', 'rejected'],
+  }),
   field('client.blocked', 'yes or no', 'coalesce(c.blocked, false)', 'its client is blocked', client),
   field('client.lastSeen', 'time', SEEN, 'the same as lastSeen', client),
 ];
