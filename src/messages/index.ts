@@ -19,6 +19,7 @@ export { Pdr, SentBoundary, SentCcr, SentClient, SentDdr, SentPackage, SentSite,
 export { Nonces } from './nonces.ts';
 export { Approval, Heartbeat, HeartbeatReply, Registration, RegistrationReply } from './registration.ts';
 export { Farewell, FarewellReply, Policy, PolicyFile, PolicyMigrate, PolicyUpgrade } from './policy.ts';
+export { Location, LocationQuery, MOST_ADDRESSES, SiteInformation } from './location.ts';
 export { Ddr } from './ddr.ts';
 export { Problem } from './problem.ts';
 export { ContentManifest } from './content.ts';
