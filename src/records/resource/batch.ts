@@ -91,15 +91,18 @@ interface Row {
   statement: string;
 }
 
+/**
+ * poolOf reads what the rows may be about. Each key is looked up by its index, one at a time: of a table that has grown since its statistics
+ * were made the server would expect thousands of rows for each, and read all of it.
+ */
 async function poolOf(tx: Sql, devices: readonly KnownDevice[], ids: readonly number[]): Promise<Pool> {
-  const where = ['name_key = any($1) and not obsolete'];
   const values: unknown[] = [devices.map((d) => d.nameKey)];
-  const or = (column: string, found: readonly unknown[], operator = '=') => {
-    if (found.length === 0) return;
-    const place = `$${values.push(found)}`;
-    where.push(operator === '=' ? `${column} = any(${place})` : `${column} && ${place}::text[] and ${column} <> '{}'`);
+  const found = [byKey('name_key', 'name_key = k and not obsolete', '$1')];
+  const or = (column: 'guid' | 'hardware_id' | 'keys', keys: readonly string[]) => {
+    if (keys.length === 0) return;
+    const condition = column === 'keys' ? `keys @> array[k] and keys <> '{}'` : `${column} = k`;
+    found.push(byKey(column, condition, `$${values.push(keys)}`));
   };
-  or('id', ids);
   or(
     'guid',
     devices.flatMap((d) => d.guid ?? []),
@@ -111,16 +114,21 @@ async function poolOf(tx: Sql, devices: readonly KnownDevice[], ids: readonly nu
   or(
     'keys',
     devices.flatMap((d) => d.keys),
-    '&&',
   );
+  if (ids.length > 0) found.push(`select unnest($${values.push(ids)}::integer[])`);
   // Not a named statement: its plan would be kept from when the table was small.
   const stored = await tx.query<Stored & { told: StoredTold }>(
-    `select ${FIELDS} from resource where (${where.join(') or (')}) order by id`,
+    `select ${FIELDS} from resource where id = any(array(${found.join(' union ')})) order by id`,
     values,
   );
   const pool = new Pool();
   for (const row of stored) pool.add(row);
   return pool;
+}
+
+/** OFFSET 0 keeps the server from making one join of it, for which it needs true statistics. */
+function byKey(name: string, condition: string, keys: string): string {
+  return `select by_${name}.id from unnest(${keys}::text[]) as k, lateral (select id from resource where ${condition} offset 0) as by_${name}`;
 }
 
 /** confirm has old news compared with what the other sources said last, not with when they said it first. */
@@ -143,9 +151,12 @@ interface Said {
 
 /** saidBefore finds the machines of which the source said just this last time, and notes that it said it again. */
 async function saidBefore(tx: Sql, statements: readonly string[], now: Date): Promise<Map<string, Said>> {
+  // As in poolOf, each one is looked up by the index.
   const rows = await tx.query<{ hash: string; resource_id: number; due: boolean }>(
     `update resource_source set at = greatest(at, $2), handed_at = case when handed_at > $3 then handed_at else $2 end
-     where hash = any($1::uuid[]) returning hash, resource_id, handed_at = $2 as due`,
+     where hash = any($1::uuid[]) and ctid = any(array(
+       select s.place from unnest($1::uuid[]) as h, lateral (select ctid as place from resource_source where hash = h offset 0) as s))
+     returning hash, resource_id, handed_at = $2 as due`,
     [statements, now, new Date(now.getTime() - HAND_ON_MS)],
   );
   return new Map(rows.map((row) => [row.hash.replaceAll('-', ''), { id: row.resource_id, silent: !row.due }]));
