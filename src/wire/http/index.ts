@@ -3,4 +3,5 @@ export { ALIAS } from './alias.ts';
 export { networkOf, plainAddress, Rate } from './rate.ts';
 export { Framing } from './framing.ts';
 export { endUnread } from './unread.ts';
+export { createListener, secureContext, type ListenerParts, type ListenerTls, type Patience } from './listener.ts';
 export { HttpPeer, type Reply } from './peer.ts';

@@ -1,6 +1,7 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Clock } from '#base/clock';
 import { problemOf, PushpointError, raise } from '#base/errors';
-import type { ManagementParts } from './server.ts';
+import type { Log } from '#base/log';
 
 /** Who is told to come again without a time of its own waits this long. */
 const RETRY_SECONDS = 30;
@@ -14,7 +15,7 @@ function ours(error: FastifyError): unknown {
 
 /** answerProblem says no (RFC 9457), with the site's time so that a client can mend its clock. */
 export async function answerProblem(
-  parts: ManagementParts,
+  parts: { clock: Clock; log: Log },
   error: FastifyError,
   request: FastifyRequest,
   reply: FastifyReply,
@@ -35,7 +36,7 @@ export async function answerProblem(
 }
 
 /** problems makes every refusal of an app a problem. */
-export function problems(app: FastifyInstance, parts: ManagementParts): void {
+export function problems(app: FastifyInstance, parts: { clock: Clock; log: Log }): void {
   app.setErrorHandler((error: FastifyError, request, reply) => answerProblem(parts, error, request, reply));
   app.setNotFoundHandler(() => {
     throw raise('PP_MP_NOT_HERE');
