@@ -9,14 +9,14 @@ import { Ddm, DdrBox } from '#components/ddm';
 import { Discovery } from '#components/discovery';
 import { CollectionUpkeep, Upkeep } from '#components/upkeep';
 import { createConsole } from '#points/console';
-import { createManagementPoint } from '#points/management';
 import { openVault } from '#store/vault';
 import { connectSmb } from '#wire/smb';
 import { probeTcp } from '#wire/tcp';
 import type { Listen } from './data-folder.ts';
 import { dnsNames } from './dns-names.ts';
-import { keyPin, openLines, type Lines } from './lines.ts';
+import { openLines, type Lines } from './lines.ts';
 import { hangUp, listen } from './listeners.ts';
+import { openPoints } from './points.ts';
 import type { Role } from './roles.ts';
 import { doctorNetwork, lookAtFolder } from './doctor.ts';
 import { logLines, version, type OpenSite } from './site-folder.ts';
@@ -80,8 +80,9 @@ export class Executive {
   async start(): Promise<Served> {
     const { roles } = this.#options;
     try {
+      if (roles.has('mp') || roles.has('hierarchy')) await this.#site.records.site.runs(version);
       if (roles.has('hierarchy')) await this.#openLines();
-      if (roles.has('mp')) await this.#startManagementPoint();
+      if (roles.has('mp') || roles.has('slp') || roles.has('fsp')) await this.#startPoints();
       if (roles.has('console')) await this.#startConsole();
       if (roles.has('inbox')) await this.#startInbox();
       if (roles.has('ccm')) await this.#startCcm();
@@ -199,22 +200,16 @@ export class Executive {
     await flows.start();
   }
 
-  async #startManagementPoint(): Promise<void> {
-    const { points, https } = this.#options;
-    const { records, database, content, clock, log } = this.#site;
-    const parts = { ...records, database, content, clock, log: log.with({ point: 'mp' }), build: BUILD, meter: this.#meter };
-    const point = this.#lines?.point;
-    const plain = await createManagementPoint({ ...parts, also: point && ((app) => point.routes(app)) });
-    this.#stops.push({ what: 'management point', stop: () => closePoint(plain) });
+  async #startPoints(): Promise<void> {
+    const { points, https, roles } = this.#options;
+    const { log } = this.#site;
+    const common = { roles, build: BUILD, meter: this.#meter, lines: this.#lines?.point };
+    const plain = await openPoints(this.#site, common);
+    this.#stops.push({ what: 'points', stop: () => closePoint(plain) });
     this.served.points = await listen(plain.server, points, 'http', log);
     if (!https) return;
-    const pin = keyPin(https.cert);
-    const secure = await createManagementPoint({
-      ...parts,
-      tls: { cert: https.cert, key: https.key },
-      also: point && ((app) => point.routes(app, { pin })),
-    });
-    this.#stops.push({ what: 'management point over HTTPS', stop: () => closePoint(secure) });
+    const secure = await openPoints(this.#site, { ...common, tls: { cert: https.cert, key: https.key } });
+    this.#stops.push({ what: 'points over HTTPS', stop: () => closePoint(secure) });
     this.served.pointsHttps = await listen(secure.server, https.listen, 'https', log);
   }
 

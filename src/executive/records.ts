@@ -10,6 +10,7 @@ import { ClientRecord, migrations as client } from '#records/client';
 import { CollectionRecord, migrations as collection } from '#records/collection';
 import { DiscoveryRecord, migrations as discovery } from '#records/discovery';
 import { DoctorRecord, migrations as doctor } from '#records/doctor';
+import { FallbackStatusRecord, migrations as fallbackStatus } from '#records/fallback-status';
 import { LinkRecord, migrations as link } from '#records/link';
 import { MethodRecord, migrations as method } from '#records/method';
 import { PackageRecord, migrations as packages } from '#records/package';
@@ -33,6 +34,7 @@ export const allMigrations = [
   method,
   branch,
   doctor,
+  fallbackStatus,
 ];
 
 /** Records are all of them, over one database. */
@@ -48,6 +50,7 @@ export interface Records {
   discovery: DiscoveryRecord;
   method: MethodRecord;
   doctor: DoctorRecord;
+  fallbackStatus: FallbackStatusRecord;
   audit: AuditRecord;
   link: LinkRecord;
   branch: BranchRecord;
@@ -70,6 +73,7 @@ export function openRecords(database: Database, clock: Clock, random: Random): R
     discovery: new DiscoveryRecord(database, clock, known, forwardDdrs({ ...known, link })),
     method: new MethodRecord(database, clock),
     doctor: new DoctorRecord(database, clock),
+    fallbackStatus: new FallbackStatusRecord(database, clock),
     collection: new CollectionRecord(database, clock),
     audit: new AuditRecord(database, clock),
     link,

@@ -1,7 +1,7 @@
 import { raise } from '#base/errors';
 
 /** The roles that a process of a site can have in this release. */
-export const ROLES = ['inbox', 'ccm', 'ddm', 'discovery', 'hierarchy', 'mp', 'console'] as const;
+export const ROLES = ['inbox', 'ccm', 'ddm', 'discovery', 'hierarchy', 'mp', 'slp', 'fsp', 'console'] as const;
 export type Role = (typeof ROLES)[number];
 
 /** readRoles checks a list of roles; without one it is all of them. */

@@ -1,6 +1,6 @@
 import * as Type from 'typebox';
 import { Ddr } from './ddr.ts';
-import { Guid, Instant, PointUrl, Sha256, SiteCode, TokenId, Uuid, text } from './fields.ts';
+import { Guid, Instant, PointUrl, Sha256, SiteCode, TokenId, Uuid, Version, text } from './fields.ts';
 import { Approval } from './registration.ts';
 import { StateMessage } from './state.ts';
 
@@ -24,6 +24,8 @@ export const SentSite = Type.Object(
     code: SiteCode,
     kind: SiteKind,
     parent: Type.Optional(SiteCode),
+    /** What it runs. */
+    version: Type.Optional(Version),
     points: Type.Array(
       Type.Object(
         {

@@ -6,10 +6,13 @@ import type { AddressInfo } from 'node:net';
 import net from 'node:net';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
+import type { FastifyInstance } from 'fastify';
 import { ManualClock, systemClock, type Clock } from '#base/clock';
 import { JsonLog } from '#base/log';
 import { systemRandom } from '#base/random';
 import { createConsole } from '#points/console';
+import { fallbackStatusRoutes } from '#points/fallback-status';
+import { locatorRoutes } from '#points/locator';
 import { createManagementPoint, type ManagementParts } from '#points/management';
 import { AccountRecord } from '#records/account';
 import { AuditRecord } from '#records/audit';
@@ -19,6 +22,7 @@ import { ClientRecord } from '#records/client';
 import { CollectionRecord } from '#records/collection';
 import { DiscoveryRecord } from '#records/discovery';
 import { DoctorRecord } from '#records/doctor';
+import { FallbackStatusRecord } from '#records/fallback-status';
 import { MethodRecord } from '#records/method';
 import { BranchRecord } from '#records/branch';
 import { LinkRecord } from '#records/link';
@@ -63,6 +67,7 @@ export class TestSite {
       discovery: new DiscoveryRecord(db, clock, known),
       method: new MethodRecord(db, clock),
       doctor: new DoctorRecord(db, clock),
+      fallbackStatus: new FallbackStatusRecord(db, clock),
       audit: new AuditRecord(db, clock),
       link: new LinkRecord(db, clock, systemRandom),
       branch: new BranchRecord(db, clock),
@@ -116,10 +121,16 @@ export class TestSite {
     await this.records.discovery.take(devices, { site: 'P01', source: 'import' });
   }
 
-  /** managementPoint starts one and gives its address. */
+  /** managementPoint starts one, with locator and fallback status point on the same listener, and gives its address. */
   async managementPoint(more: Partial<ManagementParts> = {}): Promise<{ url: string; port: number; close: () => Promise<void> }> {
-    const app = await createManagementPoint({ ...this.parts, build: '0100', ...more });
-    return this.#serve(app, more.tls ? 'https' : 'http');
+    const parts = { ...this.parts, build: '0100', ...more };
+    const also = (point: FastifyInstance): void => {
+      more.also?.(point);
+      locatorRoutes(point, parts, '/ccm_system');
+      locatorRoutes(point, parts, '/sms_slp');
+      fallbackStatusRoutes(point, parts);
+    };
+    return this.#serve(await createManagementPoint({ ...parts, also }), more.tls ? 'https' : 'http');
   }
 
   /** console starts the API; `call` sends what it is given with the token and reads the answer. */

@@ -50,7 +50,7 @@ export function upVerb(verbs: Verbs): void {
         return EXIT.ok;
       },
     })
-    .option('--roles <list>', 'only these roles: ccm, discovery, inbox, mp, console (default: all)')
+    .option('--roles <list>', 'only these roles: inbox, ccm, ddm, discovery, hierarchy, mp, slp, fsp, console (default: all)')
     .option('--listen <host:port>', 'where the points listen this time (default: as at site create)')
     .option('--console <host:port>', 'where the API listens this time (default: as at site create)')
     .option('--database <url>', 'an external PostgreSQL instead of the one in the data folder')

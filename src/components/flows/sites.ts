@@ -11,7 +11,7 @@ export function siteNews({ here, sites, points }: Branch, to: Peer): News[] {
   const told = sites.filter(({ code }) =>
     to.role === 'parent' ? isAtOrBelow(sites, code, here.code) : !isAtOrBelow(sites, code, to.site),
   );
-  return told.map(({ code, kind, parent }) => {
+  return told.map(({ code, kind, parent, version }) => {
     const own = points
       .filter((p) => p.site === code)
       .map(({ kind: what, address, on, pin }) => ({ kind: what, address, on, pin }));
@@ -19,18 +19,31 @@ export function siteNews({ here, sites, points }: Branch, to: Peer): News[] {
       code,
       kind,
       ...(parent !== undefined && { parent }),
+      ...(version !== undefined && { version }),
       points: own.map(({ pin, ...point }) => ({ ...point, ...(pin !== undefined && { pin }) })),
     };
     return { key: code, body };
   });
 }
 
+/** topOf is the uppermost site above one, or itself. */
+function topOf(sites: Branch['sites'], code: string): string {
+  const parents = new Map(sites.map((one) => [one.code, one.parent]));
+  const seen = new Set<string>();
+  for (let at = code; ; at = parents.get(at)!) {
+    seen.add(at);
+    const up = parents.get(at);
+    if (up === undefined || seen.has(up)) return at;
+  }
+}
+
 /** siteHandler takes what other sites are, and where their points are: of the sites below from a child, of all others from the parent. */
-export function siteHandler({ site, branch }: FlowParts): LinkHandler {
+export function siteHandler({ site, branch, link }: FlowParts): LinkHandler {
   async function take(tx: Sql, sent: SentSite): Promise<void> {
     const { sites, points } = await site.branch(tx);
     const old = sites.find(({ code }) => code === sent.code);
-    if (old?.kind !== sent.kind || old.parent !== sent.parent) await site.learn(sent, tx);
+    const same = old?.kind === sent.kind && old.parent === sent.parent && (sent.version ?? old.version) === old.version;
+    if (!same) await site.learn(sent, tx);
     const known = points.filter((p) => p.site === sent.code);
     for (const { kind, address, on, pin } of sent.points) {
       const there = known.find((p) => p.kind === kind);
@@ -52,7 +65,10 @@ export function siteHandler({ site, branch }: FlowParts): LinkHandler {
         // A child does not become another kind of site, or another one's child, by saying so.
         const same = sites.find(({ code }) => code === body.code);
         const keeps = body.code !== from || role === 'parent' || (same?.kind === body.kind && body.parent === here.code);
-        if (!isIts || !keeps) throw raise('PP_LINK_NO_WAY', { site: body.code });
+        // Nor does it take a site from where it is, or claim one that is above; one that was removed may be anybody's.
+        const others = role === 'child' && same !== undefined && !isAtOrBelow(sites, same.code, from);
+        const taken = others && (body.code === here.code || (await link.get(topOf(sites, same.code), tx))?.state !== 'removed');
+        if (!isIts || !keeps || taken) throw raise('PP_LINK_NO_WAY', { site: body.code });
         await take(tx, body);
       }
       await branch.told(tx, from, 'site', sent);

@@ -2,12 +2,14 @@ import type { Clock } from '#base/clock';
 import type { Log } from '#base/log';
 import type { AuditRecord } from '#records/audit';
 import type { DiscoveryRecord } from '#records/discovery';
+import type { FallbackStatusRecord } from '#records/fallback-status';
 import type { Database } from '#store/database';
 
 /** UpkeepParts is what the upkeep of a site needs. */
 export interface UpkeepParts {
   database: Database;
   discovery: DiscoveryRecord;
+  fallbackStatus: FallbackStatusRecord;
   audit: AuditRecord;
   clock: Clock;
   log: Log;
@@ -70,6 +72,8 @@ export class Upkeep {
 
   async #work(): Promise<void> {
     await this.#maintain();
+    const gone = await this.#parts.fallbackStatus.prune();
+    if (gone > 0) this.#parts.log.info('messages of the fallback status point removed', { messages: gone });
     while (!this.#stopped) {
       const part = await this.#parts.discovery.sweep();
       if (!part) return;

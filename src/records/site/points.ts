@@ -1,9 +1,12 @@
 import type { Point, PointKind, Site } from './record.ts';
 
+/** Known is what a site knows of another one, or of itself. */
+type Known = Pick<Site, 'code' | 'kind' | 'parent'> & Partial<Pick<Site, 'version'>>;
+
 /** Branch is what one site knows of itself, of the others, and of where their points are. */
 export interface Branch {
-  here: Pick<Site, 'code' | 'kind' | 'parent'>;
-  sites: readonly Pick<Site, 'code' | 'kind' | 'parent'>[];
+  here: Known;
+  sites: readonly Known[];
   points: readonly Point[];
 }
 

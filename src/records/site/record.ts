@@ -3,7 +3,7 @@ import type { Clock } from '#base/clock';
 import { raise } from '#base/errors';
 import type { Random } from '#base/random';
 import { shownName } from '#records/resource';
-import { isUniqueViolation, type Database, type Sql } from '#store/database';
+import { Gatherer, isUniqueViolation, type Database, type Sql } from '#store/database';
 import type { Branch } from './points.ts';
 import { patched, settingsOf, type SettingsPatch, type SiteSettings, type StoredSettings } from './settings.ts';
 
@@ -15,6 +15,8 @@ export interface Site {
   own: boolean;
   createdAt: Date;
   settings: SiteSettings;
+  /** The version it runs, as far as it was told here. */
+  version: string | undefined;
 }
 
 export type PointKind = 'mp' | 'slp' | 'fsp';
@@ -43,6 +45,7 @@ interface SiteRow {
   own: boolean;
   settings: StoredSettings;
   created_at: Date;
+  version: string | null;
 }
 
 interface PointRow {
@@ -65,6 +68,7 @@ function siteOf(row: SiteRow): Site {
     own: row.own,
     createdAt: row.created_at,
     settings: settingsOf(row.settings),
+    version: row.version ?? undefined,
   };
 }
 
@@ -94,11 +98,16 @@ export class SiteRecord {
   readonly #db: Database;
   readonly #clock: Clock;
   readonly #random: Random;
+  readonly #branches: Gatherer<undefined, Branch & { here: Site }>;
 
   constructor(db: Database, clock: Clock, random: Random) {
     this.#db = db;
     this.#clock = clock;
     this.#random = random;
+    this.#branches = new Gatherer(async (asking) => {
+      const branch = await this.#branch(db);
+      return asking.map(() => branch);
+    });
   }
 
   /** create makes the site that this database belongs to. */
@@ -123,14 +132,24 @@ export class SiteRecord {
 
   /** learn keeps what is known of another site. */
   async learn(
-    o: { code: string; kind: 'primary' | 'secondary'; parent?: string | undefined },
+    o: { code: string; kind: 'primary' | 'secondary'; parent?: string | undefined; version?: string | undefined },
     via: Sql = this.#db,
   ): Promise<void> {
     await via.query(
-      `insert into site (code, kind, parent, own, created_at, changed_at) values ($1, $2, $3, false, $4, $4)
-       on conflict (code) do update set kind = excluded.kind, parent = excluded.parent, changed_at = excluded.changed_at where not site.own`,
-      [validateCode(o.code), o.kind, o.parent, this.#clock.now()],
+      `insert into site (code, kind, parent, own, created_at, changed_at, version) values ($1, $2, $3, false, $4, $4, $5)
+       on conflict (code) do update set kind = excluded.kind, parent = excluded.parent, changed_at = excluded.changed_at,
+         version = coalesce(excluded.version, site.version) where not site.own`,
+      [validateCode(o.code), o.kind, o.parent, this.#clock.now(), o.version],
     );
+  }
+
+  /** runs takes note of the version that the own site runs. */
+  async runs(version: string): Promise<void> {
+    const changed = await this.#db.count(
+      'update site set version = $1, changed_at = $2 where own and version is distinct from $1',
+      [version, this.#clock.now()],
+    );
+    if (changed > 0) await this.#db.notify('site_settings', 'version');
   }
 
   /** belongTo puts the own site below a parent. */
@@ -165,7 +184,11 @@ export class SiteRecord {
   }
 
   /** branch gives this site, the others it knows, and the points of all of them: what pointsFor chooses from. */
-  async branch(via: Sql = this.#db): Promise<Branch & { here: Site }> {
+  branch(via?: Sql): Promise<Branch & { here: Site }> {
+    return via ? this.#branch(via) : this.#branches.ask(undefined);
+  }
+
+  async #branch(via: Sql): Promise<Branch & { here: Site }> {
     const rows = await via.exec<SiteRow>({ name: 'site_branch', text: 'select * from site order by own desc, code' }, []);
     const sites = rows.map(siteOf);
     const here = sites.find((site) => site.own);

@@ -54,7 +54,24 @@ const Settings = Type.Object(
       },
       strict,
     ),
-    client: Type.Object({ heartbeatMinutes: whole(1, 129_600) }, strict),
+    client: Type.Object(
+      {
+        heartbeatMinutes: whole(1, 129_600),
+        /** How often a client asks for its policy without being told that it changed. */
+        policyMinutes: whole(1, 129_600),
+        /** Who is approved without a person: nobody, those that proved themselves, or everybody (facts F1). */
+        approval: Type.Union([Type.Literal('manual'), Type.Literal('proven'), Type.Literal('all')]),
+        /** What becomes of a hardware id that another client has: a record of its own, or a person decides (facts F3). */
+        conflicts: Type.Union([Type.Literal('automatic'), Type.Literal('manual')]),
+        /** Whether a machine that a push proved and that was installed anew keeps its record. */
+        reimage: Type.Union([Type.Literal('keep'), Type.Literal('new')]),
+        /** Whether an address from which a blocked client was heard last still gets the client files. */
+        blockedContent: Type.Union([Type.Literal('serve'), Type.Literal('refuse')]),
+        logLevel: Type.Optional(whole(0, 3)),
+        cacheMegabytes: Type.Optional(whole(1, 1_048_576)),
+      },
+      strict,
+    ),
     /** Who may read /metrics without a token: addresses and CIDRs. */
     metrics: Type.Object(
       {
@@ -93,7 +110,14 @@ export const defaultSettings: SiteSettings = {
     lockMinutes: 15,
     tokenHours: 168,
   },
-  client: { heartbeatMinutes: 10_080 },
+  client: {
+    heartbeatMinutes: 10_080,
+    policyMinutes: 60,
+    approval: 'proven',
+    conflicts: 'automatic',
+    reimage: 'keep',
+    blockedContent: 'serve',
+  },
   metrics: { open: [] },
   maintenance: { clearInstallFlagDays: 0, deleteAgedDiscoveryDays: 90, deleteInactiveClientDays: 0 },
 };

@@ -301,6 +301,22 @@ export const requestErrors = {
     remedy: 'Add the package again, which stores its files anew.',
     again: 'wait',
   },
+  PP_FSP_OFF: {
+    origin: 'refused',
+    message: 'the site {site} has no fallback status point',
+    http: 404,
+    cause: 'Nobody said where clients reach one, or it was switched off.',
+    remedy: 'pushpoint point set fsp --address http://NAME-OF-THIS-SERVER:PORT, if clients shall report here.',
+    again: 'wait',
+  },
+  PP_FSP_SENDER_FULL: {
+    origin: 'refused',
+    message: '{sender} has left {limit} messages at the fallback status point, and no more are kept of one sender',
+    http: 429,
+    cause: 'A program at that address reports again and again, or very many machines stand behind one address.',
+    remedy: 'Find out what reports there with pushpoint fsp list; old messages go after 90 days.',
+    again: 'wait',
+  },
   PP_MP_NOT_HERE: {
     origin: 'refused',
     message: 'there is nothing here',

@@ -77,6 +77,14 @@ export const siteErrors = {
     remedy: 'Choose one like P01.',
     again: 'never',
   },
+  PP_SITE_UNKNOWN: {
+    origin: 'refused',
+    message: 'no site {code} is known here',
+    http: 404,
+    cause: 'The site code is wrong, or it is the code of a site in another hierarchy or another branch of this one.',
+    remedy: 'Compare it with pushpoint site list; a locator point knows the sites of its own branch, so use the one of the central site.',
+    again: 'wait',
+  },
   PP_SITE_PARENT: {
     origin: 'misconfigured',
     message: 'the secondary site {code} has no parent',

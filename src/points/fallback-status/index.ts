@@ -1,0 +1,1 @@
+export { fallbackStatusRoutes, type FallbackStatusParts } from './routes.ts';

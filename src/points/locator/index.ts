@@ -1,0 +1,1 @@
+export { locatorRoutes, type LocatorParts } from './routes.ts';
