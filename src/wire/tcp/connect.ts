@@ -62,6 +62,53 @@ export function connectTcp(options: ConnectOptions): Promise<Socket> {
   });
 }
 
+/** NotReached says why there is no connection; `code` is what the system says. `ended`: the caller did not want to wait any longer. */
+export interface NotReached {
+  why: 'refused' | 'silent' | 'unroutable' | 'ended';
+  code?: string | undefined;
+}
+
+export interface ReachOptions {
+  address: string;
+  port: number;
+  timeoutMs: number;
+  clock: Clock;
+  /** While it is under way, what ends it stands in here. */
+  ends: Set<() => void>;
+}
+
+/**
+ * reachTcp does what connectTcp does for those who try very many addresses, of which most do not answer: it makes no error for each, and does not
+ * hang on a signal that thousands of others hang on.
+ */
+export function reachTcp({ address, port, timeoutMs, clock, ends }: ReachOptions): Promise<Socket | NotReached> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: address, port, noDelay: true, autoSelectFamily: false });
+    socket.pause();
+    let isSettled = false;
+    const settle = (result: Socket | NotReached) => {
+      if (isSettled) return;
+      isSettled = true;
+      cancel();
+      ends.delete(end);
+      if (result !== socket) socket.destroy();
+      resolve(result);
+    };
+    const end = () => settle({ why: 'ended' });
+    ends.add(end);
+    // As in connectTcp: what has come in the meantime is heard before it is taken for silence.
+    const cancel = clock.after(timeoutMs, () => setImmediate(settle, { why: 'silent' }));
+    // The listener stays: what goes wrong later is told by whoever speaks on the connection.
+    socket.on('error', ({ code }: NodeJS.ErrnoException) => settle({ why: whyOf(code), code }));
+    socket.once('connect', () => settle(socket));
+  });
+}
+
+function whyOf(code: string | undefined): NotReached['why'] {
+  if (REFUSING.has(code ?? '')) return 'refused';
+  return SILENT.has(code ?? '') ? 'silent' : 'unroutable';
+}
+
 /** Probed is what a probe found; `line` is its connection, where the caller asked to keep it. */
 export interface Probed {
   open: true;

@@ -1,2 +1,2 @@
-export { connectTcp, probeTcp } from './connect.ts';
+export { connectTcp, probeTcp, reachTcp } from './connect.ts';
 export type { Line } from './line.ts';

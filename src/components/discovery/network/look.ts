@@ -1,11 +1,11 @@
 import type { Socket } from 'node:net';
 import type { Clock } from '#base/clock';
-import { isCode, PushpointError } from '#base/errors';
+import { PushpointError } from '#base/errors';
 import type { Random } from '#base/random';
 import type { ProbePort } from '#records/method';
 import { greetSmb, mayBeSmb1, speaksSmb1, type Greeted } from '#wire/smb';
 import { readSshBanner } from '#wire/ssh';
-import { connectTcp } from '#wire/tcp';
+import { reachTcp } from '#wire/tcp';
 import type { Pace } from './pace.ts';
 
 export type PortState = 'open' | 'refused' | 'silent' | 'unroutable';
@@ -49,9 +49,17 @@ interface Reached {
 /** Look asks one address after its ports. */
 export class Look {
   readonly #p: LookParts;
+  readonly #ends = new Set<() => void>();
 
   constructor(parts: LookParts) {
     this.#p = parts;
+    parts.signal.addEventListener(
+      'abort',
+      () => {
+        for (const end of this.#ends) end();
+      },
+      { once: true },
+    );
   }
 
   /** at gives what was learned at an address. The ports are asked one after the other, and no more of them than needed to know the machine. */
@@ -77,26 +85,19 @@ export class Look {
     const { pace, clock, timeoutMs, signal } = this.#p;
     for (let waits = 0; ; waits++) {
       const over = await pace.slot(signal);
-      try {
-        const socket = await connectTcp({ address, port: this.#p.portOf(port), timeoutMs, clock, signal });
-        socket.on('error', () => {}); // told by whoever speaks on it
+      const reached = await reachTcp({ address, port: this.#p.portOf(port), timeoutMs, clock, ends: this.#ends });
+      if (!('why' in reached)) {
         sighting.ports[port] = 'open';
-        return { socket, over };
-      } catch (error) {
-        over();
-        if (signal.aborted) throw error;
-        if (error instanceof PushpointError && NO_ROOM.has(error.detail ?? '') && waits < MOST_WAITS) {
-          this.#p.waited();
-          await clock.sleep(ROOM_MS, signal);
-          continue;
-        }
-        sighting.ports[port] = isCode(error, 'PP_NET_REFUSED')
-          ? 'refused'
-          : isCode(error, 'PP_NET_SILENT')
-            ? 'silent'
-            : 'unroutable';
+        return { socket: reached, over };
+      }
+      over();
+      if (reached.why === 'ended') throw signal.reason as Error;
+      if (!NO_ROOM.has(reached.code ?? '') || waits === MOST_WAITS) {
+        sighting.ports[port] = reached.why;
         return undefined;
       }
+      this.#p.waited();
+      await clock.sleep(ROOM_MS, signal);
     }
   }
 

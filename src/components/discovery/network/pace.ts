@@ -5,7 +5,7 @@ const SECOND_MS = 1000;
 const AIM = 0.98;
 /** A process that was kept waiting may catch up with so much of its time. */
 const CATCH_UP_MS = 250;
-/** Connections begin in small groups, so often. */
+/** Connections begin in small groups, so often. A group is no larger than that, or the system sends the last of it long after it was counted. */
 const TICK_MS = 4;
 
 /**
@@ -18,6 +18,7 @@ export class Pace {
   readonly #atOnce: number;
   readonly #starts: Float64Array;
   readonly #perMs: number;
+  readonly #group: number;
   #allowed = 1;
   #allowedAt: number;
   #at = 0;
@@ -36,6 +37,7 @@ export class Pace {
     this.#atOnce = o.atOnce;
     this.#starts = new Float64Array(o.perSecond).fill(-Infinity);
     this.#perMs = (o.perSecond * AIM) / SECOND_MS;
+    this.#group = Math.ceil(this.#perMs * TICK_MS);
     this.#allowedAt = o.clock.monotonic();
   }
 
@@ -81,16 +83,11 @@ export class Pace {
   }
 
   #pump(): void {
-    while (this.#head < this.#waiting.length && this.#open < this.#atOnce) {
+    for (let begun = 0; this.#head < this.#waiting.length && this.#open < this.#atOnce; begun++) {
       if (this.#cancel) return;
       const wait = this.#wait();
-      if (wait > 0) {
-        this.#cancel = this.#clock.after(Math.max(wait, TICK_MS), () => {
-          this.#cancel = undefined;
-          this.#pump();
-        });
-        return;
-      }
+      if (wait > 0) return this.#pumpAfter(Math.max(wait, TICK_MS));
+      if (begun === this.#group) return this.#pumpAfter(0);
       this.#allowed--;
       this.#waiting[this.#head++]!();
       if (this.#head > 1024) {
@@ -98,6 +95,13 @@ export class Pace {
         this.#head = 0;
       }
     }
+  }
+
+  #pumpAfter(ms: number): void {
+    this.#cancel = this.#clock.after(ms, () => {
+      this.#cancel = undefined;
+      this.#pump();
+    });
   }
 
   /** end lets all who wait find out that the signal has aborted. */
