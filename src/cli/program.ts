@@ -15,6 +15,7 @@ import { deviceVerbs } from './verbs/device.ts';
 import { discoverVerbs } from './verbs/discover.ts';
 import { labVerbs } from './verbs/lab.ts';
 import { packageVerbs } from './verbs/package.ts';
+import { fspVerbs } from './verbs/fsp.ts';
 import { pointVerbs } from './verbs/point.ts';
 import { pushVerbs } from './verbs/push.ts';
 import { restoreVerb } from './verbs/restore.ts';
@@ -148,6 +149,7 @@ export function buildProgram(): Program {
   waveVerbs(builder);
   doctorVerb(builder);
   clientVerbs(builder);
+  fspVerbs(builder);
   backupVerb(builder);
   restoreVerb(builder);
   dbVerbs(builder);

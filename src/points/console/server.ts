@@ -11,6 +11,7 @@ import type { ClientRecord } from '#records/client';
 import type { CollectionRecord } from '#records/collection';
 import type { DiscoveryRecord } from '#records/discovery';
 import type { DoctorRecord } from '#records/doctor';
+import type { FallbackStatusRecord } from '#records/fallback-status';
 import type { MethodRecord } from '#records/method';
 import type { LinkRecord } from '#records/link';
 import type { PackageRecord } from '#records/package';
@@ -33,6 +34,7 @@ import { collectionRoutes } from './routes/collections.ts';
 import { deviceRoutes } from './routes/devices.ts';
 import { discoveryRoutes } from './routes/discovery.ts';
 import { doctorRoutes } from './routes/doctor.ts';
+import { fallbackStatusRoutes } from './routes/fallback-status.ts';
 import { healthRoutes } from './routes/health.ts';
 import { metricsRoute, openTo } from './routes/metrics.ts';
 import { packageRoutes } from './routes/packages.ts';
@@ -54,6 +56,7 @@ export interface ConsoleParts {
   collection: CollectionRecord;
   discovery: DiscoveryRecord;
   doctor: DoctorRecord;
+  fallbackStatus: FallbackStatusRecord;
   method: MethodRecord;
   audit: AuditRecord;
   link: LinkRecord;
@@ -123,6 +126,7 @@ export async function createConsole(parts: ConsoleParts): Promise<FastifyInstanc
       waveRoutes(api, parts);
       ccrActionRoutes(api, parts);
       clientRoutes(api, parts);
+      fallbackStatusRoutes(api, parts);
       doctorRoutes(api, parts);
       auditRoutes(api, parts);
     },
