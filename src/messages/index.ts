@@ -1,6 +1,6 @@
 export { OperatingSystem, checked, matches } from './fields.ts';
 export { isSmsid, smsidOf } from './smsid.ts';
-export { tokenKeyOf, tokenProof, tokenProofHolds } from './token.ts';
+export { POLICY_PROOF, policyKey, policyProof, policyProofHolds, tokenKeyOf, tokenProof, tokenProofHolds } from './token.ts';
 export { branchKey, branchTokenId, branchTokenSecret, isForMachine, readBranchToken, type BranchToken } from './branch-token.ts';
 export {
   SIGNATURE_HEADERS,

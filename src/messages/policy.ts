@@ -22,6 +22,13 @@ export type PolicyFile = Type.Static<typeof PolicyFile>;
 export const PolicyUpgrade = Type.Object({
   version: Version,
   files: Type.Array(PolicyFile, { minItems: 1, maxItems: 256 }),
+  /** Which of the files is the bootstrap; absent: the one called ccmsetup. */
+  bootstrap: Type.Optional(FileName),
+  arguments: Type.Optional(text(1024)),
+  /** Which of them the bootstrap installs; absent: the other one. */
+  payload: Type.Optional(FileName),
+  /** The command that installs it, as in mobileclient.tcf. */
+  command: Type.Optional(text(1024)),
   notBefore: Type.Optional(Instant),
 });
 export type PolicyUpgrade = Type.Static<typeof PolicyUpgrade>;

@@ -21,3 +21,30 @@ export function tokenProofHolds(tokenKey: Uint8Array, publicKey: string, time: s
   const given = Buffer.from(proof, 'base64');
   return given.length === right.length && timingSafeEqual(given, right);
 }
+
+/**
+ * policyKey is what a pushed client keeps of its token when that is used up: a key for exactly one purpose, to know its own site's policy. The
+ * site makes the same of what it stores of the token. HMAC-SHA256 over `policy\n<SMSID>`.
+ */
+export function policyKey(tokenKey: Uint8Array, guid: string): Uint8Array {
+  return new Uint8Array(createHmac('sha256', tokenKey).update(`policy\n${guid}`, 'utf8').digest());
+}
+
+/** POLICY_PROOF is the header in which the site proves a policy. */
+export const POLICY_PROOF = 'x-pushpoint-policy-proof';
+
+/**
+ * policyProof shows that a policy comes from the site that pushed this client, as the answer to this question: HMAC-SHA256 over
+ * `policy\n<nonce of the question>\n<hex SHA-256 of the body>`. Over plain HTTP nothing else tells it from one that somebody on the way made.
+ */
+export function policyProof(key: Uint8Array, nonce: string, body: string | Uint8Array): string {
+  const digest = createHash('sha256').update(body).digest('hex');
+  return createHmac('sha256', key).update(`policy\n${nonce}\n${digest}`, 'utf8').digest('base64');
+}
+
+/** policyProofHolds checks such a proof in a time that does not depend on where it is wrong. */
+export function policyProofHolds(key: Uint8Array, nonce: string, body: string | Uint8Array, proof: string): boolean {
+  const right = Buffer.from(policyProof(key, nonce, body), 'base64');
+  const given = Buffer.from(proof, 'base64');
+  return given.length === right.length && timingSafeEqual(given, right);
+}
