@@ -17,7 +17,7 @@ export function boundaryNews(all: readonly SentBoundary[], { here, sites }: Bran
  * boundaryHandler takes boundaries that were changed elsewhere: of two changes of one boundary the later one counts, by the clocks of the
  * sites at which they were made. A child may change its own and those of the sites below it.
  */
-export function boundaryHandler({ database, site, boundary, branch, discovery }: FlowParts): LinkHandler {
+export function boundaryHandler({ database, site, boundary, branch, discovery, clock }: FlowParts): LinkHandler {
   async function put(tx: Sql, sent: SentBoundary): Promise<boolean> {
     const there = (await boundary.list({ site: sent.site }, tx)).find((b) => boundaryText(b) === sent.boundary);
     if (there && (sent.gone || there.roaming !== sent.roaming)) await boundary.remove(sent.boundary, { site: sent.site }, tx);
@@ -36,7 +36,9 @@ export function boundaryHandler({ database, site, boundary, branch, discovery }:
         const sent = checked(SentBoundary, body, 'boundary');
         const text = boundaryText(parseBoundary(sent.boundary));
         if (role === 'child' && !isAtOrBelow(sites, sent.site, from)) throw raise('PP_LINK_NO_WAY', { site: sent.site });
-        if (await branch.isNews(tx, { ...sent, boundary: text }))
+        // A change of the future would count more than all that is changed here until then.
+        const changedAt = new Date(Math.min(Date.parse(sent.changedAt), clock.now().getTime())).toISOString();
+        if (await branch.isNews(tx, { ...sent, boundary: text, changedAt }))
           assigns = (await put(tx, { ...sent, boundary: text })) || assigns;
         await branch.told(tx, from, 'boundary', [{ key, body }]);
       }

@@ -3,7 +3,7 @@ import type { UnsentClient } from '#records/client';
 import type { LinkHandler, Outgoing, Peer } from '#records/link';
 import type { Branch } from '#records/site';
 import type { Sql } from '#store/database';
-import type { FlowParts } from './branch.ts';
+import { isAtOrBelow, type FlowParts } from './branch.ts';
 
 /** So many clients or state messages are told in one transaction. */
 const PART = 500;
@@ -17,6 +17,11 @@ function isFor({ assigned, via }: UnsentClient, { sites }: Branch, to: Peer): bo
   if (to.role === 'parent') return true;
   const peer = sites.find(({ code }) => code === to.site);
   return peer?.kind === 'secondary' && (assigned === to.site || via === to.site);
+}
+
+/** speaker tells for machines of which sites a neighbour may speak: the parent for all, a child for those of its branch and of no site. */
+function speaker({ sites }: Branch, { site, role }: Peer): (assigned: string | undefined) => boolean {
+  return (assigned) => role === 'parent' || assigned === undefined || isAtOrBelow(sites, assigned, site);
 }
 
 const itemOf = ({ client }: UnsentClient) => ({ kind: 'client', key: client.guid, body: client });
@@ -40,7 +45,9 @@ export function clientHandler({ client, site }: FlowParts): LinkHandler {
   return {
     takesFrom: ['parent', 'child'],
     async apply(tx, { from, role, items }) {
-      for (const { body } of items) await client.takeFrom(tx, checked(SentClient, body, 'client'), { site: from, role });
+      const speaksFor = speaker(await site.branch(tx), { site: from, role });
+      for (const { body } of items)
+        await client.takeFrom(tx, checked(SentClient, body, 'client'), { site: from, role, speaksFor });
     },
     async *snapshot(to) {
       const known = await site.branch();
@@ -50,11 +57,13 @@ export function clientHandler({ client, site }: FlowParts): LinkHandler {
 }
 
 /** stateHandler takes state messages that clients sent to a site below. */
-export function stateHandler({ client }: FlowParts): LinkHandler {
+export function stateHandler({ client, site }: FlowParts): LinkHandler {
   return {
     takesFrom: ['child'],
-    async apply(tx, { items }) {
-      for (const { body } of items) await client.takeStateFrom(tx, checked(SentState, body, 'state message'));
+    async apply(tx, { from, role, items }) {
+      const speaksFor = speaker(await site.branch(tx), { site: from, role });
+      for (const { body } of items)
+        await client.takeStateFrom(tx, checked(SentState, body, 'state message'), { site: from, role, speaksFor });
     },
   };
 }

@@ -1,5 +1,6 @@
 import { raise } from '#base/errors';
 import { checked, Pdr, SentDdr, type Ddr } from '#messages';
+import type { Aside } from '#records/branch';
 import type { OnStored } from '#records/discovery';
 import type { LinkHandler, LinkItem, LinkRecord, Outgoing } from '#records/link';
 import type { Device, ResourceRecord } from '#records/resource';
@@ -9,6 +10,8 @@ import { isAtOrBelow, type FlowParts } from './branch.ts';
 
 /** PDR is the method by which a site knows what its parent told it. */
 const PDR = 'pdr';
+/** So many DDRs that were put aside are judged in one transaction. */
+const PAGE = 1000;
 
 /** ddrOf is all that discovery knows of a machine, as one DDR. */
 function ddrOf(device: Device): Ddr {
@@ -74,23 +77,79 @@ function childToward({ here, sites }: Branch, site: string | undefined): string 
   return sites.find(({ code, parent }) => parent === here.code && isAtOrBelow(sites, site, code))?.code;
 }
 
-/** ddrHandler takes DDRs of the sites below: stored as if they had been discovered here, with the trust that their site has in the source. */
-export function ddrHandler({ site, discovery, resource }: FlowParts): LinkHandler {
+interface Told extends Aside {
+  sent: SentDdr;
+}
+
+/**
+ * takeDdrs stores DDRs of sites below as if they had been discovered here. A site may tell of machines of its branch only, so that a site
+ * that fell into wrong hands has nobody pushed to, and nothing changed, elsewhere: a DDR counts as much as its source does there where the
+ * boundaries give its addresses to a site of the branch, and as a mere claim elsewhere (design section 5). Such claims are kept, and judged
+ * again when the boundaries change.
+ */
+async function takeDdrs({ site, boundary, branch, discovery }: FlowParts, tx: Sql, told: readonly Told[]): Promise<number> {
+  const { sites } = await site.branch(tx);
+  const index = await boundary.index(tx);
+  const judged = told.map((one) => {
+    const { ddr, method, site: origin, trusted } = one.sent;
+    // A machine's own claim stays one, whatever the site below says of it.
+    const believed = trusted && method !== 'heartbeat' && method !== PDR;
+    const place = believed ? index.judge({ addresses: ddr.addresses ?? [], adSite: ddr.adSite })?.site : undefined;
+    const inside = place !== undefined && isAtOrBelow(sites, place, origin);
+    return { ...one, believed, trusted: believed && inside };
+  });
+  for (const run of runsOf(
+    judged,
+    (a, b) => a.sent.method === b.sent.method && a.sent.site === b.sent.site && a.trusted === b.trusted,
+  )) {
+    const { trusted, sent } = run[0]!;
+    const speaksFor = (assigned: string | undefined) => assigned === undefined || isAtOrBelow(sites, assigned, sent.site);
+    await discovery.ingest(
+      run.map((one) => one.sent.ddr),
+      { method: sent.method, site: sent.site, trusted, speaksFor, via: tx },
+    );
+  }
+  await branch.putAside(
+    tx,
+    judged.filter(({ believed, trusted }) => believed && !trusted).map(({ peer, key, body }) => ({ peer, key, body })),
+  );
+  const counting = judged.filter(({ trusted }) => trusted);
+  await branch.dropAside(tx, counting);
+  return counting.length;
+}
+
+/** judgeAside judges the DDRs again that were put aside, by the boundaries as they are now; it gives how many count now. */
+export async function judgeAside(parts: FlowParts): Promise<number> {
+  let counting = 0;
+  let after: Aside | undefined;
+  for (let more = true; more;)
+    await parts.database.transaction(async (tx) => {
+      const { sites } = await parts.site.branch(tx);
+      const index = await parts.boundary.index(tx);
+      const page = await parts.branch.asideAfter(tx, after, PAGE);
+      const told = page.map((one): Told => ({ ...one, sent: checked(SentDdr, one.body, 'DDR') }));
+      const inside = told.filter(({ sent: { ddr, site } }) => {
+        const place = index.judge({ addresses: ddr.addresses ?? [], adSite: ddr.adSite })?.site;
+        return place !== undefined && isAtOrBelow(sites, place, site);
+      });
+      if (inside.length > 0) counting += await takeDdrs(parts, tx, inside);
+      after = page.at(-1);
+      more = page.length === PAGE;
+    });
+  return counting;
+}
+
+/** ddrHandler takes DDRs of the sites below (takeDdrs). */
+export function ddrHandler(parts: FlowParts): LinkHandler {
+  const { site, resource } = parts;
   return {
     takesFrom: ['child'],
     async apply(tx, { from, items }) {
       const { sites } = await site.branch(tx);
-      const sent = items.map(({ body }) => checked(SentDdr, body, 'DDR'));
-      for (const run of runsOf(sent, (a, b) => a.method === b.method && a.site === b.site && a.trusted === b.trusted)) {
-        const { method, site: origin, trusted } = run[0]!;
-        if (!isAtOrBelow(sites, origin, from)) throw raise('PP_LINK_NO_WAY', { site: origin });
-        // A machine's own claim stays one, whatever the site below says of it.
-        const isTrusted = trusted && method !== 'heartbeat' && method !== PDR;
-        await discovery.ingest(
-          run.map(({ ddr }) => ddr),
-          { method, site: origin, trusted: isTrusted, via: tx },
-        );
-      }
+      const told = items.map(({ key, body }) => ({ peer: from, key, body, sent: checked(SentDdr, body, 'DDR') }));
+      const stranger = told.find(({ sent }) => !isAtOrBelow(sites, sent.site, from));
+      if (stranger) throw raise('PP_LINK_NO_WAY', { site: stranger.sent.site });
+      await takeDdrs(parts, tx, told);
     },
     async *snapshot(to) {
       if (to.role !== 'parent') return;

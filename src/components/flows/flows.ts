@@ -1,5 +1,6 @@
 import type { KeyObject } from 'node:crypto';
 import { branchKey, readPublicKey } from '#messages';
+import type { BoundaryIndex } from '#records/boundary';
 import type { Link, LinkHandlers, Outgoing, Peer } from '#records/link';
 import type { Branch } from '#records/site';
 import type { Sql } from '#store/database';
@@ -7,7 +8,7 @@ import { boundaryHandler, boundaryNews } from './boundaries.ts';
 import type { FlowParts } from './branch.ts';
 import { ccrHandler, sendCcrs } from './ccrs.ts';
 import { clientHandler, sendClients, stateHandler } from './clients.ts';
-import { ddrHandler, pdrHandler } from './ddr.ts';
+import { ddrHandler, judgeAside, pdrHandler } from './ddr.ts';
 import { fetchPackages, packageHandler, packageNews, type FetchContent } from './packages.ts';
 import { siteHandler, siteNews } from './sites.ts';
 
@@ -15,6 +16,8 @@ import { siteHandler, siteNews } from './sites.ts';
 const ROUND_MS = 10_000;
 /** Changes that come close together travel together. */
 const GATHER_MS = 50;
+const PRUNE_MS = 3_600_000;
+const KEPT_MS = 30 * 24 * PRUNE_MS;
 const CHANNELS = ['boundary', 'site_settings', 'package', 'client', 'ccr', 'branch_package', 'link'] as const;
 
 /** flowHandlers are the handlers of all that travels between sites, in the order in which a new neighbour is told. */
@@ -51,6 +54,8 @@ export class Flows {
   #running = false;
   #again = false;
   #stopped = false;
+  #judged: BoundaryIndex | undefined;
+  #pruneAt = 0;
 
   constructor(parts: FlowParts, options: FlowOptions) {
     this.#parts = parts;
@@ -101,7 +106,27 @@ export class Flows {
         !this.#stopped &&
         (await this.#parts.database.transaction(async (tx) => send(this.#parts, tx, await this.#branch(tx), links)))
       );
+    if (links.some(({ role }) => role === 'child')) await this.#judgeAside();
+    await this.#prune();
     if (links.some(({ role }) => role === 'parent')) await fetchPackages(this.#parts, this.#options.fetchContent);
+  }
+
+  /** What a child told of machines outside its boundaries may be inside now. */
+  async #judgeAside(): Promise<void> {
+    const index = await this.#parts.boundary.index();
+    if (index === this.#judged) return;
+    const ddrs = await judgeAside(this.#parts);
+    if (ddrs > 0) this.#parts.log.info('DDRs of sites below count by the boundaries as they are now', { ddrs });
+    this.#judged = index;
+  }
+
+  /** CCRs of sites below are kept as long as the site's own ones; what never came into a boundary, 30 days. */
+  async #prune(): Promise<void> {
+    const now = this.#parts.clock.now().getTime();
+    if (now < this.#pruneAt) return;
+    this.#pruneAt = now + PRUNE_MS;
+    const before = new Date(now - KEPT_MS);
+    await this.#parts.branch.prune({ ccrs: before, aside: before });
   }
 
   #branch(tx: Sql): Promise<Branch> {

@@ -30,10 +30,11 @@ export function siteNews({ here, sites, points }: Branch, to: Peer): News[] {
 function topOf(sites: Branch['sites'], code: string): string {
   const parents = new Map(sites.map((one) => [one.code, one.parent]));
   const seen = new Set<string>();
-  for (let at = code; ; at = parents.get(at)!) {
+  for (let at = code; ;) {
     seen.add(at);
     const up = parents.get(at);
     if (up === undefined || seen.has(up)) return at;
+    at = up;
   }
 }
 

@@ -1,4 +1,5 @@
 export { BranchRecord, type News, type WantedPackage } from './record.ts';
+export type { Aside } from './aside.ts';
 export type { BranchCcr } from './ccrs.ts';
 
 /** migrations are the tables of this record. */

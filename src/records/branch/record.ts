@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Clock } from '#base/clock';
 import type { SentBoundary, SentCcr, SentPackage } from '#messages';
 import type { Database, Sql } from '#store/database';
+import { asideAfter, dropAside, putAside, type Aside } from './aside.ts';
 import { isNews, noticeBoundaries } from './boundaries.ts';
 import { branchCcrs, keepCcr, type BranchCcr } from './ccrs.ts';
 
@@ -93,6 +94,35 @@ export class BranchRecord {
   /** ccrs gives the CCRs of sites below, newest first. */
   ccrs(query: { site?: string | undefined; name?: string | undefined; limit?: number | undefined } = {}): Promise<BranchCcr[]> {
     return branchCcrs(this.#db, query);
+  }
+
+  /** putAside keeps DDRs of sites below about machines that are in no boundary of their branch. */
+  putAside(tx: Sql, items: readonly Aside[]): Promise<void> {
+    return putAside(tx, items, this.#clock.now());
+  }
+
+  /** dropAside forgets those that are put aside no more. */
+  dropAside(tx: Sql, items: readonly Pick<Aside, 'peer' | 'key'>[]): Promise<void> {
+    return dropAside(tx, items);
+  }
+
+  /** asideAfter gives the next of them, as they stand in the table. */
+  asideAfter(tx: Sql, after: Pick<Aside, 'peer' | 'key'> | undefined, limit: number): Promise<Aside[]> {
+    return asideAfter(tx, after, limit);
+  }
+
+  /** prune forgets CCRs of sites below that ended long ago, and DDRs that were put aside long ago; it gives how many, `limit` of each at most. */
+  async prune(before: { ccrs: Date; aside: Date }, limit = 5000): Promise<number> {
+    const ccrs = await this.#db.count(
+      `delete from branch_ccr where (site, id) in (select site, id from branch_ccr
+         where finished_at < $1 or (received_at < $1 and site not in (select site from link where state = 'joined')) limit $2)`,
+      [before.ccrs, limit],
+    );
+    const aside = await this.#db.count(
+      'delete from branch_aside where (peer, key) in (select peer, key from branch_aside where told_at < $1 limit $2)',
+      [before.aside, limit],
+    );
+    return ccrs + aside;
   }
 
   /** want keeps a package of the parent until its files are here. Announced on 'branch_package'. */

@@ -1,5 +1,5 @@
 import type { SentClient, SentState } from '#messages';
-import { nameKey } from '#records/resource';
+import { nameKey, shortKey } from '#records/resource';
 import type { Sql } from '#store/database';
 import { clientOf, type Client, type ClientRow } from './client.ts';
 import { keyHashOf } from './register.ts';
@@ -148,27 +148,60 @@ async function spendToken(tx: Sql, sent: SentClient, keyHash: Uint8Array): Promi
   return true;
 }
 
+/** Teller is the site that tells of a client, and what it may tell. */
+export interface Teller {
+  site: string;
+  role: 'parent' | 'child';
+  /** May it speak for machines of this site, or of none? The parent may for all. */
+  speaksFor: (assignedSite: string | undefined) => boolean;
+}
+
+/**
+ * believed tells how much a child is believed of a client: nothing of a machine of another branch, unless it brings the token that this site
+ * made for it, which it has from the client itself; and of a machine of no site only where no client of this site is on it.
+ */
+async function believed(
+  tx: Sql,
+  sent: SentClient,
+  { speaksFor }: Teller,
+  { resourceId, keyHash }: { resourceId: number | undefined; keyHash: Uint8Array },
+): Promise<boolean> {
+  const [token] = await tx.query('select 1 as one from client_token where id = $1 and ccr_id is not null', [sent.tokenId]);
+  if (token) return true;
+  const [machine] = await tx.query<{ site: string | null }>('select assigned_site as site from resource where id = $1', [
+    resourceId,
+  ]);
+  if (!machine) return true;
+  if (!speaksFor(machine.site ?? undefined)) return false;
+  if (machine.site !== null) return true;
+  const others = await tx.query<{ via: string | null }>(
+    `select via_site as via from client where resource_id = $1 and key_hash <> $2 and not obsolete and approval = 'approved'`,
+    [resourceId, keyHash],
+  );
+  return others.every(({ via }) => via !== null && speaksFor(via));
+}
+
 /**
  * takeClient takes what another site of the branch tells of a client. What the parent says counts: approval and blocking are decided there.
  * A child tells of registrations and signs of life; it approves by a registration token only, and blocks and unblocks nobody.
  */
-export async function takeClient(
-  tx: Sql,
-  sent: SentClient,
-  from: { site: string; role: 'parent' | 'child' },
-): Promise<Client | undefined> {
+export async function takeClient(tx: Sql, sent: SentClient, from: Teller): Promise<Client | undefined> {
   const keyHash = keyHashOf(sent.publicKey);
   const isParent = from.role === 'parent';
-  const unspent = await spendToken(tx, sent, keyHash);
-  const byToken = sent.approval === 'approved' && sent.approvedBy === 'token' && unspent;
-  const approved = isParent ? sent.approval === 'approved' : byToken;
-  const resourceId = await resourceIdOf(tx, sent);
+  const machine = await resourceIdOf(tx, sent);
+  const mayTell = isParent || (await believed(tx, sent, from, { resourceId: machine, keyHash }));
   const [old] = await tx.query<Row>(
     'select * from client where key_hash = $1 or guid = $2 order by key_hash = $1 desc limit 1 for update',
     [keyHash, sent.guid],
   );
   // One key is one client; a SMSID with another key is somebody else's claim.
   if (old && !old.key_hash.equals(keyHash)) return undefined;
+  if (old && !isParent && !(await isOf(tx, old, from))) return undefined;
+  const unspent = mayTell && (await spendToken(tx, sent, keyHash));
+  const byToken = sent.approval === 'approved' && sent.approvedBy === 'token' && unspent;
+  const approved = isParent ? sent.approval === 'approved' : byToken;
+  // Who may not speak for a machine has a client that only says it is on it.
+  const resourceId = mayTell ? machine : undefined;
   const values = [
     keyHash,
     isParent || !old ? sent.guid : old.guid,
@@ -210,6 +243,30 @@ export async function takeClient(
       [resourceId, row!.id, row!.registered_at],
     );
   return clientOf(row!);
+}
+
+/** isOf tells whether a known client is one of a child: of a machine of its branch, or it came from there and is on no machine of another one. */
+async function isOf(tx: Sql, old: Row, { speaksFor }: Teller): Promise<boolean> {
+  const [machine] = await tx.query<{ site: string | null }>('select assigned_site as site from resource where id = $1', [
+    old.resource_id,
+  ]);
+  if (machine && machine.site !== null) return speaksFor(machine.site);
+  return old.via_site !== null && speaksFor(old.via_site);
+}
+
+/** tellsOf tells whether a child may speak for the machines of a state message: the one of its client, and those of its name. */
+export async function tellsOf(tx: Sql, { guid, name, domain }: SentState['message'], { speaksFor }: Teller): Promise<boolean> {
+  const rows = await tx.query<{ site: string | null; via: string | null; client: boolean }>(
+    `select r.assigned_site as site, c.via_site as via, true as client from client c left join resource r on r.id = c.resource_id where c.guid = $1
+     union all
+     select r.assigned_site, null, false from resource r where not r.obsolete and r.name_key = $2
+       and (r.domain_key = $3 or $3 = '' or ccr_same_domain(r.domain_key, $3))`,
+    [guid, shortKey(name), nameKey(domain)],
+  );
+  // A client on a machine of no site speaks through the site that it came to.
+  return rows.every(({ site, via, client }) =>
+    site === null && client ? via !== null && speaksFor(via) : speaksFor(site ?? undefined),
+  );
 }
 
 /** updateClient changes a client that is known; undefined where that changes nothing, so that two sites do not go on telling each other. */

@@ -5,7 +5,7 @@ import type { Heartbeat, Registration, StateMessage } from '#messages';
 import { nameKey, shortKey } from '#records/resource';
 import { Gatherer, type Database, type Sql } from '#store/database';
 import type { SentClient, SentState } from '#messages';
-import { pageOfClients, takeClient, takeUnsent, takeUnsentStates, type UnsentClient } from './branch.ts';
+import { pageOfClients, takeClient, takeUnsent, takeUnsentStates, tellsOf, type Teller, type UnsentClient } from './branch.ts';
 import { clientOf, type Client, type ClientRow } from './client.ts';
 import { keyHashOf, register, type Registered, type RegisterOptions } from './register.ts';
 import { attach, standings, type Standing } from './standing.ts';
@@ -290,13 +290,15 @@ export class ClientRecord {
   }
 
   /** takeFrom takes what another site of the branch tells of a client, and announces it as if it had been heard here. */
-  async takeFrom(tx: Sql, sent: SentClient, from: { site: string; role: 'parent' | 'child' }): Promise<void> {
+  async takeFrom(tx: Sql, sent: SentClient, from: Teller): Promise<void> {
     const client = await takeClient(tx, sent, from);
     if (client) await this.#tell(client, tx);
   }
 
   /** takeStateFrom keeps a state message that a client sent to another site of the branch. */
-  async takeStateFrom(tx: Sql, { message, proven }: SentState): Promise<void> {
+  async takeStateFrom(tx: Sql, { message, proven: said }: SentState, from: Teller): Promise<void> {
+    // What a child tells of machines of others is a hint, whoever signed it.
+    const proven = said && (from.role === 'parent' || (await tellsOf(tx, message, from)));
     const resourceId = await addState(tx, message, { proven }, this.#clock.now());
     if (resourceId === undefined || !proven) return;
     await this.#tell({ resourceId: resourceId ?? undefined, name: message.name, domain: message.domain }, tx);

@@ -4,7 +4,7 @@ import { smsidOf, type Approval, type Registration } from '#messages';
 import { nameKey } from '#records/resource';
 import type { Sql } from '#store/database';
 import { clientOf, type Client, type ClientRow } from './client.ts';
-import { remember, spend, type TokenKey } from './token.ts';
+import { mayIssue, remember, spend, type TokenKey } from './token.ts';
 
 /** RegisterOptions are what the point knows beside the message. Signature and proof have been checked by it. */
 export interface RegisterOptions {
@@ -135,7 +135,10 @@ export async function register(
   await tx.query('select pg_advisory_xact_lock($1, hashtext($2))', [NAME_LOCK, nameKey(registration.name)]);
   if (o.unseen) {
     const { name, domain } = registration;
-    await remember(tx, o.unseen, { name, domain, resourceId: await resourceOf(tx, registration) }, now);
+    const resourceId = await resourceOf(tx, registration);
+    // A site below cannot approve clients of machines of other sites, so such a client waits for a person.
+    if (await mayIssue(tx, o.unseen.id, resourceId)) await remember(tx, o.unseen, { name, domain, resourceId }, now);
+    else o = { ...o, tokenId: undefined };
   }
   const [old] = await tx.query<ClientRow>('select * from client where key_hash = $1 for update', [keyHash]);
   if (old) return { client: await again(tx, old, registration, o, now), created: false };

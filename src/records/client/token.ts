@@ -145,6 +145,24 @@ async function unseen(sql: Sql, id: string): Promise<TokenKey | undefined> {
   };
 }
 
+/**
+ * mayIssue tells whether the site that made an unseen token may make one for a machine: the parent for all, a site below for machines of its
+ * branch, and for those of no site that have no client of another one.
+ */
+export async function mayIssue(tx: Sql, id: string, resourceId: number | undefined): Promise<boolean> {
+  const [row] = await tx.query<{ parent: boolean; site: string | null; within: boolean; others: boolean }>(
+    `with recursive below (code) as (select $1::text union select s.code from site s join below b on s.parent = b.code where not s.own)
+     select exists (select from site where own and parent = $1) as parent, r.assigned_site as site,
+       r.assigned_site in (select code from below) as within,
+       exists (select from client c where c.resource_id = r.id and not c.obsolete and c.approval = 'approved'
+         and (c.via_site is null or c.via_site not in (select code from below)) and c.token_id is distinct from $3) as others
+     from (select 1) one left join resource r on r.id = $2`,
+    [readBranchToken(id)?.issuer, resourceId, id],
+  );
+  if (row!.parent || resourceId === undefined || row!.within) return true;
+  return row!.site === null && !row!.others;
+}
+
 /** remember keeps a token that was made elsewhere and is about to be used here, so that here too it serves one key only. */
 export async function remember(
   tx: Sql,

@@ -42,6 +42,8 @@ export interface DdrOrigin {
   site: string;
   /** trusted: more than a machine's own claim. Only then machines are assigned, and may get the client by site-wide push. */
   trusted: boolean;
+  /** May the source say anything of a machine of this site, or of none? Without it, of every machine. */
+  speaksFor?: ((assignedSite: string | undefined) => boolean) | undefined;
   /** A transaction of the caller; without it each part is one of its own. */
   via?: Sql | undefined;
 }
@@ -137,8 +139,9 @@ export class DiscoveryRecord {
    * ingest is the one door for discovery data, whatever the source: identity, merge, assignment, automatic CCR, and on to other sites. A DDR
    * that is wrong is rejected by itself with a reason; the others are taken.
    */
-  async ingest(ddrs: readonly Ddr[], { method, site, trusted, via }: DdrOrigin): Promise<Ingested> {
-    const { outcomes, rejected, added, assigned, requested } = await this.take(ddrs, { source: method, site, trusted }, via);
+  async ingest(ddrs: readonly Ddr[], { method, site, trusted, speaksFor, via }: DdrOrigin): Promise<Ingested> {
+    const o = { source: method, site, trusted, speaksFor };
+    const { outcomes, rejected, added, assigned, requested } = await this.take(ddrs, o, via);
     const merged = outcomes.length - rejected.length - added;
     return { outcomes, stored: added, merged, rejected: rejected.length, assigned, requested };
   }
