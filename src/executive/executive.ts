@@ -134,6 +134,8 @@ export class Executive {
   async #startCcm(): Promise<void> {
     const { folder, records, database, content, clock, random, log } = this.#site;
     const vault = await openVault({ dir: folder.vault });
+    // Tokens that the other site of the branch takes too are made with it.
+    await records.link.key(vault);
     const common = { database, ...records, content, vault, clock, random, serverLog: this.#ccmLog() };
     const ccm = new Ccm({ ...common, network, log: log.with({ component: 'ccm' }) });
     this.#stops.push({ what: 'ccm', stop: () => ccm.stop() });

@@ -39,7 +39,6 @@ export async function openLines(site: OpenSite, o: { point: boolean }): Promise<
     log: log.with({ component: 'hierarchy' }),
   });
   const flows = new Flows(flowParts, {
-    siteKey: async () => parts.key.privateKey,
     fetchContent: (sha256, from) => hierarchy.fetchContent(sha256, from),
   });
   const point = o.point ? await hierarchyPoint({ ...parts, log: log.with({ point: 'hierarchy' }) }) : undefined;

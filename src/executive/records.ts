@@ -69,7 +69,7 @@ export function openRecords(database: Database, clock: Clock, random: Random): R
     ...known,
     account: new AccountRecord(database, clock),
     package: new PackageRecord(database, clock),
-    client: new ClientRecord(database, clock, random),
+    client: new ClientRecord(database, clock, random, link.shared),
     discovery: new DiscoveryRecord(database, clock, known, forwardDdrs({ ...known, link })),
     method: new MethodRecord(database, clock),
     doctor: new DoctorRecord(database, clock),

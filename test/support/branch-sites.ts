@@ -37,11 +37,13 @@ export class BranchSite {
     this.key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
     const { db } = database;
     const clock = systemClock;
+    const publicKey = publicKeyOf(this.key);
     const site = new SiteRecord(db, clock, systemRandom);
     const boundary = new BoundaryRecord(db, clock);
     const resource = new ResourceRecord(db, clock);
     const ccr = new CcrRecord(db, clock);
     const link = new LinkRecord(db, clock, systemRandom);
+    link.shared.use({ publicKey, privateKey: this.key });
     this.parts = {
       database: db,
       content: new ContentStore({ dir: join(folder, 'content'), random: systemRandom }),
@@ -51,7 +53,7 @@ export class BranchSite {
       ccr,
       link,
       discovery: new DiscoveryRecord(db, clock, { site, boundary, resource, ccr }, forwardDdrs({ site, resource, link })),
-      client: new ClientRecord(db, clock, systemRandom),
+      client: new ClientRecord(db, clock, systemRandom, link.shared),
       package: new PackageRecord(db, clock),
       branch: new BranchRecord(db, clock),
       clock,
@@ -68,7 +70,7 @@ export class BranchSite {
 
   /** tellOthers starts what compares and queues. */
   async tellOthers(fetchContent: FetchContent = async function* () {}): Promise<void> {
-    this.#flows = new Flows(this.parts, { siteKey: async () => this.key, fetchContent });
+    this.#flows = new Flows(this.parts, { fetchContent });
     await this.#flows.start();
   }
 

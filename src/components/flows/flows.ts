@@ -1,7 +1,5 @@
-import type { KeyObject } from 'node:crypto';
-import { branchKey, readPublicKey } from '#messages';
 import type { BoundaryIndex } from '#records/boundary';
-import type { Link, LinkHandlers, Outgoing, Peer } from '#records/link';
+import type { LinkHandlers, Outgoing, Peer } from '#records/link';
 import type { Branch } from '#records/site';
 import type { Sql } from '#store/database';
 import { boundaryHandler, boundaryNews } from './boundaries.ts';
@@ -34,9 +32,8 @@ export function flowHandlers(parts: FlowParts): LinkHandlers {
   };
 }
 
-/** FlowOptions are what only the process with the lines has: the site's own key, and a way to the parent's files. */
+/** FlowOptions are what only the process with the lines has: a way to the parent's files. */
 export interface FlowOptions {
-  siteKey(): Promise<KeyObject>;
   fetchContent: FetchContent;
 }
 
@@ -51,6 +48,7 @@ export class Flows {
   #ends: (() => Promise<void>)[] = [];
   #cancel: () => void = () => {};
   #round: Promise<void> = Promise.resolve();
+  #answers: Promise<void> = Promise.resolve();
   #running = false;
   #again = false;
   #stopped = false;
@@ -64,13 +62,22 @@ export class Flows {
 
   async start(): Promise<void> {
     for (const channel of CHANNELS) this.#ends.push(await this.#parts.database.listen(channel, () => this.#soon()));
+    this.#ends.push(await this.#parts.database.listen('link_ask', () => this.#answer()));
     this.#look();
+  }
+
+  /** Points in processes of their own cannot open the vault, and ask about tokens of other sites. */
+  #answer(): void {
+    this.#answers = this.#answers
+      .then(() => this.#parts.link.shared.answer())
+      .catch((error: unknown) => this.#parts.log.error('a token of another site could not be looked at', { error }));
   }
 
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#cancel();
     for (const end of this.#ends.splice(0)) await end();
+    await this.#answers;
     await this.#round;
   }
 
@@ -98,7 +105,6 @@ export class Flows {
 
   async #work(): Promise<void> {
     const links = (await this.#parts.link.list()).filter(({ state }) => state === 'joined');
-    await this.#shareKeys(links);
     if (links.length === 0) return;
     await this.#parts.database.transaction((tx) => this.#tellNews(tx, links));
     for (const send of [sendCcrsUp, sendClients])
@@ -131,22 +137,6 @@ export class Flows {
 
   #branch(tx: Sql): Promise<Branch> {
     return this.#parts.site.branch(tx);
-  }
-
-  /** A primary and a secondary below it take each other's registration tokens; who is removed loses that. */
-  async #shareKeys(links: readonly Link[]): Promise<void> {
-    const { here, sites } = await this.#parts.site.branch();
-    const isSecondary = (code: string) => sites.some((site) => site.code === code && site.kind === 'secondary');
-    const wanted = links.filter(({ site }) => here.kind === 'secondary' || isSecondary(site));
-    const privateKey = wanted.length > 0 ? await this.#options.siteKey() : undefined;
-    for (const { code: site } of sites) {
-      const link = wanted.find((one) => one.site === site);
-      const key =
-        link &&
-        privateKey &&
-        branchKey({ code: here.code, privateKey }, { code: site, publicKey: readPublicKey(link.publicKey) });
-      await this.#parts.client.shareKey({ site, own: here.code, key });
-    }
   }
 
   async #tellNews(tx: Sql, peers: readonly Peer[]): Promise<void> {

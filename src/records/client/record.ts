@@ -35,28 +35,27 @@ export class ClientRecord {
   readonly #db: Database;
   readonly #clock: Clock;
   readonly #random: Random;
+  readonly #shared: tokens.BranchKeys | undefined;
   readonly #tokens: Gatherer<tokens.TokenWish, { id: string; secret: string }>;
 
-  constructor(db: Database, clock: Clock, random: Random) {
+  /** Without `shared` the site makes and takes tokens of its own only. */
+  constructor(db: Database, clock: Clock, random: Random, shared?: tokens.BranchKeys) {
     this.#db = db;
+    this.#shared = shared;
     this.#clock = clock;
     this.#random = random;
-    this.#tokens = new Gatherer((wishes) => tokens.issueTokens(db, random, clock, wishes));
+    this.#tokens = new Gatherer((wishes) => tokens.issueTokens(db, { random, clock, shared }, wishes));
   }
 
   /** issueToken makes a one-time registration token for one machine; the secret is not kept. */
   async issueToken(wish: tokens.TokenWish, via?: Sql): Promise<{ id: string; secret: string }> {
-    return via ? (await tokens.issueTokens(via, this.#random, this.#clock, [wish]))[0]! : this.#tokens.ask(wish);
+    const parts = { random: this.#random, clock: this.#clock, shared: this.#shared };
+    return via ? (await tokens.issueTokens(via, parts, [wish]))[0]! : this.#tokens.ask(wish);
   }
 
   /** tokenKey gives what is needed to check a proof made with a token. */
   tokenKey(id: string): Promise<tokens.TokenKey | undefined> {
-    return tokens.tokenKey(this.#db, id);
-  }
-
-  /** shareKey keeps the key that this site shares with another one of its branch, so that each takes registration tokens of the other; undefined ends that. */
-  shareKey(o: { site: string; own: string; key: Uint8Array | undefined }, via: Sql = this.#db): Promise<void> {
-    return tokens.shareKey(via, o);
+    return tokens.tokenKey(this.#db, id, this.#shared);
   }
 
   /**

@@ -30,28 +30,18 @@ export interface TokenWish {
   peer?: string | undefined;
 }
 
-interface Shared {
-  own: string;
-  key: Uint8Array;
+/** BranchKeys is what this site shares with others of its branch (LinkRecord.shared). */
+export interface BranchKeys {
+  with(site: string, via: Sql): Promise<{ own: string; key: Uint8Array } | undefined>;
+  /** What the proofs of a token are made with that another site made for both. */
+  tokenKey(id: string, via: Sql): Promise<Uint8Array | undefined>;
 }
 
-/** shareKey keeps what this site, `own`, shares with another one; a key of undefined forgets it. */
-export async function shareKey(sql: Sql, o: { site: string; own: string; key: Uint8Array | undefined }): Promise<void> {
-  if (o.key === undefined) await sql.query('delete from client_branch_key where site = $1', [o.site]);
-  else
-    await sql.query(
-      `insert into client_branch_key (site, own, key) values ($1, $2, $3)
-       on conflict (site) do update set own = excluded.own, key = excluded.key where client_branch_key.key <> excluded.key`,
-      [o.site, o.own, o.key],
-    );
-}
-
-async function sharedWith(sql: Sql, site: string): Promise<Shared | undefined> {
-  const [row] = await sql.exec<{ own: string; key: Buffer }>(
-    { name: 'client_branch_key', text: 'select own, key from client_branch_key where site = $1' },
-    [site],
-  );
-  return row && { own: row.own, key: new Uint8Array(row.key) };
+/** IssueParts is what making tokens needs. */
+export interface IssueParts {
+  random: Random;
+  clock: Clock;
+  shared: BranchKeys | undefined;
 }
 
 interface TokenRow {
@@ -66,8 +56,12 @@ interface TokenRow {
   used_by: Buffer | null;
 }
 
-async function newToken(sql: Sql, random: Random, wish: TokenWish): Promise<{ id: string; secret: string }> {
-  const shared = wish.peer === undefined ? undefined : await sharedWith(sql, wish.peer);
+async function newToken(
+  sql: Sql,
+  { random, shared: keys }: IssueParts,
+  wish: TokenWish,
+): Promise<{ id: string; secret: string }> {
+  const shared = wish.peer === undefined ? undefined : await keys?.with(wish.peer, sql);
   if (shared && wish.peer !== undefined) {
     const { expiresAt, name: machine, peer } = wish;
     const id = branchTokenId({ issuer: shared.own, peer, expiresAt, machine, random: random.bytes(12) });
@@ -80,12 +74,11 @@ async function newToken(sql: Sql, random: Random, wish: TokenWish): Promise<{ id
 /** issueTokens makes a token for each wish; their secrets are given out here and never again. */
 export async function issueTokens(
   sql: Sql,
-  random: Random,
-  clock: Clock,
+  parts: IssueParts,
   wishes: readonly TokenWish[],
 ): Promise<{ id: string; secret: string }[]> {
   const made: { id: string; secret: string }[] = [];
-  for (const wish of wishes) made.push(await newToken(sql, random, wish));
+  for (const wish of wishes) made.push(await newToken(sql, parts, wish));
   await sql.exec(
     {
       name: 'client_token_issue',
@@ -101,7 +94,7 @@ export async function issueTokens(
       wishes.map((wish) => wish.name),
       wishes.map((wish) => wish.domain ?? ''),
       wishes.map((wish) => wish.ccrId ?? null),
-      clock.now(),
+      parts.clock.now(),
       wishes.map((wish) => wish.expiresAt),
     ],
   );
@@ -109,9 +102,9 @@ export async function issueTokens(
 }
 
 /** tokenKey looks a token up, used or expired as it may be; one that a site of the branch made need not have been seen here. */
-export async function tokenKey(sql: Sql, id: string): Promise<TokenKey | undefined> {
+export async function tokenKey(sql: Sql, id: string, shared: BranchKeys | undefined): Promise<TokenKey | undefined> {
   const [row] = await sql.exec<TokenRow>({ name: 'client_token_key', text: 'select * from client_token where id = $1' }, [id]);
-  if (!row) return unseen(sql, id);
+  if (!row) return unseen(sql, id, shared);
   return {
     id: row.id,
     key: new Uint8Array(row.key),
@@ -124,12 +117,10 @@ export async function tokenKey(sql: Sql, id: string): Promise<TokenKey | undefin
   };
 }
 
-async function unseen(sql: Sql, id: string): Promise<TokenKey | undefined> {
+async function unseen(sql: Sql, id: string, shared: BranchKeys | undefined): Promise<TokenKey | undefined> {
   const told = readBranchToken(id);
-  const shared = told && (await sharedWith(sql, told.issuer));
-  // Made for this very pair of sites; a token of our own that is not in the table was pruned, and is over.
-  if (!told || !shared || told.peer !== shared.own) return undefined;
-  const key = tokenKeyOf(branchTokenSecret(shared.key, id));
+  const key = told && (await shared?.tokenKey(id, sql));
+  if (!told || !key) return undefined;
   const { expiresAt } = told;
   const isFor = (name: string) => isForMachine(told, name);
   return {

@@ -7,6 +7,7 @@ import { makeKey, openKey, resealKey, type SiteKey } from './key.ts';
 import { Line } from './line.ts';
 import type { Link, LinkState, Outgoing, Role } from './link.ts';
 import { Outbox, split } from './outbox.ts';
+import { SharedKeys } from './shared.ts';
 import { linkOf, lockLink, type LinkRow } from './row.ts';
 import { makeToken, tokenState, useToken, type JoinToken, type TokenState } from './tokens.ts';
 
@@ -30,12 +31,15 @@ export class LinkRecord {
   readonly #outbox: Outbox;
   /** line is the exchange with one neighbour: what is taken from it and what it gets. */
   readonly line: Line;
+  /** shared is what this site shares with others of its branch, for registration tokens. */
+  readonly shared: SharedKeys;
 
   constructor(db: Database, clock: Clock, random: Random) {
     this.#db = db;
     this.#clock = clock;
     this.#random = random;
     this.#outbox = new Outbox(db, clock);
+    this.shared = new SharedKeys(db, clock);
     this.line = new Line(db, clock, this.#outbox, (via, to) => this.#way(via, to));
   }
 
@@ -159,12 +163,14 @@ export class LinkRecord {
     return via ? makeKey(via, sealer, this.#clock) : this.#db.transaction((tx) => makeKey(tx, sealer, this.#clock));
   }
 
-  /** key opens the key that this site signs with. */
+  /** key opens the key that this site signs with, and makes with it what the site shares with others. */
   async key(vault: Vault): Promise<SiteKey> {
-    return this.#db.transaction(async (tx) => {
+    const key = await this.#db.transaction(async (tx) => {
       await makeKey(tx, vault, this.#clock);
       return openKey(tx, vault);
     });
+    this.shared.use(key);
+    return key;
   }
 
   /** reseal seals what this record holds anew, for another key of the vault, in the caller's transaction. */
