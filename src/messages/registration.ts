@@ -82,5 +82,9 @@ export const Heartbeat = Type.Object({
 export type Heartbeat = Type.Static<typeof Heartbeat>;
 
 /** HeartbeatReply is the answer to it. */
-export const HeartbeatReply = Type.Object(ServerWishes);
+export const HeartbeatReply = Type.Object({
+  ...ServerWishes,
+  /** The message was not news, because this sequence number was there already: a client that was set back goes on from here, at once. */
+  lastSequence: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
+});
 export type HeartbeatReply = Type.Static<typeof HeartbeatReply>;

@@ -122,7 +122,7 @@ test('a trusted source that comes later believes nothing of what the machine had
 
 test('an approved client is believed for itself: stored, assigned, never pushed to, renamed', async () => {
   await registered(FIRST, 'PC1');
-  await client.approve(FIRST, 'admin');
+  await client.trust.approve(FIRST, 'admin');
   await beat(FIRST, 'PC1', { os: 'Windows 11 Pro' });
   await taken();
   const pc = (await known('PC1'))!;
@@ -143,7 +143,7 @@ test('an approved client cannot take the name, the hardware id or the port of an
   });
   const before = (await known('DC1'))!;
   await registered(FIRST, 'PC1');
-  await client.approve(FIRST, 'admin');
+  await client.trust.approve(FIRST, 'admin');
   await beat(FIRST, 'PC1');
   await taken();
   const pc = (await known('PC1'))!;
@@ -163,7 +163,7 @@ test('an approved client cannot take the name, the hardware id or the port of an
   // Approved while discovery knew no machine of its name, and never heard under it.
   const third = 'GUID:77777777-2222-3333-4444-555555555555';
   await registered(third, 'PC3');
-  await client.approve(third, 'admin');
+  await client.trust.approve(third, 'admin');
   for (const claim of [{}, { hardwareId: 'BOARD-DC1' }]) {
     await clock.advance(1000);
     await beat(third, 'DC1', claim);
@@ -172,7 +172,7 @@ test('an approved client cannot take the name, the hardware id or the port of an
   }
   // Registered under the name of the other one, harmless when it was approved: of that moment's name it is the client.
   await registered(SECOND, 'HARMLESS', before.id);
-  await client.approve(SECOND, 'admin');
+  await client.trust.approve(SECOND, 'admin');
   await beat(SECOND, 'HARMLESS');
   await taken();
   assert.equal((await known('DC1'))!.id, before.id);
@@ -181,7 +181,7 @@ test('an approved client cannot take the name, the hardware id or the port of an
 
 test('what a blocked client left is dropped, of one client the newest waits, and a heartbeat that is older comes too late', async () => {
   await registered(FIRST, 'PC1');
-  await client.approve(FIRST, 'admin');
+  await client.trust.approve(FIRST, 'admin');
   const old = clock.now().toISOString();
   await clock.advance(5000);
   await beat(FIRST, 'PC1', { addresses: ['10.0.0.2'] });
@@ -189,7 +189,7 @@ test('what a blocked client left is dropped, of one client the newest waits, and
   await taken();
   assert.deepEqual((await known('PC1'))!.addresses, ['10.0.0.2']);
   await registered(SECOND, 'PC2');
-  await client.block(SECOND, 'admin');
+  await client.trust.block(SECOND, 'admin');
   await beat(SECOND, 'PC2');
   await taken();
   assert.equal(await known('PC2'), undefined);

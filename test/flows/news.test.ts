@@ -131,12 +131,12 @@ test("a client of the proxy MP is the primary's; its token is used once in the b
   assert.ok((await primary.parts.client.tokenKey(token.id))!.usedAt);
   const other = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
   await assert.rejects(primary.parts.client.register(registration(other), { tokenId: token.id }), /PP_CLIENT_TOKEN_USED|token/);
-  await primary.parts.client.block(client.guid, 'test');
+  await primary.parts.client.trust.block(client.guid, 'test');
   await until('the block at S01', async () => (await secondary.parts.client.byGuid(client.guid))!.blocked);
-  await primary.parts.client.unblock(client.guid);
+  await primary.parts.client.trust.unblock(client.guid, 'admin');
   await until('its end', async () => !(await secondary.parts.client.byGuid(client.guid))!.blocked);
   // A block at the secondary is none: clients belong to the primary.
-  await secondary.parts.client.block(client.guid, 'test');
+  await secondary.parts.client.trust.block(client.guid, 'test');
   await systemClock.sleep(200);
   await carry(secondary, primary);
   assert.equal((await above())!.blocked, false);

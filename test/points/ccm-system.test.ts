@@ -131,7 +131,7 @@ test('without a token a client waits for approval', async (t) => {
   const { site, pc } = await start(t);
   assert.equal((await pc.register()).json['approval'], 'pending');
   assert.equal((await pc.post('/ccm_system/heartbeat', pc.heartbeat(), pc.signer)).json['approval'], 'pending');
-  await site.records.client.approve(pc.guid!, 'test');
+  await site.records.client.trust.approve(pc.guid!, 'test');
   assert.equal((await pc.post('/ccm_system/heartbeat', pc.heartbeat(), pc.signer)).json['approval'], 'approved');
 });
 
@@ -197,7 +197,7 @@ test('a blocked client is told so, and only when it proved to be it', async (t) 
   const { site, url, pc, token } = await start(t);
   const issued = await token('PC042');
   await pc.register(pc.proven(issued));
-  await site.records.client.block(pc.guid!, 'test');
+  await site.records.client.trust.block(pc.guid!, 'test');
   for (const [path, body] of [
     ['/ccm_system/heartbeat', pc.heartbeat()],
     ['/ccm_system/state', pc.state(400)],
@@ -210,7 +210,7 @@ test('a blocked client is told so, and only when it proved to be it', async (t) 
   }
   assert.deepEqual(await pc.register(pc.proven(issued)).then((a) => [a.status, a.code]), [403, 'PP_CLIENT_BLOCKED']);
   assert.equal((await site.records.client.statesOf({ name: 'PC042' })).length, 0);
-  await site.records.client.unblock(pc.guid!);
+  await site.records.client.trust.unblock(pc.guid!, 'admin');
   assert.equal((await pc.post('/ccm_system/heartbeat', pc.heartbeat(), pc.signer)).status, 200);
 });
 

@@ -19,7 +19,9 @@ before(async () => {
 });
 after(() => base.close());
 beforeEach(async () => {
-  await base.db.query('truncate client, client_token, client_state, resource, resource_source');
+  await base.db.query(
+    'truncate client, client_token, client_state, client_event, client_conflict, client_key, client_bad_hardware, resource, resource_source',
+  );
   clock = new ManualClock();
   clients = new ClientRecord(base.db, clock, systemRandom);
   resources = new ResourceRecord(base.db, clock);
@@ -137,8 +139,8 @@ test('a machine that was installed anew replaces its old client with a token, an
   assert.equal((await resources.byId(resourceId))!.client.guid, first.guid);
   assert.equal((await clients.byGuid(first.guid))!.obsolete, false);
   assert.deepEqual(
-    (await clients.conflicts()).map((c) => c.guid),
-    [unproven.guid],
+    (await clients.trust.conflicts()).map((c) => [c.client.guid, c.kind, c.other?.guid, c.holds]),
+    [[unproven.guid, 'hardware', first.guid, false]],
   );
   // What only waits is no proof that the machine has its client.
   const start = clock.now();
@@ -147,7 +149,10 @@ test('a machine that was installed anew replaces its old client with a token, an
   assert.equal(await clients.since(resourceId, new Date(start.getTime() + 1)), undefined);
   await clock.advance(1000);
   const second = (await clients.register(registration(newKey()), { tokenId: (await token(resourceId)).id })).client;
-  assert.equal((await clients.byGuid(first.guid))!.obsolete, true);
+  // It is the same machine, proven by a push: its record goes on with the new key.
+  assert.equal(second.guid, first.guid);
+  assert.notEqual(second.publicKey, first.publicKey);
+  assert.equal((await clients.byGuid(first.guid))!.publicKey, second.publicKey);
   assert.equal((await clients.byResource(resourceId))!.guid, second.guid);
   assert.equal((await clients.since(resourceId, clock.now()))!.guid, second.guid);
   assert.equal((await clients.since({ name: 'pc1', domain: 'CORP' }, clock.now()))!.guid, second.guid);
@@ -157,23 +162,26 @@ test('a machine that was installed anew replaces its old client with a token, an
 test('a heartbeat is news once; an old one, an unknown and a blocked client change nothing', async () => {
   const { client } = await clients.register(registration(newKey()));
   await clock.advance(60_000);
-  const heard = await clients.heartbeat(client.guid, heartbeat(client.guid, 2), { address: '10.0.0.9' });
+  const { client: heard } = await clients.heartbeat(client.guid, heartbeat(client.guid, 2), { address: '10.0.0.9' });
   assert.deepEqual(
     [heard.lastSeenAt, heard.version, heard.addresses, heard.lastAddress],
     [clock.now(), '1.0.1', ['10.0.0.9'], '10.0.0.9'],
   );
   const at = clock.now();
   await clock.advance(60_000);
-  assert.deepEqual((await clients.heartbeat(client.guid, heartbeat(client.guid, 2, { name: 'EVIL' }))).lastSeenAt, at);
+  assert.deepEqual((await clients.heartbeat(client.guid, heartbeat(client.guid, 2, { name: 'EVIL' }))).client.lastSeenAt, at);
   const other = 'GUID:00000000-0000-4000-8000-000000000000';
   await assert.rejects(clients.heartbeat(other, heartbeat(other, 1)), (e) => isCode(e, 'PP_CLIENT_UNKNOWN'));
-  assert.equal(await clients.block(client.guid, 'admin'), true);
-  assert.equal(await clients.block(client.guid, 'admin'), false);
+  assert.ok(await clients.trust.block(client.guid, 'admin'));
+  assert.equal(await clients.trust.block(client.guid, 'admin'), undefined);
   await assert.rejects(clients.heartbeat(client.guid, heartbeat(client.guid, 3)), (e) => isCode(e, 'PP_CLIENT_BLOCKED'));
   const blocked = (await clients.byGuid(client.guid))!;
   await assert.rejects(clients.register(registration(blocked.publicKey)), (e) => isCode(e, 'PP_CLIENT_BLOCKED'));
-  assert.equal(await clients.unblock(client.guid), true);
-  assert.equal((await clients.heartbeat(client.guid, heartbeat(client.guid, 3))).lastSeenAt.getTime(), clock.now().getTime());
+  assert.ok(await clients.trust.unblock(client.guid, 'admin'));
+  assert.equal(
+    (await clients.heartbeat(client.guid, heartbeat(client.guid, 3))).client.lastSeenAt.getTime(),
+    clock.now().getTime(),
+  );
 });
 
 test('a client that only claims to be one does not make its machine look installed', async () => {
@@ -182,14 +190,14 @@ test('a client that only claims to be one does not make its machine look install
   const seen = (await resources.byId(resourceId))!.client;
   assert.deepEqual([seen.installed, seen.approval, seen.guid], [false, 'pending', client.guid]);
   assert.deepEqual((await resources.list({ client: true })).items, []);
-  await clients.approve(client.guid, 'CORP\\admin');
+  await clients.trust.approve(client.guid, 'CORP\\admin');
   assert.equal((await resources.byId(resourceId))!.client.installed, true);
 });
 
 test('a person approves a pending client once', async () => {
   const { client } = await clients.register(registration(newKey()));
-  assert.equal(await clients.approve(client.guid, 'CORP\\admin'), true);
-  assert.equal(await clients.approve(client.guid, 'CORP\\admin'), false);
+  assert.ok(await clients.trust.approve(client.guid, 'CORP\\admin'));
+  assert.equal(await clients.trust.approve(client.guid, 'CORP\\admin'), undefined);
   assert.deepEqual(
     [(await clients.byGuid(client.guid))!.approval, (await clients.byGuid(client.guid))!.approvedBy],
     ['approved', 'CORP\\admin'],

@@ -12,8 +12,9 @@ import {
   type StateReply,
 } from '#messages';
 import type { Client } from '#records/client';
-import { clientSiteOf, pointsFor, secondaryOf } from '#records/site';
 import { plainAddress, Rate } from '#wire/http';
+import { policyOf, policyRoutes, type Here } from './policy.ts';
+import { Refusals } from './refusals.ts';
 import type { ManagementParts } from './server.ts';
 import { SignedRequests, type Signer } from './signed.ts';
 
@@ -25,23 +26,33 @@ const UNPROVEN_PER_SECOND = 2;
 export function ccmSystem(app: FastifyInstance, parts: ManagementParts): void {
   const signed = new SignedRequests(parts);
   const unproven = new Rate(parts.clock, UNPROVEN_BURST, UNPROVEN_PER_SECOND);
+  // Who seems to be somebody else stands in the audit log; many of them cannot fill it.
+  const doubts = new Refusals(parts, 'client.conflict');
+  app.addHook('onClose', () => doubts.close());
   const { client } = parts;
 
+  policyRoutes(app, parts, signed);
   app.post('/ccm_system/registration', async (request): Promise<RegistrationReply> => {
     const address = plainAddress(request.ip);
     const registration = signed.byOwnKey(request, (value) => checked(Registration, value, 'Registration'));
     const tokenId = await provenToken(parts, registration);
     if (tokenId === undefined) unproven.take(address);
-    const registered = await client.register(registration, { tokenId, address });
-    return { guid: registered.client.guid, ...(await wishes(parts, registered.client)) };
+    const branch = await parts.site.branch();
+    const registered = await client.register(registration, { tokenId, address, rules: branch.here.settings.client });
+    const { guid, name } = registered.client;
+    if (registered.flagged !== undefined) await doubts.note({ object: `${name} ${guid}`, code: registered.flagged, address });
+    return { guid, ...(await wishes(parts, registered.client, branch)) };
   });
 
   app.post('/ccm_system/heartbeat', async (request): Promise<HeartbeatReply> => {
     const { signer, body } = await signed.bySigner(request, (value) => checked(Heartbeat, value, 'Heartbeat'));
     if (signer.client?.guid !== body.guid) throw raise('PP_MSG_SIGNATURE');
-    const heard = await client.heartbeat(body.guid, body, { address: plainAddress(request.ip) });
-    await parts.discovery.leave({ method: 'heartbeat', key: body.guid, site: (await parts.site.here()).code, ddr: ddrOf(body) });
-    return wishes(parts, heard);
+    const address = plainAddress(request.ip);
+    const { client: heard, alarm, lastSequence } = await client.heartbeat(body.guid, body, { address });
+    if (alarm !== undefined) await doubts.note({ object: `${heard.name} ${heard.guid}`, code: 'clone', address });
+    const branch = await parts.site.branch();
+    await parts.discovery.leave({ method: 'heartbeat', key: body.guid, site: branch.here.code, ddr: ddrOf(body) });
+    return { ...(await wishes(parts, heard, branch)), ...(lastSequence !== undefined && { lastSequence }) };
   });
 
   app.post('/ccm_system/state', async (request): Promise<StateReply> => {
@@ -82,7 +93,7 @@ function ddrOf({ guid, name, domain, fqdn, addresses, hardwareId, os, architectu
 
 /** isProven tells whether a signer is the machine it says it is; a client that nobody approved only claims it. */
 function isProven({ client, token }: Signer): boolean {
-  return token !== undefined || client.approval === 'approved';
+  return token !== undefined || client.believed;
 }
 
 /** provenToken is the id of the token whose proof holds for this registration; a proof that does not hold refuses it. */
@@ -97,20 +108,15 @@ async function provenToken(parts: ManagementParts, registration: Registration): 
   return tokenId;
 }
 
-/**
- * wishes is what every reply tells a client to do from now on. Its site is always a primary; the client of a machine in a secondary's
- * boundaries talks to the proxy management point there first (D1).
- */
-async function wishes(parts: ManagementParts, client: Client): Promise<HeartbeatReply> {
-  const branch = await parts.site.branch();
-  const { here } = branch;
-  const hasSecondary = here.kind === 'primary' && branch.sites.some((site) => secondaryOf(branch, site.code) !== undefined);
-  const device = hasSecondary && client.resourceId !== undefined ? await parts.resource.byId(client.resourceId) : undefined;
+/** wishes is what every reply tells a client to do from now on, and which policy it should have. */
+async function wishes(parts: ManagementParts, client: Client, branch: Here): Promise<HeartbeatReply> {
+  const { site, approval, heartbeatMinutes, managementPoints, revision } = await policyOf(parts, client, branch);
   return {
-    site: clientSiteOf(here),
-    approval: client.approval,
-    heartbeatMinutes: here.settings.client.heartbeatMinutes,
-    managementPoints: pointsFor('mp', branch, device?.assignedSite).map((p) => p.address),
+    site,
+    approval,
+    heartbeatMinutes,
+    managementPoints,
+    policyRevision: revision,
     serverTime: parts.clock.now().toISOString(),
   };
 }

@@ -31,13 +31,28 @@ export class SignedRequests {
   async bySigner<T>(request: FastifyRequest, read: (value: unknown) => T): Promise<{ signer: Signer; body: T }> {
     const claim = readClaim(request.headers);
     const body = read(bodyOf(request));
+    return { signer: await this.#signer(request, claim), body };
+  }
+
+  /** byClient finds out which registered client signed a request without a body. */
+  async byClient(request: FastifyRequest): Promise<Client> {
+    const claim = readClaim(request.headers);
+    if (claim.client === undefined) throw raise('PP_MSG_SIGNATURE');
+    const { client } = await this.#signer(request, claim);
+    if (!client) throw raise('PP_MSG_SIGNATURE');
+    return client;
+  }
+
+  async #signer(request: FastifyRequest, claim: Claim): Promise<Signer> {
     const signer = await this.#signerOf(claim);
     this.#verify(request, claim, signer.client ? { publicKey: signer.client.publicKey } : { tokenKey: signer.token.key });
     const { client, token } = signer;
     if (client?.blocked) throw raise('PP_CLIENT_BLOCKED', { guid: client.guid, name: client.name });
     if (token && token.expiresAt <= this.#parts.clock.now())
       throw raise('PP_CLIENT_TOKEN_EXPIRED', { token: token.id, name: token.name });
-    return { signer, body };
+    // The token of a blocked client's push is no way around the block.
+    if (token?.blocked) throw raise('PP_CLIENT_BLOCKED', { guid: token.name, name: token.name });
+    return signer;
   }
 
   async #signerOf(claim: Claim): Promise<Signer> {

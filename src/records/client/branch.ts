@@ -6,7 +6,7 @@ import { keyHashOf } from './register.ts';
 
 /** Clients as they travel between the sites of a branch: what this one tells of them, and how it takes what another one tells. */
 
-type Row = ClientRow & { sequence: number; request_id: string; via_site: string | null };
+type Row = ClientRow & { via_site: string | null };
 
 /** UnsentClient is a client that other sites have not been told of as it is now. */
 export interface UnsentClient {

@@ -1,4 +1,27 @@
-import type { Approval } from '#messages';
+import type { Approval, PolicyMigrate, PolicyUpgrade } from '#messages';
+
+/** Proof is how a machine showed that it is the one it says it is: by the token of a push, or as a member of a trusted domain. */
+export type Proof = 'token' | 'domain';
+
+/** TrustRules are the settings of the site that say whom it believes. */
+export interface TrustRules {
+  /** Who is approved without a person: nobody, those that proved themselves, or everybody. */
+  approval: 'manual' | 'proven' | 'all';
+  /** What becomes of a hardware id that another client has: a record of its own, or a person decides. */
+  conflicts: 'automatic' | 'manual';
+  /** Whether a machine that was proven and installed anew keeps its record. */
+  reimage: 'keep' | 'new';
+}
+
+/** trustRules are those of a new site. */
+export const trustRules: TrustRules = { approval: 'proven', conflicts: 'automatic', reimage: 'keep' };
+
+/** Wanted is what the site asks of one client beside its settings. */
+export interface Wanted {
+  upgrade?: PolicyUpgrade;
+  migrate?: PolicyMigrate;
+  uninstall?: true;
+}
 
 /** Client is an installed agent that registered with a management point. */
 export interface Client {
@@ -21,12 +44,21 @@ export interface Client {
   site: string | undefined;
   approval: Approval;
   approvedBy: string | undefined;
+  /** How it showed who it is. */
+  provenBy: Proof | undefined;
+  /** Whether it is the machine it says it is, by a proof or by a person. */
+  believed: boolean;
   blocked: boolean;
   obsolete: boolean;
   tokenId: string | undefined;
   lastAddress: string | undefined;
   registeredAt: Date;
   lastSeenAt: Date;
+  wanted: Wanted;
+  /** Grows whenever what the site wants of it changes. */
+  policySerial: number;
+  /** Proves the site's policy to a client that was pushed. */
+  policyKey: Uint8Array | undefined;
 }
 
 /** ClientRow is a row of table client. */
@@ -35,6 +67,7 @@ export interface ClientRow {
   guid: string;
   public_key: string;
   key_hash: Buffer;
+  request_id: string;
   resource_id: number | null;
   name: string;
   name_key: string;
@@ -51,12 +84,22 @@ export interface ClientRow {
   site: string | null;
   approval: Approval;
   approved_by: string | null;
+  proven_by: Proof | null;
+  believed: boolean;
   blocked: boolean;
   obsolete: boolean;
   token_id: string | null;
   last_address: string | null;
   registered_at: Date;
   last_seen_at: Date;
+  sequence: number;
+  started_at: Date | null;
+  started_before: Date | null;
+  sent_at: Date | null;
+  alarm: boolean;
+  wanted: Wanted | null;
+  policy_serial: number;
+  policy_key: Buffer | null;
 }
 
 /** clientOf turns a row into a Client. */
@@ -79,11 +122,16 @@ export function clientOf(row: ClientRow): Client {
     site: row.site ?? undefined,
     approval: row.approval,
     approvedBy: row.approved_by ?? undefined,
+    provenBy: row.proven_by ?? undefined,
+    believed: row.believed,
     blocked: row.blocked,
     obsolete: row.obsolete,
     tokenId: row.token_id ?? undefined,
     lastAddress: row.last_address ?? undefined,
     registeredAt: row.registered_at,
     lastSeenAt: row.last_seen_at,
+    wanted: row.wanted ?? {},
+    policySerial: row.policy_serial,
+    policyKey: row.policy_key ? new Uint8Array(row.policy_key) : undefined,
   };
 }

@@ -1,22 +1,24 @@
 import type { Clock } from '#base/clock';
 import { raise } from '#base/errors';
 import type { Random } from '#base/random';
-import type { Heartbeat, Registration, StateMessage } from '#messages';
+import type { Approval, Heartbeat, Registration, SentClient, SentState, StateMessage } from '#messages';
 import { nameKey, shortKey } from '#records/resource';
 import { Gatherer, type Database, type Sql } from '#store/database';
-import type { SentClient, SentState } from '#messages';
 import { pageOfClients, takeClient, takeUnsent, takeUnsentStates, tellsOf, type Teller, type UnsentClient } from './branch.ts';
-import { clientOf, type Client, type ClientRow } from './client.ts';
+import { clientOf, trustRules, type Client, type ClientRow } from './client.ts';
+import { openCloneAlarm, wentBack, whyAlarm } from './clone.ts';
+import { leave } from './decide.ts';
 import { keyHashOf, register, type Registered, type RegisterOptions } from './register.ts';
 import { attach, standings, type Standing } from './standing.ts';
 import { addState, states, type State } from './state.ts';
 import * as tokens from './token.ts';
+import { ClientTrust } from './trust.ts';
 
 /** ClientQuery narrows a list of clients; `filter` is a part of the name. */
 export interface ClientQuery {
   filter?: string | undefined;
   site?: string | undefined;
-  approval?: 'approved' | 'pending' | undefined;
+  approval?: Approval | undefined;
   blocked?: boolean | undefined;
   /** Only those not heard since. */
   silentSince?: Date | undefined;
@@ -30,6 +32,14 @@ export interface ClientPage {
   next?: string;
 }
 
+/** Heard is a client after a heartbeat; `alarm` is said once, when its key seems to be on two machines. */
+export interface Heard {
+  client: Client;
+  alarm?: string | undefined;
+  /** The message was not news: the last sequence number that was. */
+  lastSequence?: number | undefined;
+}
+
 /** ClientRecord knows the clients, their tokens and what they said, and is the only writer of those tables. */
 export class ClientRecord {
   readonly #db: Database;
@@ -37,6 +47,8 @@ export class ClientRecord {
   readonly #random: Random;
   readonly #shared: tokens.BranchKeys | undefined;
   readonly #tokens: Gatherer<tokens.TokenWish, { id: string; secret: string }>;
+  /** Whom the site believes, and what people decide about it. */
+  readonly trust: ClientTrust;
 
   /** Without `shared` the site makes and takes tokens of its own only. */
   constructor(db: Database, clock: Clock, random: Random, shared?: tokens.BranchKeys) {
@@ -44,6 +56,7 @@ export class ClientRecord {
     this.#shared = shared;
     this.#clock = clock;
     this.#random = random;
+    this.trust = new ClientTrust(db, clock);
     this.#tokens = new Gatherer((wishes) => tokens.issueTokens(db, { random, clock, shared }, wishes));
   }
 
@@ -68,21 +81,28 @@ export class ClientRecord {
     if (token?.unseen && !token.unseen.isFor(registration.name)) throw raise('PP_CLIENT_TOKEN_UNKNOWN', { token: token.id });
     const unseen = token?.unseen ? token : undefined;
     return this.#db.transaction(async (tx) => {
-      const registered = await register(tx, registration, { ...o, uuid, unseen }, this.#clock.now());
+      const registered = await register(
+        tx,
+        registration,
+        { ...o, uuid, unseen, rules: { ...trustRules, ...o.rules } },
+        this.#clock.now(),
+      );
       await this.#tell(registered.client, tx);
       return registered;
     });
   }
 
   /** heartbeat keeps a sign of life; a blocked client and one that is not known are refused, an old message changes nothing. */
-  async heartbeat(guid: string, heartbeat: Heartbeat, o: { address?: string | undefined } = {}): Promise<Client> {
+  async heartbeat(guid: string, heartbeat: Heartbeat, o: { address?: string | undefined } = {}): Promise<Heard> {
     const now = this.#clock.now();
     const [row] = await this.#db.exec<ClientRow>(
       {
         name: 'client_heartbeat',
         text: `update client set name = $3, name_key = $4, domain = $5, domain_key = $6, fqdn = $7, addresses = $8, version = $9,
-            hardware_id = $10, os = $11, os_version = $12, type = $13, architecture = $14, last_address = coalesce($15, last_address),
-            sequence = $2, last_seen_at = greatest(last_seen_at, $16)
+            os = $11, os_version = $12, type = $13, architecture = $14, last_address = coalesce($15, last_address),
+            sequence = $2, last_seen_at = greatest(last_seen_at, $16), sent_at = $17, started_at = $18,
+            started_before = case when started_at <> $18 then started_at else started_before end,
+            alarm = hardware_id <> $10 or coalesce(started_before = $18 and started_at <> $18, false)
           where guid = $1 and not blocked and sequence < $2 returning *`,
       },
       [
@@ -102,19 +122,57 @@ export class ClientRecord {
         heartbeat.architecture,
         o.address,
         now,
+        new Date(heartbeat.sentAt),
+        new Date(heartbeat.startedAt),
       ],
     );
-    if (!row) return this.#known(guid);
+    if (!row) return this.#oldNews(guid, heartbeat, o.address);
     const client = clientOf(row);
     await this.#tell(client);
-    return client;
+    return { client, alarm: row.alarm ? await this.#alarm(row, heartbeat, whyAlarm(row, heartbeat), o.address) : undefined };
   }
 
-  async #known(guid: string): Promise<Client> {
-    const client = await this.byGuid(guid);
-    if (!client) throw raise('PP_CLIENT_UNKNOWN', { guid });
-    if (client.blocked) throw raise('PP_CLIENT_BLOCKED', { guid, name: client.name });
-    return client;
+  /** oldNews answers a heartbeat that changed nothing: repeated, late, refused, or of another machine with the same key. */
+  async #oldNews(guid: string, heartbeat: Heartbeat, address: string | undefined): Promise<Heard> {
+    const [row] = await this.#db.query<ClientRow>('select * from client where guid = $1', [guid]);
+    if (!row) throw raise('PP_CLIENT_UNKNOWN', { guid });
+    if (row.blocked) throw raise('PP_CLIENT_BLOCKED', { guid, name: row.name });
+    const back = wentBack(row, heartbeat);
+    const alarm = back ? await this.#alarm(row, heartbeat, 'its sequence number went back', address) : undefined;
+    return { client: clientOf(row), alarm, lastSequence: row.sequence };
+  }
+
+  async #alarm(row: ClientRow, heartbeat: Heartbeat, why: string, address: string | undefined): Promise<string | undefined> {
+    const detail = {
+      why,
+      hardwareIds: [row.hardware_id, heartbeat.hardwareId],
+      names: [row.name, heartbeat.name],
+      addresses: [row.last_address, address],
+    };
+    const isNew = await this.#db.transaction((tx) => openCloneAlarm(tx, row.id, detail, this.#clock.now()));
+    return isNew ? why : undefined;
+  }
+
+  /** farewell takes note that a client leaves, because it is removed or moves to another site. */
+  async farewell(guid: string, reason: string): Promise<void> {
+    await this.#db.transaction(async (tx) => {
+      const row = await leave(tx, guid, reason, this.#clock.now());
+      if (row) await this.#tell(clientOf(row), tx);
+    });
+  }
+
+  /** blockedAt gives the blocked client that was heard last at an address, unless one that is not blocked was heard there since. */
+  async blockedAt(address: string): Promise<Client | undefined> {
+    const [row] = await this.#db.exec<ClientRow>(
+      {
+        name: 'client_blocked_at',
+        text: `select c.* from client c where c.last_address = $1 and c.blocked and not exists (
+          select from client o where o.last_address = $1 and not o.blocked and not o.obsolete and o.last_seen_at > c.last_seen_at)
+          order by c.last_seen_at desc limit 1`,
+      },
+      [address],
+    );
+    return row && clientOf(row);
   }
 
   /** state keeps a state message; true when it is new. `proven` tells a signed one from a hint, which announces nothing. */
@@ -157,7 +215,7 @@ export class ClientRecord {
       {
         name: 'client_by_resource',
         text: `select * from client where resource_id = $1 and not obsolete
-          order by approval = 'approved' desc, last_seen_at desc limit 1`,
+          order by believed desc, last_seen_at desc limit 1`,
       },
       [resourceId],
     );
@@ -190,8 +248,7 @@ export class ClientRecord {
    * resource, or a name for a CCR without one.
    */
   async since(machine: number | { name: string; domain?: string | undefined }, at: Date): Promise<Client | undefined> {
-    const common =
-      "not obsolete and not blocked and approval = 'approved' and last_seen_at >= $2 order by last_seen_at desc limit 1";
+    const common = 'not obsolete and not blocked and believed and last_seen_at >= $2 order by last_seen_at desc limit 1';
     const rows =
       typeof machine === 'number'
         ? await this.#db.exec<ClientRow>(
@@ -242,32 +299,6 @@ export class ClientRecord {
     return attach(via, pairs);
   }
 
-  /** approve lets a pending client count as what it says it is. */
-  async approve(guid: string, by: string, via: Sql = this.#db): Promise<boolean> {
-    const done = await via.query<ClientRow>(
-      // A person approves the name that is shown now, whatever it was called when it registered: of that machine it is the client.
-      `update client c set approval = 'approved', approved_by = $2, resource_id = (
-         select min(r.id) from resource r where not r.obsolete and r.name_key = c.name_key
-           and (r.domain_key = c.domain_key or c.domain_key = '' or ccr_same_domain(r.domain_key, c.domain_key)) having count(*) = 1)
-       where guid = $1 and approval = 'pending' returning *`,
-      [guid, by],
-    );
-    if (done[0]) await this.#tell(clientOf(done[0]), via);
-    return done.length === 1;
-  }
-
-  /** block refuses a client from now on: no registration, no heartbeat, no state messages. */
-  async block(guid: string, by: string, via: Sql = this.#db): Promise<boolean> {
-    return (
-      (await via.count('update client set blocked = true, blocked_by = $2 where guid = $1 and not blocked', [guid, by])) === 1
-    );
-  }
-
-  /** unblock takes that back. */
-  async unblock(guid: string, via: Sql = this.#db): Promise<boolean> {
-    return (await via.count('update client set blocked = false, blocked_by = null where guid = $1 and blocked', [guid])) === 1;
-  }
-
   /** takeUnsent gives clients that were changed since the other sites of the branch were told of them; they count as told with this transaction. */
   takeUnsent(tx: Sql, limit: number): Promise<UnsentClient[]> {
     return takeUnsent(tx, limit);
@@ -301,18 +332,6 @@ export class ClientRecord {
     const resourceId = await addState(tx, message, { proven }, this.#clock.now());
     if (resourceId === undefined || !proven) return;
     await this.#tell({ resourceId: resourceId ?? undefined, name: message.name, domain: message.domain }, tx);
-  }
-
-  /** conflicts gives clients that claim the name of a resource, or the hardware, that an approved client has (facts F6). */
-  async conflicts(limit = 100): Promise<Client[]> {
-    const rows = await this.#db.query<ClientRow>(
-      `select c.* from client c where not c.obsolete and c.approval = 'pending' and exists (
-         select from client o where o.id <> c.id and not o.obsolete and o.approval = 'approved'
-           and (o.hardware_id = c.hardware_id or (o.name_key = c.name_key and o.domain_key = c.domain_key)))
-       order by c.id desc limit $1`,
-      [limit],
-    );
-    return rows.map(clientOf);
   }
 
   /** prune removes tokens that nobody can use any more, and old state messages. */

@@ -3,6 +3,7 @@ import type { Sql } from '#store/database';
 /** Standing is how far a client is believed, and which resource it belongs to. */
 export interface Standing {
   guid: string;
+  /** By a proof or a person; who is approved because the site approves everybody is still only who it says it is. */
   approved: boolean;
   /** Blocked or replaced: what it says counts for nothing. */
   out: boolean;
@@ -11,15 +12,13 @@ export interface Standing {
 
 /** standings tells of clients, by their SMSIDs, how far each is believed now. */
 export async function standings(sql: Sql, guids: readonly string[]): Promise<Map<string, Standing>> {
-  const rows = await sql.query<{ guid: string; approval: string; out: boolean; resource_id: number | null }>(
-    'select guid, approval, blocked or obsolete as out, resource_id from client where guid = any($1)',
+  const rows = await sql.query<{ guid: string; approved: boolean; out: boolean; resource_id: number | null }>(
+    `select guid, approval = 'approved' and believed as approved, blocked or obsolete or approval = 'rejected' as out, resource_id
+     from client where guid = any($1)`,
     [guids],
   );
   return new Map(
-    rows.map(({ guid, approval, out, resource_id }) => [
-      guid,
-      { guid, approved: approval === 'approved', out, resourceId: resource_id ?? undefined },
-    ]),
+    rows.map(({ guid, approved, out, resource_id }) => [guid, { guid, approved, out, resourceId: resource_id ?? undefined }]),
   );
 }
 

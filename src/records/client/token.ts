@@ -15,6 +15,8 @@ export interface TokenKey {
   ccrId: number | undefined;
   expiresAt: Date;
   usedAt: Date | undefined;
+  /** The client that used it is blocked. */
+  blocked?: boolean;
   /** Another site made it for a machine whose name only its hash tells: `isFor` judges the name that the machine gives. */
   unseen?: { isFor(name: string): boolean };
 }
@@ -44,7 +46,8 @@ export interface IssueParts {
   shared: BranchKeys | undefined;
 }
 
-interface TokenRow {
+/** TokenRow is a token as it is stored. */
+export interface TokenRow {
   id: string;
   key: Buffer;
   resource_id: number | null;
@@ -103,7 +106,13 @@ export async function issueTokens(
 
 /** tokenKey looks a token up, used or expired as it may be; one that a site of the branch made need not have been seen here. */
 export async function tokenKey(sql: Sql, id: string, shared: BranchKeys | undefined): Promise<TokenKey | undefined> {
-  const [row] = await sql.exec<TokenRow>({ name: 'client_token_key', text: 'select * from client_token where id = $1' }, [id]);
+  const [row] = await sql.exec<TokenRow & { blocked: boolean }>(
+    {
+      name: 'client_token_key',
+      text: `select t.*, exists (select from client c where c.key_hash = t.used_by and c.blocked) as blocked from client_token t where id = $1`,
+    },
+    [id],
+  );
   if (!row) return unseen(sql, id, shared);
   return {
     id: row.id,
@@ -114,6 +123,7 @@ export async function tokenKey(sql: Sql, id: string, shared: BranchKeys | undefi
     ccrId: row.ccr_id ?? undefined,
     expiresAt: row.expires_at,
     usedAt: row.used_at ?? undefined,
+    blocked: row.blocked,
   };
 }
 

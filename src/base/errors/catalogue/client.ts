@@ -18,6 +18,48 @@ export const clientErrors = {
     remedy: 'Unblock it with pushpoint client unblock NAME, if it is the machine it says it is.',
     again: 'wait',
   },
+  PP_CLIENT_CONFLICT: {
+    origin: 'refused',
+    message: '{name} seems to be another client, and nobody has decided that yet',
+    http: 409,
+    cause:
+      'Its hardware id is that of a client that is there or is blocked, or its key was given up, and this site asks a person.',
+    remedy: 'Look at pushpoint client conflicts, then decide with pushpoint client merge, new or block.',
+    again: 'never',
+  },
+  PP_CLIENT_NO_CONFLICT: {
+    origin: 'refused',
+    message: '{name} is in no conflict that could be decided so',
+    http: 409,
+    cause: 'Somebody decided it already, or the client never resembled another one.',
+    remedy: 'Look at pushpoint client conflicts; to merge two clients that are in no conflict name the other one with --into.',
+    again: 'never',
+  },
+  PP_CLIENT_KEY_RETIRED: {
+    origin: 'refused',
+    message: 'the key of this client counts no more, because two machines had it',
+    http: 409,
+    cause: 'A disk was copied with the client on it, and an administrator decided that these are two machines.',
+    remedy:
+      'Nothing: the client makes a new key and registers again. An old client that does not is installed again with --force.',
+    again: 'wait',
+  },
+  PP_CLIENT_DELETE_BLOCKED: {
+    origin: 'refused',
+    message: '{name} is blocked, and the block would be forgotten with it',
+    http: 409,
+    cause: 'A client that is deleted registers again as a new one; a blocked one would come back that way.',
+    remedy: 'Leave it blocked, or unblock it before it is deleted.',
+    again: 'never',
+  },
+  PP_CLIENT_HARDWARE: {
+    origin: 'refused',
+    message: '{id} is no hardware id that could be put on the list',
+    http: 400,
+    cause: 'It is empty, or one that boards without an id carry; those are never compared.',
+    remedy: 'Take the hardware id from pushpoint client show NAME.',
+    again: 'never',
+  },
   PP_CLIENT_MP_UNREACHABLE: {
     origin: 'unreachable',
     message: 'the management point {url} cannot be reached: {why}',

@@ -1,22 +1,42 @@
 import type { FastifyInstance } from 'fastify';
 import { Type, type Static } from 'typebox';
 import { raise } from '#base/errors';
-import { isSmsid } from '#messages';
-import type { Client } from '#records/client';
+import { Check } from 'typebox/value';
+import { Approval, isSmsid } from '#messages';
+import type { Client, ClientRecord } from '#records/client';
 import { shownName } from '#records/resource';
+import type { Sql } from '#store/database';
+import { change, DryRun } from '../change.ts';
 import type { ConsoleParts } from '../server.ts';
 import { line, Named, Page, splitName, strict, theOne } from '../shapes.ts';
 
-const ListQuery = Type.Interface([Page], { filter: Type.Optional(line(300)) }, strict);
-const Action = Type.Object({
-  name: line(300, 1),
-  action: Type.Union([Type.Literal('approve'), Type.Literal('block'), Type.Literal('unblock')]),
-});
+const ListQuery = Type.Interface(
+  [Page],
+  {
+    filter: Type.Optional(line(300)),
+    site: Type.Optional(line(3)),
+    approval: Type.Optional(Approval),
+    blocked: Type.Optional(Type.Boolean()),
+  },
+  strict,
+);
+const Decided = Type.Union([
+  Type.Literal('approve'),
+  Type.Literal('reject'),
+  Type.Literal('block'),
+  Type.Literal('unblock'),
+  Type.Literal('merge'),
+  Type.Literal('new'),
+]);
+const Action = Type.Object({ name: line(300, 1), action: Decided });
+const Into = Type.Union([Type.Null(), Type.Object({ into: Type.Optional(line(300, 1)) }, strict)]);
+const Hardware = Type.Object({ id: line(128, 1) });
+const BadHardware = Type.Object({ hardwareId: line(128, 1), why: Type.Optional(line(300)) }, strict);
 
 /** clientJson is a client in the fixed names of the API; its key and its token are nobody's business. */
 function clientJson(client: Client): Record<string, unknown> {
   const { guid, name, domain, fqdn, addresses, os, osVersion, version, site } = client;
-  const { approval, blocked, registeredAt, lastSeenAt, lastAddress } = client;
+  const { approval, approvedBy, provenBy, blocked, obsolete, hardwareId, registeredAt, lastSeenAt, lastAddress, wanted } = client;
   return {
     guid,
     name,
@@ -28,7 +48,12 @@ function clientJson(client: Client): Record<string, unknown> {
     version,
     site,
     approval,
+    approvedBy,
+    provenBy,
     blocked,
+    obsolete,
+    hardwareId,
+    wanted,
     registeredAt,
     lastSeenAt,
     lastAddress,
@@ -46,34 +71,99 @@ export function clientRoutes(api: FastifyInstance, parts: ConsoleParts): void {
       return { items: items.map(clientJson), next };
     },
   );
-  api.get('/clients/conflicts', { schema: { summary: 'Clients that claim what an approved one has' } }, async () => ({
-    items: (await client.conflicts(1000)).map(clientJson),
+  api.get('/clients/conflicts', { schema: { summary: 'Clients that seem to be somebody else, undecided' } }, async () => ({
+    items: (await client.trust.conflicts(1000)).map(({ client: one, other, kind, score, holds, detail, at }) => ({
+      ...clientJson(one),
+      conflict: { kind, score, holds, at, detail, other: other && clientJson(other) },
+    })),
   }));
+  api.get('/clients/approval', { schema: { summary: 'Who is approved without a person, and how many wait' } }, async () => ({
+    mode: (await parts.site.here()).settings.client.approval,
+    counts: await client.trust.counts(),
+  }));
+  hardwareRoutes(api, parts);
   api.get<{ Params: Static<typeof Named> }>(
     '/clients/:name',
-    { schema: { summary: 'One client, by name or GUID, with its state messages', params: Named } },
+    { schema: { summary: 'One client, by name or GUID, with its history and its state messages', params: Named } },
     async (request) => {
       const one = await theClient(parts, request.params.name);
       const states = await client.statesOf(one.resourceId === undefined ? { name: one.name } : { resourceId: one.resourceId });
-      return { ...clientJson(one), states };
+      return { ...clientJson(one), history: await client.trust.history(one.id), states };
     },
   );
-  api.post<{ Params: Static<typeof Action> }>(
+  api.post<{ Params: Static<typeof Action>; Body: Static<typeof Into> | undefined; Querystring: DryRun }>(
     '/clients/:name/:action',
-    { schema: { summary: 'Approve, block or unblock a client', params: Action } },
-    async (request) => {
-      const { guid, name } = await theClient(parts, request.params.name);
-      const { action } = request.params;
-      return parts.database.transaction(async (tx) => {
-        const done = action === 'unblock' ? await client.unblock(guid, tx) : await client[action](guid, request.who, tx);
-        if (done)
-          await parts.audit.write(
-            { who: request.who, what: `client.${action}`, object: name, detail: { guid }, address: request.ip },
-            tx,
-          );
-        return { guid, name, done };
+    {
+      schema: {
+        summary: 'Decide about a client: approve, reject, block, unblock, merge or new',
+        params: Action,
+        querystring: DryRun,
+      },
+    },
+    async ({ params: { name, action }, body, query, who, ip }) => {
+      const one = await theClient(parts, name);
+      const { guid } = one;
+      const into = Check(Into, body) && body?.into !== undefined ? (await theClient(parts, body.into)).guid : undefined;
+      return change(parts.database, query, async (tx) => {
+        const done = await decide(client, action, { guid, into, who }, tx);
+        const detail = { guid, ...(done && done.guid !== guid && { into: done.guid }) };
+        if (done) await parts.audit.write({ who, what: `client.${action}`, object: one.name, detail, address: ip }, tx);
+        return { guid: done?.guid ?? guid, name: one.name, done: done !== undefined };
       });
     },
+  );
+  api.delete<{ Params: Static<typeof Named>; Querystring: DryRun }>(
+    '/clients/:name',
+    { schema: { summary: 'Forget a client; one that is still there registers again', params: Named, querystring: DryRun } },
+    async ({ params, query, who, ip }) => {
+      const { guid, name } = await theClient(parts, params.name);
+      return change(parts.database, query, async (tx) => {
+        await client.trust.remove(guid, who, tx);
+        await parts.audit.write({ who, what: 'client.delete', object: name, detail: { guid }, address: ip }, tx);
+        return { guid, name, done: true };
+      });
+    },
+  );
+}
+
+function decide(
+  client: ClientRecord,
+  action: Static<typeof Decided>,
+  { guid, into, who }: { guid: string; into: string | undefined; who: string },
+  tx: Sql,
+): Promise<Client | undefined> {
+  if (action === 'merge') return client.trust.merge(guid, who, { into }, tx);
+  return action === 'new' ? client.trust.asNew(guid, who, tx) : client.trust[action](guid, who, tx);
+}
+
+function hardwareRoutes(api: FastifyInstance, parts: ConsoleParts): void {
+  const { trust } = parts.client;
+  api.get('/clients/bad-hardware', { schema: { summary: 'Hardware ids that tell no machine from another' } }, async () => ({
+    items: await trust.badHardware(),
+  }));
+  api.post<{ Body: Static<typeof BadHardware>; Querystring: DryRun }>(
+    '/clients/bad-hardware',
+    { schema: { summary: 'Compare a hardware id no more', body: BadHardware, querystring: DryRun } },
+    async ({ body: { hardwareId, why = '' }, query, who, ip }) =>
+      change(parts.database, query, async (tx) => {
+        const done = await trust.addBadHardware({ hardwareId, why, by: who }, tx);
+        await parts.audit.write(
+          { who, what: 'client.bad-hardware.add', object: done.hardwareId, detail: { why }, address: ip },
+          tx,
+        );
+        return done;
+      }),
+  );
+  api.delete<{ Params: Static<typeof Hardware>; Querystring: DryRun }>(
+    '/clients/bad-hardware/:id',
+    { schema: { summary: 'Compare it again', params: Hardware, querystring: DryRun } },
+    async ({ params: { id }, query, who, ip }) =>
+      change(parts.database, query, async (tx) => {
+        const done = await trust.removeBadHardware(id, tx);
+        if (!done) throw raise('PP_API_NOT_FOUND', { kind: 'hardware id', name: shownName(id) });
+        await parts.audit.write({ who, what: 'client.bad-hardware.remove', object: id, address: ip }, tx);
+        return { hardwareId: id, done };
+      }),
   );
 }
 
