@@ -10,6 +10,7 @@ import { Discovery } from '#components/discovery';
 import { CollectionUpkeep, Upkeep } from '#components/upkeep';
 import { createConsole } from '#points/console';
 import { openVault } from '#store/vault';
+import { renew } from '#wire/http';
 import { connectSmb } from '#wire/smb';
 import { probeTcp } from '#wire/tcp';
 import type { Listen } from './data-folder.ts';
@@ -17,6 +18,7 @@ import { dnsNames } from './dns-names.ts';
 import { openLines, type Lines } from './lines.ts';
 import { hangUp, listen } from './listeners.ts';
 import { openPoints } from './points.ts';
+import { TlsFiles, type Tls, type TlsWish } from './tls-files.ts';
 import type { Role } from './roles.ts';
 import { doctorNetwork, lookAtFolder } from './doctor.ts';
 import { logLines, version, type OpenSite } from './site-folder.ts';
@@ -26,7 +28,7 @@ export interface ExecutiveOptions {
   roles: ReadonlySet<Role>;
   points: Listen;
   console: Listen;
-  https?: { listen: Listen; cert: Buffer; key: Buffer } | undefined;
+  https?: { listen: Listen; files: TlsWish; tls: Tls } | undefined;
 }
 
 /** Served is where this process answers. */
@@ -210,9 +212,12 @@ export class Executive {
     this.#stops.push({ what: 'points', stop: () => closePoint(plain) });
     this.served.points = await listen(plain.server, points, 'http', log);
     if (!https) return;
-    const secure = await openPoints(this.#site, { ...common, tls: { cert: https.cert, key: https.key } });
+    const { tls } = https;
+    const secure = await openPoints(this.#site, { ...common, tls });
     this.#stops.push({ what: 'points over HTTPS', stop: () => closePoint(secure) });
     this.served.pointsHttps = await listen(secure.server, https.listen, 'https', log);
+    const files = new TlsFiles(https.files, { tls, clock: this.#site.clock, log, renewed: () => renew(secure, tls) });
+    this.#stops.push({ what: 'certificate files', stop: async () => files.stop() });
   }
 
   async #startConsole(): Promise<void> {

@@ -8,6 +8,7 @@ import { createListener } from '#wire/http';
 import { keyPin } from './lines.ts';
 import type { Role } from './roles.ts';
 import type { OpenSite } from './site-folder.ts';
+import type { Tls } from './tls-files.ts';
 
 /** PointsWish is what one listener is to answer. */
 export interface PointsWish {
@@ -15,7 +16,7 @@ export interface PointsWish {
   build: string;
   meter: Meter;
   lines: HierarchyPoint | undefined;
-  tls?: { cert: Buffer; key: Buffer };
+  tls?: Tls;
 }
 
 /** openPoints makes a listener with the points that this process has: management, locator, fallback status, and the one for child sites. */

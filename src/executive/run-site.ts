@@ -3,10 +3,10 @@ import { systemClock } from '#base/clock';
 import { checkDatabaseUrl, DataFolder, parseListen } from './data-folder.ts';
 import { watchDisk } from './disk-watch.ts';
 import { Executive, type Served } from './executive.ts';
-import { readCertificate } from './listeners.ts';
 import { readRoles } from './roles.ts';
 import { holdRoles } from './role-lock.ts';
 import { openSite, type OpenSite } from './site-folder.ts';
+import { readTls, type TlsWish } from './tls-files.ts';
 
 /** RunWish is what `up` is told. */
 export interface RunWish {
@@ -16,7 +16,7 @@ export interface RunWish {
   /** Other addresses than those in site.json, for this run. */
   listen?: string | undefined;
   console?: string | undefined;
-  https?: { listen: string; certificateFile: string | undefined; keyFile: string | undefined } | undefined;
+  https?: ({ listen: string } & TlsWish) | undefined;
   verbose?: boolean;
   /** Stop on SIGINT and SIGTERM (default); a caller that has its own end says no. */
   signals?: boolean;
@@ -40,7 +40,8 @@ export async function runSite(wish: RunWish): Promise<RunningSite> {
     console: wish.console === undefined ? file.console : parseListen(wish.console, '--console'),
     https: wish.https && {
       listen: parseListen(wish.https.listen, '--listen-https'),
-      ...readCertificate(wish.https.certificateFile, wish.https.keyFile, systemClock.now()),
+      files: wish.https,
+      tls: readTls(wish.https, systemClock.now()),
     },
   };
   // Asked to end while it starts, the site is brought up first and then down in order: half a start leaves a database server behind.

@@ -18,7 +18,8 @@ test('who sends a head or a body octet by octet is cut off, and so is who stops 
     socket.on('error', () => {});
     await once(socket, 'connect');
     socket.write(start);
-    const closed = once(socket, 'close');
+    // A reset is an end as well as any; `once` of node:events would take it for a failure.
+    const closed = new Promise((resolve) => socket.once('close', resolve));
     while (!socket.destroyed && systemClock.monotonic() - from < 8000) {
       socket.write(octet);
       await systemClock.sleep(50);
@@ -93,7 +94,9 @@ test('a database that is gone is a 503 with Retry-After, and a defect tells noth
   const site = await TestSite.make(t);
   const broken = site.parts.database;
   const query = () => Promise.reject(Object.assign(new Error('secret inside'), { code: 'X' }));
-  const { url } = await site.managementPoint({ site: Object.assign(Object.create(site.records.site), { here: query }) as never });
+  const { url } = await site.managementPoint({
+    site: Object.assign(Object.create(site.records.site), { here: query, branch: query }) as never,
+  });
   const defect = await fetch(`${url}/SMS_MP/.sms_aut?MPLIST`);
   assert.equal(defect.status, 500);
   const text = await defect.text();
@@ -119,6 +122,10 @@ test('MPLIST and its kin name the management points of this site, and the certif
   assert.deepEqual(readMpList(await text('MPLIST')), [one]);
   assert.deepEqual(readMpList(await text('mplist1')), [{ ...one, siteCode: 'P01' }]);
   assert.ok(!(await text('MPLIST')).includes('SiteCode'));
+  const far = { name: 'FAR', fqdn: 'far.example', version: '0100', siteCode: 'S01', url: 'http://far.example:8480' };
+  assert.deepEqual(readMpList(await text('MPLIST2&s01')), [far]);
+  assert.deepEqual(readMpList(await text('MPLIST2')), [{ ...one, siteCode: 'P01' }]);
+  assert.match(await text('MPLIST2&X99'), /PP_SITE_UNKNOWN/);
   assert.equal(
     await text('MPKEYINFORMATION'),
     '<MPKEYINFORMATION><FQDN>mp.corp.example</FQDN><SITECODE>P01</SITECODE></MPKEYINFORMATION>',

@@ -11,6 +11,8 @@ interface UpOptions {
   cert?: string;
   key?: string;
   listenHttps?: string;
+  clientCa?: string;
+  clientCrl?: string;
   verbose?: boolean;
 }
 
@@ -23,20 +25,24 @@ export function upVerb(verbs: Verbs): void {
       examples: [
         'pushpoint up --data ./p01',
         'pushpoint up --data ./p01 --listen-https 0.0.0.0:8443 --cert mp.pem --key mp.key',
+        'pushpoint up --data ./p01 --listen-https 0.0.0.0:8443 --cert mp.pem --key mp.key --client-ca ca.pem --client-crl ca.crl',
         'pushpoint up --data ./p01 --roles ccm --database postgresql://pushpoint@db/pushpoint',
       ],
       takes: 'folder',
       async run(context, options) {
-        const { listenHttps, cert, key, roles, verbose, listen, console, database } = options;
-        if (listenHttps === undefined && (cert !== undefined || key !== undefined))
-          throw usage('--cert and --key go with --listen-https HOST:PORT');
+        const { listenHttps, cert, key, clientCa, clientCrl, roles, verbose, listen, console, database } = options;
+        if (listenHttps === undefined && [cert, key, clientCa, clientCrl].some((file) => file !== undefined))
+          throw usage('--cert, --key, --client-ca and --client-crl go with --listen-https HOST:PORT');
         const running = await runSite({
           data: context.folder(),
           listen,
           console,
           database,
           roles: roles?.split(',').map((role) => role.trim()),
-          https: listenHttps === undefined ? undefined : { listen: listenHttps, certificateFile: cert, keyFile: key },
+          https:
+            listenHttps === undefined
+              ? undefined
+              : { listen: listenHttps, certificateFile: cert, keyFile: key, clientCaFile: clientCa, clientCrlFile: clientCrl },
           verbose: verbose === true,
         });
         const { ready } = running;
@@ -57,5 +63,7 @@ export function upVerb(verbs: Verbs): void {
     .option('--listen-https <host:port>', 'serve the points over HTTPS here too, with --cert and --key')
     .option('--cert <file>', 'certificate chain, PEM')
     .option('--key <file>', 'private key, PEM')
+    .option('--client-ca <file>', 'authorities whose client certificates are taken, PEM; native mode needs it')
+    .option('--client-crl <file>', 'what they revoked, PEM; read again whenever it is replaced')
     .option('--verbose', 'write the log to standard error too');
 }

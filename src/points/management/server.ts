@@ -10,9 +10,11 @@ import type { ContentStore } from '#store/content';
 import type { Database } from '#store/database';
 import { createListener, type ListenerParts } from '#wire/http';
 import { ccmSystem } from './ccm-system.ts';
+import { refuseContent } from './blocked-content.ts';
 import { clientFiles } from './client-files.ts';
 import { machineCcr } from './machine-ccr.ts';
 import { mpList } from './mp-list.ts';
+import { nativeMode } from './native.ts';
 
 /** ManagementParts is what the management point answers from. It cannot open a secret and never connects to anybody. */
 export interface ManagementParts extends ListenerParts {
@@ -34,10 +36,15 @@ export interface ManagementParts extends ListenerParts {
 /** createManagementPoint makes the point that clients talk to; the caller binds its `server` to a listener. */
 export function createManagementPoint(parts: ManagementParts): Promise<FastifyInstance> {
   return createListener(parts, (app) => {
-    machineCcr(app, parts);
-    mpList(app, parts);
-    clientFiles(app, parts);
-    ccmSystem(app, parts);
+    // Apart from the other points of the listener, which answer in native mode too.
+    void app.register(async (api) => {
+      nativeMode(api, parts);
+      machineCcr(api, parts);
+      mpList(api, parts);
+      refuseContent(api, parts);
+      clientFiles(api, parts);
+      ccmSystem(api, parts);
+    });
     parts.also?.(app);
   });
 }

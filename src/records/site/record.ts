@@ -19,6 +19,9 @@ export interface Site {
   version: string | undefined;
 }
 
+/** KnownBranch is a branch with all that this database has of its sites. */
+type KnownBranch = Omit<Branch, 'here' | 'sites'> & { here: Site; sites: readonly Site[] };
+
 export type PointKind = 'mp' | 'slp' | 'fsp';
 
 /** Point is where clients reach a site. */
@@ -91,6 +94,17 @@ export function pointAddress(given: string): string {
   return `${url.origin}${url.pathname.replace(/\/+$/, '')}`;
 }
 
+/** In native mode clients come over https only, so an address that says http would lead them to a door that stays shut. */
+async function refuseHalfNative(tx: Sql, { points }: SiteSettings): Promise<void> {
+  if (points.mode !== 'native') return;
+  const [plain] = await tx.query<{ address: string }>(
+    "select address from site_point p join site s on s.code = p.site and s.own where p.kind = 'mp' and p.is_on and p.address not like 'https:%'",
+  );
+  if (!plain) return;
+  const why = `native needs a management point with an https address, and clients are told ${plain.address}; use pushpoint point set mp --address https://…`;
+  throw raise('PP_SITE_SETTING', { setting: 'points.mode', why });
+}
+
 const hashOf = (plain: string): Uint8Array => new Uint8Array(createHash('sha256').update(plain, 'utf8').digest());
 
 /** SiteRecord knows the sites, their settings and points, and the API's tokens; it is the only writer of those tables. */
@@ -98,7 +112,7 @@ export class SiteRecord {
   readonly #db: Database;
   readonly #clock: Clock;
   readonly #random: Random;
-  readonly #branches: Gatherer<undefined, Branch & { here: Site }>;
+  readonly #branches: Gatherer<undefined, KnownBranch>;
 
   constructor(db: Database, clock: Clock, random: Random) {
     this.#db = db;
@@ -184,11 +198,11 @@ export class SiteRecord {
   }
 
   /** branch gives this site, the others it knows, and the points of all of them: what pointsFor chooses from. */
-  branch(via?: Sql): Promise<Branch & { here: Site }> {
+  branch(via?: Sql): Promise<KnownBranch> {
     return via ? this.#branch(via) : this.#branches.ask(undefined);
   }
 
-  async #branch(via: Sql): Promise<Branch & { here: Site }> {
+  async #branch(via: Sql): Promise<KnownBranch> {
     const rows = await via.exec<SiteRow>({ name: 'site_branch', text: 'select * from site order by own desc, code' }, []);
     const sites = rows.map(siteOf);
     const here = sites.find((site) => site.own);
@@ -206,6 +220,7 @@ export class SiteRecord {
       const [row] = await tx.query<SiteRow>('select * from site where own for update');
       if (!row) throw raise('PP_SITE_NONE');
       const next = patched(row.settings, patch);
+      await refuseHalfNative(tx, settingsOf(next));
       await tx.query('update site set settings = $1, changed_at = $2 where own', [JSON.stringify(next), this.#clock.now()]);
       await this.#db.notify('site_settings', shownName(by), tx);
       return settingsOf(next);
@@ -244,6 +259,7 @@ export class SiteRecord {
            pin = nullif(coalesce($5, site_point.pin), ''), changed_at = excluded.changed_at returning *`,
         [site, kind, reached, o.on, o.pin, this.#clock.now()],
       );
+      if (o.site === undefined) await refuseHalfNative(tx, (await this.here(tx)).settings);
       await this.#db.notify('site_settings', shownName(by), tx);
       return pointOf(row!);
     });

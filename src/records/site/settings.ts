@@ -72,6 +72,17 @@ const Settings = Type.Object(
       },
       strict,
     ),
+    /** How points answer; a rate of 0 is without a limit. */
+    points: Type.Object(
+      {
+        /** Native: clients come over HTTPS with a certificate, and else not (2007). */
+        mode: Type.Union([Type.Literal('mixed'), Type.Literal('native')]),
+        /** Kilobits of content in a second: of one process in all, and to one client. */
+        bandwidth: whole(0, 100_000_000),
+        clientBandwidth: whole(0, 100_000_000),
+      },
+      strict,
+    ),
     /** Who may read /metrics without a token: addresses and CIDRs. */
     metrics: Type.Object(
       {
@@ -118,6 +129,7 @@ export const defaultSettings: SiteSettings = {
     reimage: 'keep',
     blockedContent: 'serve',
   },
+  points: { mode: 'mixed', bandwidth: 0, clientBandwidth: 0 },
   metrics: { open: [] },
   maintenance: { clearInstallFlagDays: 0, deleteAgedDiscoveryDays: 90, deleteInactiveClientDays: 0 },
 };

@@ -1,5 +1,5 @@
 import { createServer as createHttp, type ServerOptions } from 'node:http';
-import { createServer as createHttps } from 'node:https';
+import { createServer as createHttps, Server as SecureServer } from 'node:https';
 import fastify, { type FastifyInstance } from 'fastify';
 import type { Clock } from '#base/clock';
 import type { Log } from '#base/log';
@@ -7,6 +7,7 @@ import type { Meter } from '#base/meter';
 import { acceptPostVerbs } from './accept.ts';
 import { answerProblem, problems } from './problems.ts';
 import { plainAddress, Rate } from './rate.ts';
+import { pemBlocks } from './revocation.ts';
 import { endUnread } from './unread.ts';
 
 declare module 'fastify' {
@@ -41,7 +42,8 @@ export interface ListenerParts {
 export interface ListenerTls {
   cert: string | Buffer;
   key: string | Buffer;
-  clients?: { ca: string | Buffer; crl: readonly string[] } | undefined;
+  /** Authorities of client certificates, with what they revoked; PEM. It may be replaced while the listener runs (`renew`). */
+  clients?: { ca: string; crl: string } | undefined;
 }
 
 const PATIENCE: Patience = { headMs: 20_000, requestMs: 60_000, idleMs: 120_000 };
@@ -53,9 +55,10 @@ const PER_SECOND = 2000;
 
 type Handler = Parameters<typeof createHttp>[1];
 
-/** secureContext is what TLS is made of, at the start and whenever a certificate or a revocation list was replaced. */
-export function secureContext({ cert, key, clients }: ListenerTls) {
-  const asked = clients && { ca: clients.ca, ...(clients.crl.length > 0 && { crl: [...clients.crl] }) };
+/** secureContext is what TLS is made of. */
+function secureContext({ cert, key, clients }: ListenerTls) {
+  const crl = pemBlocks(clients?.crl ?? '', 'X509 CRL').map(({ pem }) => pem);
+  const asked = clients && { ca: clients.ca, ...(crl.length > 0 && { crl }) };
   return { cert, key, ...asked, minVersion: 'TLSv1.2' as const };
 }
 
@@ -127,4 +130,9 @@ export async function createListener(parts: ListenerParts, routes: (app: Fastify
   routes(app);
   await app.ready();
   return app;
+}
+
+/** renew makes a listener show and trust what stands in its `tls` now; connections that are open stay, and each request on them is judged anew. */
+export function renew({ server }: FastifyInstance, tls: ListenerTls): void {
+  if (server instanceof SecureServer) server.setSecureContext(secureContext(tls));
 }
