@@ -126,7 +126,7 @@ test('two network cards: addresses told together stand together; seen one by one
   await clock.advance(HOUR);
   await from('network', { name: 'TWO', domain: 'CORP', addresses: ['10.2.0.1'] });
   assert.deepEqual((await one('TWO')).addresses, ['10.2.0.1', '10.1.0.1']);
-  await clock.advance(20 * HOUR);
+  await clock.advance(15 * 24 * HOUR);
   await from('network', { name: 'TWO', domain: 'CORP', addresses: ['10.3.0.1'] });
   assert.deepEqual((await one('TWO')).addresses, ['10.3.0.1'], 'what was not seen for long is gone');
   await ad({ name: 'TWO', domain: 'CORP', addresses: ['10.4.0.1', '10.5.0.1'] });
@@ -135,6 +135,58 @@ test('two network cards: addresses told together stand together; seen one by one
   assert.deepEqual((await one('TWO')).addresses, ['10.4.0.1', '10.5.0.1'], 'a list of all of them is not cut down');
   await from('network', { name: 'TWO', domain: 'CORP', addresses: ['10.6.0.1'] });
   assert.deepEqual((await one('TWO')).addresses, ['10.6.0.1', '10.4.0.1', '10.5.0.1']);
+});
+
+test('what network discovery sees is added, and does not take the place of what is known', async () => {
+  const addresses = async () => (await one('TWO')).addresses;
+  const two = (...all: string[]): Ddr => ({ name: 'TWO', domain: 'CORP', addresses: all });
+  // Two networks, each asked by runs of its own, and nobody else knows the machine.
+  const claim = (ddr: Ddr) => discovery.ingest([ddr], { method: 'network', site: 'P01', trusted: false });
+  await claim(two('10.1.0.1'));
+  await clock.advance(3 * 24 * HOUR);
+  await claim(two('10.2.0.1'));
+  await clock.advance(3 * 24 * HOUR);
+  await claim(two('10.1.0.1'));
+  assert.deepEqual(await addresses(), ['10.1.0.1', '10.2.0.1']);
+  // An import of each day tells one address; for weeks it goes on to count beside what is seen.
+  await from('import', two('10.9.0.1'));
+  assert.deepEqual(await addresses(), ['10.9.0.1'], 'what was only claimed is forgotten');
+  for (let day = 0; day < 20; day++) {
+    await clock.advance(24 * HOUR);
+    await from('import', two('10.9.0.1'));
+    const seen = await from('network', two('10.2.0.1'));
+    assert.equal(seen.merged, 1);
+    assert.deepEqual(await addresses(), ['10.2.0.1', '10.9.0.1'], `day ${day}`);
+  }
+  // Nobody says any more that it has that address.
+  await clock.advance(8 * 24 * HOUR);
+  await from('network', two('10.3.0.1'));
+  assert.deepEqual(await addresses(), ['10.3.0.1', '10.2.0.1']);
+  // Another list, and what a client says of itself, is newer than what was seen before.
+  await from('import', two('10.4.0.1'));
+  assert.deepEqual(await addresses(), ['10.4.0.1']);
+  await from('network', two('10.3.0.1'));
+  assert.deepEqual(await addresses(), ['10.3.0.1', '10.4.0.1']);
+});
+
+test('where a machine was seen and is not found any more it is not, unless somebody tells that address', async () => {
+  const two = (...all: string[]): Ddr => ({ name: 'TWO', domain: 'CORP', addresses: all });
+  await from('import', two('10.9.0.1'));
+  for (const address of ['10.1.0.1', '10.2.0.1', '10.9.0.1']) {
+    await from('network', two(address));
+    await clock.advance(HOUR);
+  }
+  const { id, addresses } = await one('TWO');
+  assert.deepEqual(addresses, ['10.2.0.1', '10.1.0.1', '10.9.0.1']);
+  // A run asked 10.1 and 10.9 and found it at 10.1.0.7.
+  await from('network', two('10.1.0.7'));
+  await clock.advance(HOUR);
+  const wasAsked = (address: string) => !address.startsWith('10.2.');
+  assert.equal(await resource.notThere([{ id, addresses: ['10.1.0.7'] }], wasAsked), 1);
+  assert.deepEqual((await one('TWO')).addresses, ['10.1.0.7', '10.2.0.1', '10.9.0.1']);
+  assert.equal(await resource.notThere([{ id, addresses: ['10.1.0.7'] }], wasAsked), 0);
+  await from('network', two('10.1.0.1'));
+  assert.deepEqual((await one('TWO')).addresses, ['10.1.0.1', '10.1.0.7', '10.2.0.1', '10.9.0.1'], 'it is back there');
 });
 
 test('one short name in two domains is two machines; told without a domain, the address decides', async () => {

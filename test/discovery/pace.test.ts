@@ -32,6 +32,13 @@ describe('targets', () => {
     );
   });
 
+  test('what is among them is known without asking, exclusions are not', () => {
+    const targets = new Targets(['10.1.2.0/29', '10.9.0.1-10.9.0.3', '2001:db8::/126'], ['10.1.2.4']);
+    for (const address of all(targets)) assert.ok(targets.has(address), address);
+    for (const address of ['10.1.2.0', '10.1.2.4', '10.1.2.7', '10.9.0.0', '10.9.0.4', '2001:db8::4', '::1', 'PC1', ''])
+      assert.ok(!targets.has(address), address);
+  });
+
   test('a large network is never a list, and neighbours are not asked one after the other', () => {
     const targets = new Targets(['10.64.0.0/12'], ['10.64.0.0/24']);
     assert.equal(targets.count, 2 ** 20 - 2 - 255);

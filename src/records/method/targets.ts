@@ -138,6 +138,17 @@ export class Targets {
     this.#stride = stride;
   }
 
+  /** has tells whether an address is among them. */
+  has(address: string): boolean {
+    const ip = readIp(address);
+    if (!ip) return false;
+    const value = numberOf(ip.words);
+    return this.#spans.some(({ family, first, from }, i) => {
+      const size = (this.#spans[i + 1]?.from ?? this.count) - from;
+      return family === ip.family && value >= first && value < first + BigInt(size);
+    });
+  }
+
   /** at gives the address that is asked as the `n`th, counted from 0. */
   at(n: number): string {
     const place = (n * this.#stride) % this.count;

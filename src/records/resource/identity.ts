@@ -1,6 +1,7 @@
 import type { SystemType } from './device.ts';
 import { sameDomain } from './names.ts';
 import type { KnownDevice } from './row.ts';
+import type { Seen } from './seen.ts';
 import { Told, type StoredTold } from './told.ts';
 
 /** Stored is a resource as its table has it. */
@@ -28,7 +29,7 @@ export interface Stored {
   assigned_site: string | null;
   trusted: boolean;
   obsolete: boolean;
-  seen: Record<string, number> | null;
+  seen: Seen | null;
 }
 
 /** Known is a resource while a batch is merged into it; `id` is 0 until it is written for the first time. */

@@ -1,6 +1,7 @@
 import type { Known, Match, Pool } from './identity.ts';
 import { sameDomain } from './names.ts';
 import type { KnownDevice } from './row.ts';
+import { seenNow } from './seen.ts';
 import { RANK, type Property, type Rank, type Teller } from './told.ts';
 
 /** Origin is where DDRs come from. */
@@ -9,8 +10,6 @@ export interface Origin {
   method: string;
   site: string;
   trusted: boolean;
-  /** May it say anything of a machine that belongs to this site, or to none? Without it, of every machine. */
-  speaksFor?: ((assignedSite: string | undefined) => boolean) | undefined;
 }
 
 /** These say of a machine what it says of itself: even an approved client must not take another machine's name. */
@@ -19,10 +18,13 @@ const OF_ITSELF: ReadonlySet<string> = new Set(['heartbeat']);
 const FROM_OUTSIDE: ReadonlySet<string> = new Set(['network']);
 const CONCLUDED: ReadonlySet<Property> = new Set(['os', 'osVersion', 'type', 'architecture']);
 
-/** Addresses that a source saw one by one are of one machine at one time when they were seen within so long. */
-const SEEN_MS = 12 * 3_600_000;
-/** A list of all addresses of a machine is taken for whole so long; what is seen from outside adds to it. */
+/** A list of all addresses of a machine is taken for whole so long after it was told last; what is seen from outside adds to it. */
 const WHOLE_MS = 7 * 86_400_000;
+
+/** seesFromOutside tells whether a source sees one address of a machine at a time. */
+export function seesFromOutside({ method }: Pick<Origin, 'method'>): boolean {
+  return FROM_OUTSIDE.has(method);
+}
 
 /** Merged is what became of one DDR; `note` tells what of it was not taken, and why. */
 export interface Merged {
@@ -44,7 +46,7 @@ export class Merge {
 
   /** take merges one DDR, or tells why it cannot be. */
   take(device: KnownDevice): Merged | { reason: string } {
-    const { method, trusted, site } = this.#origin;
+    const { method, trusted } = this.#origin;
     const match = this.#pool.match(device);
     const { known } = match;
     if (!known) return this.#make(device, match);
@@ -52,16 +54,10 @@ export class Merge {
     known.touched = true;
     // What a machine says of itself does not change what a trusted source knows.
     if (known.trusted && !trusted) return { known, note: 'a claim of a machine changes nothing that a trusted source knows' };
-    if (known.trusted && !this.#speaksFor(known))
-      return { known, note: `it belongs to site ${known.assigned_site}, of which ${site} tells nothing` };
     if (trusted && !known.trusted) this.#dropClaims(known);
     const note = this.#rename(known, device);
     this.#fill(known, device, match);
     return note === undefined ? { known } : { known, note };
-  }
-
-  #speaksFor({ assigned_site: site }: Known): boolean {
-    return this.#origin.speaksFor?.(site ?? undefined) ?? true;
   }
 
   #make(device: KnownDevice, match: Match): Merged {
@@ -130,8 +126,7 @@ export class Merge {
     if (!known.told.yields('name', teller)) return `its name ${device.name} is older than the one that is known`;
     const holder = this.#pool.living(device.nameKey, domainKey);
     if (holder && holder !== known) {
-      const claimed = !this.#origin.trusted || OF_ITSELF.has(this.#origin.method) || !this.#speaksFor(holder);
-      if (holder.trusted && claimed) return notIts(device, { by: 'name' });
+      if (holder.trusted && (!this.#origin.trusted || OF_ITSELF.has(this.#origin.method))) return notIts(device, { by: 'name' });
       [holder.obsolete, holder.dirty, holder.moved] = [true, true, true];
     }
     this.#pool.setName(known, device.name, device.nameKey, keeps ? known.domain : device.domain, domainKey);
@@ -143,8 +138,7 @@ export class Merge {
   #fill(known: Known, device: KnownDevice, match: Match): void {
     const { trusted, method } = this.#origin;
     const teller = this.#teller(device);
-    const outside = FROM_OUTSIDE.has(method) && trusted;
-    const guess = outside ? this.#teller(device, RANK.guess) : teller;
+    const guess = FROM_OUTSIDE.has(method) && trusted ? this.#teller(device, RANK.guess) : teller;
     const put = <K extends keyof Known>(property: Property, column: K, value: Known[K] | undefined, who = teller) => {
       if (value === undefined || (known[column] === value && known.told.of(property))) return;
       if (!known.told.yields(property, who)) return;
@@ -152,7 +146,7 @@ export class Merge {
       known.told.set(property, who);
     };
     this.#fillIds(known, device, match, teller);
-    this.#fillAddresses(known, device, outside, teller);
+    this.#fillAddresses(known, device, teller);
     if (device.macs.length > 0 && !same(known.macs, device.macs)) put('macs', 'macs', device.macs);
     put('fqdn', 'fqdn', device.fqdn);
     const concluded = (property: Property) => (CONCLUDED.has(property) ? guess : teller);
@@ -194,34 +188,34 @@ export class Merge {
     }
   }
 
-  #fillAddresses(known: Known, device: KnownDevice, outside: boolean, teller: Teller): void {
-    if (device.addresses.length === 0 || !known.told.yields('addresses', teller)) return;
-    const told = known.told.of('addresses');
-    let { addresses } = device;
-    if (outside) {
-      known.seen = seenWith(known.seen, addresses, teller.at);
-      known.dirty = true;
-      const whole = told && !FROM_OUTSIDE.has(told.method) && teller.at - told.at < WHOLE_MS;
-      if (whole) {
-        const news = addresses.filter((one) => !known.addresses.includes(one));
-        if (news.length === 0) return;
-        known.addresses = [...news, ...known.addresses].slice(0, 64);
-        return;
-      }
-      addresses = Object.keys(known.seen);
+  #fillAddresses(known: Known, { addresses: told }: KnownDevice, teller: Teller): void {
+    if (told.length === 0 || !known.told.yields('addresses', teller)) return;
+    let addresses = told;
+    let tells = true;
+    if (FROM_OUTSIDE.has(teller.method)) {
+      const listed = wholeList(known, teller);
+      // Who told all of them stays the one who did.
+      tells = !listed;
+      ({ seen: known.seen, addresses } = seenNow(known.seen, told, teller.at, listed));
+      // When it was seen is written down; it is news for nobody.
+      known.told.dirty = true;
+    } else if (known.seen) {
+      // The same list again says nothing about what was seen since; another list is newer than that. A client knows all that it has.
+      if (!OF_ITSELF.has(teller.method) && same(known.seen.listed ?? [], told)) return;
+      known.seen = null;
+      known.told.dirty = true;
     }
-    if (same(known.addresses, addresses) && told) return;
-    known.addresses = addresses;
-    known.told.set('addresses', teller);
-    known.dirty = true;
+    const isNews = !same(known.addresses, addresses);
+    if (isNews) [known.addresses, known.dirty] = [addresses, true];
+    if (tells && (isNews || !known.told.of('addresses'))) known.told.set('addresses', teller);
   }
 }
 
-/** seenWith adds addresses that were seen now, newest first, and forgets those that were not seen for long. */
-function seenWith(seen: Record<string, number> | null, addresses: readonly string[], at: number): Record<string, number> {
-  const now = addresses.map((address) => [address, at] as const);
-  const before = Object.entries(seen ?? {}).filter(([address, when]) => !addresses.includes(address) && at - when < SEEN_MS);
-  return Object.fromEntries([...now, ...before].slice(0, 64));
+/** wholeList gives the addresses that somebody told as all of them, not too long before. */
+function wholeList(known: Known, { at }: Teller): readonly string[] | undefined {
+  const told = known.told.of('addresses');
+  if (!told || FROM_OUTSIDE.has(told.method) || at - told.at >= WHOLE_MS) return undefined;
+  return known.seen?.listed ?? known.addresses;
 }
 
 /** A client that was found by its name or hardware alone, where a trusted source or another client has these, has proved nothing. */

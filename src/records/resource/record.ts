@@ -2,12 +2,13 @@ import type { Clock } from '#base/clock';
 import { raise } from '#base/errors';
 import { Gatherer, type Database, type Sql } from '#store/database';
 import { clearInstallFlags, removeAged, removeInactive, type Aged } from './age.ts';
-import { importRows, type Imported, type ImportOptions } from './batch.ts';
+import { BATCH, importRows, lockMerging, type Imported, type ImportOptions } from './batch.ts';
 import { devicePage, devices, type Device, type SystemType } from './device.ts';
 import { compileSearch, type Compiled } from './filter/compile.ts';
 import { FLAGGED } from './filter/fields.ts';
 import { nameKey, sameDomain, shortKey } from './names.ts';
 import { canonicalAddress, type RawDevice } from './row.ts';
+import { notThere, type Looked } from './seen.ts';
 import { RANK } from './told.ts';
 
 /** DeviceQuery narrows a list of devices; `filter` is a part of the name, an address, or a filter (docs/collections.md). */
@@ -237,6 +238,25 @@ export class ResourceRecord {
        from unnest($1::integer[], $2::text[]) as a(id, site) where r.id = a.id and r.assigned_site is distinct from a.site`,
       [sites.map((s) => s.id), sites.map((s) => s.site), this.#clock.now()],
     );
+  }
+
+  /**
+   * notThere is for who has looked at many addresses: where machines that were found were seen before, and were not found now though
+   * `wasAsked` is true of the address, they are not any more. It tells how many have lost an address.
+   */
+  async notThere(looked: readonly Looked[], wasAsked: (address: string) => boolean): Promise<number> {
+    let changed = 0;
+    for (let at = 0; at < looked.length; at += BATCH) {
+      const part = looked.slice(at, at + BATCH);
+      changed += await this.#db.transaction(async (tx) => {
+        await lockMerging(tx);
+        const ids = await notThere(tx, part, wasAsked, this.#clock.now());
+        for (let from = 0; from < ids.length; from += TOLD)
+          await this.#db.notify('resource', ids.slice(from, from + TOLD).join(','), tx);
+        return ids.length;
+      });
+    }
+    return changed;
   }
 
   /** each walks through all devices by id, a page at a time, as for assigning them anew. */

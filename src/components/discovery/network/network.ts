@@ -77,6 +77,8 @@ class NetworkRun implements Working {
   readonly #begun: { connections: number };
   readonly #underWay = new Set<number>();
   readonly #found = new Map<Found, string>();
+  /** Machines by their ids, each with all addresses of this run. */
+  readonly #there = new Map<number, Set<string>>();
   #last = 0;
   #handing: Promise<void> = Promise.resolve();
   #cancelTimer = (): void => {};
@@ -113,6 +115,8 @@ class NetworkRun implements Working {
     signal.addEventListener('abort', onAbort, { once: true });
     try {
       await this.#ask();
+      await this.#handIn();
+      await this.#forgetOld();
     } finally {
       signal.removeEventListener('abort', onAbort);
       await this.#handIn();
@@ -251,6 +255,17 @@ class NetworkRun implements Working {
     }
   }
 
+  /**
+   * A machine that was found, but not at an address of this run where it had been before, is not there any more. A run that another process
+   * began does not know all that was found.
+   */
+  async #forgetOld(): Promise<void> {
+    if (this.#run.done > 0) return;
+    const looked = [...this.#there].map(([id, addresses]) => ({ id, addresses: [...addresses] }));
+    const wasAsked = (address: string) => this.#targets.has(address) && !this.#known.has(address);
+    await this.#parts.resource.notThere(looked, wasAsked);
+  }
+
   /** A name from DNS at the address of a machine that is known by another name is one of its interfaces, not a machine (facts B7). */
   async #isGhost(name: string, address: string): Promise<boolean> {
     const there = await this.#parts.resource.byAddress(address);
@@ -267,6 +282,12 @@ class NetworkRun implements Working {
   async #hand(rows: RawDevice[], trusted: boolean): Promise<void> {
     if (rows.length === 0) return;
     const taken = await this.#parts.discovery.take(rows, { source: SOURCE, site: this.#under.site, trusted });
+    taken.outcomes.forEach((one, i) => {
+      if (one.outcome === 'rejected') return;
+      const addresses = this.#there.get(one.id) ?? new Set();
+      for (const address of rows[i]!.addresses ?? []) addresses.add(address);
+      this.#there.set(one.id, addresses);
+    });
     const { machines } = this.#report;
     machines.added += taken.added;
     machines.changed += taken.changed;
