@@ -14,12 +14,16 @@ const peers = {
   strace: 'strace',
   'mkfs.ext4': 'e2fsprogs',
   ip: 'iproute2',
+  wine64: 'wine64',
+  'x86_64-w64-mingw32-gcc': 'gcc-mingw-w64-x86-64',
+  wixl: 'wixl',
+  osslsigncode: 'osslsigncode',
 } as const;
 
 export type Peer = keyof typeof peers | 'root';
 
 function runs(command: string): boolean {
-  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin'];
+  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin', '/usr/lib/wine'];
   return folders.some((folder) => {
     try {
       accessSync(join(folder, command), constants.X_OK);

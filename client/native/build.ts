@@ -1,0 +1,133 @@
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { globSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, existsSync, accessSync, constants } from 'node:fs';
+import { homedir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('../../native/', import.meta.url));
+const CC = 'x86_64-w64-mingw32-gcc';
+const WINDRES = 'x86_64-w64-mingw32-windres';
+
+/** What the build needs, and the Debian package of each. */
+const tools = { [CC]: 'gcc-mingw-w64-x86-64', [WINDRES]: 'binutils-mingw-w64-x86-64', wixl: 'wixl' } as const;
+
+const FLAGS = [
+  ...['-std=gnu17', '-Os', '-Wall', '-Wextra', '-Werror', '-municode', '-DUNICODE', '-D_UNICODE', '-D_WIN32_WINNT=0x0601'],
+  // The formatted output of the system's own library: the one of the compiler is larger than the rest of the program.
+  '-D__USE_MINGW_ANSI_STDIO=0',
+  // Nothing of the machine that built it gets in: no paths, no times, no compiler's name.
+  ...['-fno-ident', '-s', '-Wl,--no-insert-timestamp', '-Wl,--build-id=none', '-Wl,--dynamicbase,--nxcompat,--high-entropy-va'],
+];
+const LIBRARIES = ['winhttp', 'bcrypt', 'crypt32', 'advapi32', 'netapi32', 'iphlpapi', 'ws2_32', 'shell32'].map((l) => `-l${l}`);
+const SHARED = ['base', 'wire', 'machine'];
+const PROGRAMS = { 'ccmsetup.exe': 'ccmsetup' } as const;
+
+/** NativeFiles are the built files by name, as paths in the cache folder. */
+export interface NativeFiles {
+  version: string;
+  folder: string;
+  files: Record<keyof typeof PROGRAMS, string>;
+}
+
+/** Signing is the key with which the files are signed: paths for osslsigncode, and a time stamp server if there is one. */
+export interface Signing {
+  certificate: string;
+  key: string;
+  timestamp?: string | undefined;
+}
+
+function present(program: string): boolean {
+  return (process.env['PATH'] ?? '').split(delimiter).some((folder) => {
+    try {
+      accessSync(join(folder, program), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** missingTools names what this machine lacks to build the Windows programs, each with the Debian package that has it; empty when nothing. */
+export function missingTools(signing?: Signing): string[] {
+  const wanted: Record<string, string> = { ...tools, ...(signing && { osslsigncode: 'osslsigncode' }) };
+  return Object.entries(wanted).flatMap(([program, debian]) => (present(program) ? [] : [`${program} (Debian: ${debian})`]));
+}
+
+/** run runs a tool of the build and gives nothing but failures. */
+function run(program: string, args: readonly string[]): void {
+  // One language and one time zone for every tool, so that the same sources give the same bytes.
+  const env = { ...process.env, LC_ALL: 'C', TZ: 'UTC', SOURCE_DATE_EPOCH: '1577836800' };
+  const { status, stdout, stderr, error } = spawnSync(program, args, { cwd: ROOT, encoding: 'utf8', env });
+  if (error) throw error;
+  if (status !== 0) throw new Error(`${program} ended with ${status}:\n${stdout}${stderr}`);
+}
+
+const sources = () => globSync('**/*.{c,h,rc,manifest,wxs}', { cwd: ROOT }).sort();
+
+/** keyOf names a build by everything that goes into it. */
+function keyOf(version: string, signing: Signing | undefined): string {
+  const hash = createHash('sha256').update(JSON.stringify([version, FLAGS, LIBRARIES, signing]));
+  for (const file of ['build.ts']) hash.update(readFileSync(new URL(file, import.meta.url)));
+  for (const file of sources()) hash.update(`\0${file}\0`).update(readFileSync(join(ROOT, file)));
+  hash.update(spawnSync(CC, ['--version'], { encoding: 'utf8' }).stdout ?? '');
+  return hash.digest('hex').slice(0, 32);
+}
+
+/** numbersOf is a version as Windows wants it in resources and installers: four numbers. */
+export function numbersOf(version: string): [number, number, number, number] {
+  const [a = 0, b = 0, c = 0, d = 0] = version
+    .split(/[.+-]/)
+    .map((part) => (/^\d{1,5}$/.test(part) ? Math.min(Number(part), 65_535) : 0));
+  return [a, b, c, d];
+}
+
+function compile(name: keyof typeof PROGRAMS, version: string, folder: string): void {
+  const own = PROGRAMS[name];
+  const resource = join(folder, `${own}.o`);
+  const defines = [`-DPP_NUMBERS=${numbersOf(version).join(',')}`, `-DPP_VERSION=\\"${version}\\"`];
+  run(WINDRES, ['-I', own, ...defines, `${own}/${own}.rc`, resource]);
+  const files = [...SHARED, own].flatMap((part) =>
+    sources().filter((file) => file.startsWith(`${part}/`) && file.endsWith('.c')),
+  );
+  run(CC, [...FLAGS, ...files, resource, '-o', join(folder, name), ...LIBRARIES]);
+  rmSync(resource);
+}
+
+function sign(file: string, { certificate, key, timestamp }: Signing): void {
+  const signed = `${file}.signed`;
+  const when = timestamp === undefined ? [] : ['-ts', timestamp];
+  const what = ['-n', 'Pushpoint client', '-h', 'sha256', '-in', file, '-out', signed];
+  run('osslsigncode', ['sign', '-certs', certificate, '-key', key, ...when, ...what]);
+  renameSync(signed, file);
+}
+
+/** cacheFolder is where builds are kept: they are made again from the sources whenever they are gone. */
+function cacheFolder(): string {
+  const { PUSHPOINT_CACHE, XDG_CACHE_HOME } = process.env;
+  return join(PUSHPOINT_CACHE ?? join(XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'pushpoint'), 'native');
+}
+
+/**
+ * buildNative makes the Windows programs from `native/`, or takes them from the cache when exactly these sources were built before. The
+ * same sources and compiler give the same bytes. It fails with the names of what is missing where there is no compiler for Windows.
+ */
+export function buildNative(version: string, o: { signing?: Signing | undefined; cache?: string } = {}): NativeFiles {
+  const folder = join(o.cache ?? cacheFolder(), keyOf(version, o.signing));
+  const names = Object.keys(PROGRAMS) as (keyof typeof PROGRAMS)[];
+  const files = Object.fromEntries(names.map((name) => [name, join(folder, name)])) as NativeFiles['files'];
+  if (names.every((name) => existsSync(files[name]))) return { version, folder, files };
+  const missing = missingTools(o.signing);
+  if (missing.length > 0) throw new Error(`the Windows client cannot be built on this machine, it lacks ${missing.join(', ')}`);
+  mkdirSync(join(folder, '..'), { recursive: true });
+  const work = mkdtempSync(`${folder}.`);
+  try {
+    for (const name of names) compile(name, version, work);
+    if (o.signing) for (const name of names) sign(join(work, name), o.signing);
+    rmSync(folder, { recursive: true, force: true });
+    renameSync(work, folder);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+  return { version, folder, files };
+}

@@ -1,0 +1,1 @@
+export { buildNative, missingTools, type NativeFiles, type Signing } from './build.ts';

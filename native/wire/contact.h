@@ -1,0 +1,59 @@
+#ifndef PP_CONTACT_H
+#define PP_CONTACT_H
+#include "../base/crypt.h"
+
+#define POINT_SIZE 260
+#define MOST_POINTS 32
+
+typedef struct {
+  char url[MOST_POINTS][POINT_SIZE];
+  int count;
+} Points;
+
+/* points_add adds an address that is not there yet, without a slash at its end; what is no http or https address is left out. */
+BOOL points_add(Points *points, const char *url);
+/* points_read takes a list with `;` between. */
+void points_read(Points *points, const char *list);
+
+/* Signer is who signs a request: a key, with the SMSID it belongs to, or the holder of a one-time token; or nobody. */
+typedef struct {
+  const char *client;
+  /* sign writes r || s, 64 octets, over a SHA-256 digest. */
+  BOOL (*sign)(void *key, const BYTE digest[SHA256_SIZE], BYTE signature[64]);
+  void *key;
+  const char *tokenId;
+  BYTE tokenKey[SHA256_SIZE];
+} Signer;
+
+/* Asked is one request to whichever management point takes it. The message is made when it is sent, because the time in it must be the one
+   that is signed. */
+typedef struct {
+  const char *path;
+  void (*message)(void *context, const char *time, Text *body);
+  void *context;
+  const Signer *signer;
+  const char *pin;
+  /* Codes of refusals that no other point will judge otherwise, with blanks between. */
+  const char *final;
+} Asked;
+
+typedef struct {
+  BOOL taken;
+  /* Which point took it, and what it said. */
+  char point[POINT_SIZE];
+  Text body;
+  /* The code of the last refusal, whether it was final, and all reasons in one line. */
+  char code[64];
+  BOOL final;
+  char why[1024];
+  /* How long all points together ask to wait; -1 when they do not. */
+  LONGLONG waitMs;
+} Told;
+
+void contact_ask(const Points *points, const Asked *asked, Told *told);
+/* site_ticks is the time as the site has it, as far as known. */
+ULONGLONG site_ticks(void);
+/* left_alone_ms is how much longer a point wants to be left alone. */
+LONGLONG left_alone_ms(const char *point);
+void leave_alone(const char *point, LONGLONG ms);
+#endif
