@@ -141,12 +141,12 @@ export async function settle(tx: Sql, clientId: number, decision: string, by: st
 }
 
 /** isRetired tells whether a key was a client's and was given up. */
-export async function isRetired(tx: Sql, keyHash: Uint8Array): Promise<{ clientId: number } | undefined> {
-  const [row] = await tx.exec<{ client_id: number }>(
-    { name: 'client_retired', text: 'select client_id from client_key where key_hash = $1' },
+export async function isRetired(tx: Sql, keyHash: Uint8Array): Promise<{ clientId: number; why: string } | undefined> {
+  const [row] = await tx.exec<{ client_id: number; why: string }>(
+    { name: 'client_retired', text: 'select client_id, why from client_key where key_hash = $1' },
     [keyHash],
   );
-  return row && { clientId: row.client_id };
+  return row && { clientId: row.client_id, why: row.why };
 }
 
 /** retireKey gives up the key of a client: whoever comes with it again is somebody to look at. */

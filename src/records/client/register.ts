@@ -149,6 +149,8 @@ async function make(tx: Sql, registration: Registration, o: Known, now: Date): P
   // A token was made for one resource, so it tells more than the name the machine gives itself.
   const resourceId = token?.resource_id ?? (await resourceOf(tx, registration));
   const retired = await isRetired(tx, o.keyHash);
+  // Two machines had it: neither is told from the other by it, so each makes one of its own.
+  if (retired?.why === 'clone') throw raise('PP_CLIENT_KEY_RETIRED');
   const like = await likest(tx, registration);
   if (proof !== undefined && !retired && takesOver(like, resourceId, o)) {
     const { publicKey, requestId } = registration;

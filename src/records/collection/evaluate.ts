@@ -3,8 +3,8 @@ import type { Sql } from '#store/database';
 import type { Definition } from './collection.ts';
 
 /** Of all machines at once, the newest clients are found by one pass over the table of clients instead of a million look-ups. */
-const ALL_CLIENTS = `left join (select distinct on (resource_id) resource_id, guid, version, site, approval, blocked, last_seen_at
-    from client where not obsolete and resource_id is not null order by resource_id, approval = 'approved' desc, last_seen_at desc
+const ALL_CLIENTS = `left join (select distinct on (resource_id) resource_id, guid, version, site, approval, believed, blocked, last_seen_at
+    from client where not obsolete and resource_id is not null order by resource_id, believed desc, last_seen_at desc
   ) c on c.resource_id = r.id`;
 
 /** Moved is how many machines an evaluation put into a collection, and took out of it. */

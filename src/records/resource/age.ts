@@ -6,9 +6,9 @@ export interface Aged {
   name: string;
 }
 
-/** The approved client of a machine that was heard last, beside the machine. */
+/** The believed client of a machine that was heard last, beside the machine. */
 const WITH_CLIENT = `resource r left join lateral (
-  select max(last_seen_at) as heard from client where resource_id = r.id and not obsolete and approval = 'approved') c on true`;
+  select max(last_seen_at) as heard from client where resource_id = r.id and not obsolete and believed) c on true`;
 
 /** A machine is flagged as installed while a client was heard, or seen by a push, since the flag was last cleared. */
 const FLAGGED = `(c.heard > coalesce(r.client_cleared_at, '-infinity')

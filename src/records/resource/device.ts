@@ -94,28 +94,29 @@ interface DeviceRow {
   c_version: string | null;
   c_site: string | null;
   c_approval: Approval | null;
+  c_believed: boolean | null;
   c_blocked: boolean | null;
   c_seen: Date | null;
 }
 
 /** The newest client of each resource and its sources stand beside it; both are looked up by index, for the rows of one page only. */
 const COLUMNS = `
-  select r.*, c.guid as c_guid, c.version as c_version, c.site as c_site, c.approval as c_approval, c.blocked as c_blocked,
+  select r.*, c.guid as c_guid, c.version as c_version, c.site as c_site, c.approval as c_approval, c.believed as c_believed, c.blocked as c_blocked,
     c.last_seen_at as c_seen,
     (select coalesce(jsonb_agg(jsonb_build_object('method', s.method, 'site', s.site, 'at', s.at) order by s.at desc, s.method), '[]')
      from resource_source s where s.resource_id = r.id) as sources`;
 
 /** WITH_CLIENT joins the newest client of a resource r, as c. */
 export const WITH_CLIENT = ` left join lateral (
-    select guid, version, site, approval, blocked, last_seen_at from client
-    where resource_id = r.id and not obsolete order by approval = 'approved' desc, last_seen_at desc limit 1
+    select guid, version, site, approval, believed, blocked, last_seen_at from client
+    where resource_id = r.id and not obsolete order by believed desc, last_seen_at desc limit 1
   ) c on true`;
 
 const SELECT = `${COLUMNS} from resource r ${WITH_CLIENT}`;
 
 function isFlagged(row: DeviceRow): boolean {
   const since = (at: Date | null) => row.client_cleared_at === null || (at !== null && at > row.client_cleared_at);
-  return (row.c_approval === 'approved' && since(row.c_seen)) || (row.seen_client_version !== null && since(row.seen_at));
+  return (row.c_believed === true && since(row.c_seen)) || (row.seen_client_version !== null && since(row.seen_at));
 }
 
 function clientOf(row: DeviceRow): DeviceClient {

@@ -20,7 +20,7 @@ export interface Field {
 }
 
 /** The install flag, as DeviceClient has it. */
-export const FLAGGED = `(c.approval is not distinct from 'approved' and (r.client_cleared_at is null or c.last_seen_at > r.client_cleared_at)
+export const FLAGGED = `(c.believed is true and (r.client_cleared_at is null or c.last_seen_at > r.client_cleared_at)
   or r.seen_client_version is not null and (r.client_cleared_at is null or r.seen_at > r.client_cleared_at))`;
 
 const WANTS: Record<FieldType, string> = {
