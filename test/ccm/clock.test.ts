@@ -74,7 +74,8 @@ test('two hours back while CCM runs: no account is held by a turn of the future,
   await site.push('PC-1');
   await site.until('PC-1', 'complete');
   // A machine that was removed meanwhile has the turn with the account, for a minute that is far ahead in a moment.
-  await site.database.query("update account set state = 'unproven', worked_at = null, lease_key = 'GONE', lease_until = $1", [
+  await site.database.query("update account set state = 'unproven', worked_at = null");
+  await site.database.query("insert into account_turn select id, 'GONE', 0, null, $1 from account", [
     new Date(site.clock.now().getTime() + 59_000),
   ]);
   await site.skip(-2 * HOUR);

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import { after, before, beforeEach, test } from 'node:test';
 import { ManualClock, systemClock } from '#base/clock';
 import { isCode } from '#base/errors';
 import { silentLog } from '#base/log';
 import { AccountRecord, logonName, type Scope } from '#records/account';
+import { CcrRecord } from '#records/ccr';
 import { openDatabase } from '#store/database';
 import { testDatabase, type TestDatabase } from '#test/database';
 
@@ -19,7 +22,7 @@ before(async () => {
 });
 after(() => base.close());
 beforeEach(async () => {
-  await base.db.query('truncate account, account_host, account_refusal');
+  await base.db.query('truncate account, account_host, account_refusal, account_turn, account_waiting');
   clock = new ManualClock();
   accounts = new AccountRecord(base.db, clock);
 });
@@ -182,6 +185,108 @@ test('once an account has worked, many log on, but not more together than a lock
   );
   assert.ok(together > 1 && together <= 8, String(together));
   assert.equal((await accounts.list())[0]!.hosts, 40);
+});
+
+test('over two processes no more log on together than a lockout threshold, and each gets its share', async (t) => {
+  const { id } = await add('push');
+  await accounts.enter(id, 'FIRST');
+  await accounts.worked(id, 'FIRST');
+  await base.db.query('update account set worked_at = $1', [new Date()]);
+  const inside = new Set<string>();
+  let together = 0;
+  let left = 0;
+  let bothIn = 0;
+  let ready = 0;
+  const children = ['A', 'B'].map((name) =>
+    fork(new URL('../support/account-child.ts', import.meta.url), [base.url, String(id), name, '60'], { silent: true }),
+  );
+  t.after(() => children.forEach((child) => child.kill('SIGKILL')));
+  const visits = children.map(async (child) => {
+    child.on('message', ([what, key]: ['ready' | 'in' | 'out', string]) => {
+      if (what === 'ready') {
+        if (++ready === 2) for (const one of children) one.send('ready');
+        return;
+      }
+      if (what === 'in') {
+        inside.add(key);
+        together = Math.max(together, inside.size);
+        if (new Set([...inside].map((one) => one[0])).size === 2) bothIn++;
+      } else {
+        inside.delete(key);
+        left++;
+      }
+      // The turn is ended in the database only after this: what is counted here is never more than what was under way.
+      child.send(key);
+    });
+    const [code] = (await once(child, 'exit')) as [number];
+    assert.equal(code, 0);
+  });
+  await Promise.all(visits);
+  assert.equal(left, 120);
+  assert.ok(bothIn > 0, 'both had turns at a time');
+  assert.ok(together > 1 && together <= 8, String(together));
+  assert.deepEqual(await base.db.query('select * from account_turn'), []);
+});
+
+test("the turn of an examination is nobody else's while the CCR of its machine waits; that of a dead worker is", async () => {
+  const { id } = await add('push');
+  const ccr = new CcrRecord(base.db, clock);
+  const [made] = await ccr.requestMany([{ name: 'PC1', source: 'push', requestedBy: 'test' }]);
+  const here = new AccountRecord(base.db, clock);
+  const there = new AccountRecord(base.db, clock);
+  const { machineKey } = made!.ccr;
+  const looks = async (wish: Promise<boolean>) => {
+    let got = false;
+    wish.then(
+      (may) => (got = may),
+      () => {},
+    );
+    for (let look = 0; look < 8 && !got; look++) {
+      await clock.advance(300);
+      // What was asked meanwhile has been answered.
+      for (let trip = 0; trip < 5; trip++) {
+        await base.db.query('select 1');
+        await new Promise(setImmediate);
+      }
+    }
+    return got;
+  };
+  assert.equal(await here.enter(id, machineKey), true);
+  const abort = new AbortController();
+  const waiting = there.enter(id, 'PC2', abort.signal);
+  assert.equal(await looks(waiting), false, 'the examination has the turn');
+  abort.abort(new Error('enough'));
+  await assert.rejects(waiting, /enough/);
+  await here.left(id, machineKey);
+  // An attempt of a worker that died while it had the turn.
+  const worker = await ccr.registerWorker('one');
+  const [claimed] = await ccr.claim({ worker, limit: 1, caps: { perSubnet: 8, perAccount: 8, perSite: 8 } });
+  assert.equal(await here.enter(id, machineKey, undefined, claimed!.ccr.id), true);
+  const next = new AbortController();
+  const behind = there.enter(id, 'PC2', next.signal);
+  assert.equal(await looks(behind), false, 'the worker lives');
+  await worker.leave(clock.now());
+  assert.equal(await looks(behind), true);
+  await there.left(id, 'PC2');
+});
+
+test('a turn whose answer or end was lost on the way is cleared by the next question of the same process', async () => {
+  const { id } = await add('push');
+  assert.equal(await accounts.enter(id, 'PC1'), true);
+  const [turn] = await base.db.query<{ holder: number }>('select holder from account_turn');
+  await accounts.left(id, 'PC1');
+  await base.db.query('insert into account_turn values ($1, $2, $3, null, $4)', [
+    id,
+    'LOST',
+    turn!.holder,
+    new Date(clock.now().getTime() + 60_000),
+  ]);
+  assert.equal(await accounts.enter(id, 'PC2'), true);
+  assert.deepEqual(
+    (await base.db.query<{ machine_key: string }>('select machine_key from account_turn')).map((row) => row.machine_key),
+    ['PC2'],
+  );
+  await accounts.left(id, 'PC2');
 });
 
 test('several that look at one machine log on there one after the other, unproven or proven, and from two processes', async () => {

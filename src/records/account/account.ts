@@ -51,8 +51,6 @@ export interface AccountRow {
   worked_at: Date | null;
   refused_by: string | null;
   refused_at: Date | null;
-  lease_key: string | null;
-  lease_until: Date | null;
 }
 
 /** scopeOf reads the scope of a row. */

@@ -5,7 +5,6 @@ import { Gatherer, isUniqueViolation, type Database, type Sql, type Statement } 
 import {
   accountOf,
   fitnessOf,
-  isLocal,
   machineKeyOf,
   passwordPurpose,
   scopeOf,
@@ -18,27 +17,18 @@ import {
   type Scope,
 } from './account.ts';
 import { applyFailure } from './stop-rules.ts';
-import { Turns } from './turns.ts';
+import { SiteTurns } from './site-turns.ts';
 
 /** At most so many accounts are shown to one machine in one attempt (design section 5). */
 const AT_MOST = 2;
-/** An account that worked within this time is believed to work; else one machine tries it first. */
-const WARM_MS = 60_000;
 /** worked_at is written again after this, not at each success. */
 const NOTED_MS = 15_000;
-/** How long one machine may keep an unproven account for itself, and how often another process looks whether it is free. */
-const LEASE_MS = 60_000;
-const LOOK_MS = 250;
-/** How long an attempt waits for its turn in all. */
-const PATIENCE_MS = 180_000;
 
 /** Use is an account that was used on a machine. */
 interface Use {
   accountId: number;
   machineKey: string;
 }
-
-type State = Pick<AccountRow, 'id' | 'username' | 'state' | 'worked_at' | 'refused_by'>;
 
 const worked: Statement = {
   name: 'account_worked',
@@ -48,41 +38,28 @@ const worked: Statement = {
       from unnest($1::integer[], $2::text[]) as w(account_id, machine_key) join account a on a.id = w.account_id order by w.machine_key
       on conflict (machine_key) do update set account_id = excluded.account_id, worked_at = excluded.worked_at
         where account_host.account_id <> excluded.account_id
+    ), ended as (
+      delete from account_turn t using unnest($1::integer[], $2::text[]) as w(account_id, machine_key)
+      where t.account_id = w.account_id and t.machine_key = w.machine_key and t.holder = $5
     )
-    update account set state = 'usable', worked_at = $3, refused_by = null, refused_at = null, lease_key = null, lease_until = null
-    where id = any($1) and state <> 'stopped' and (state = 'unproven' or refused_by is not null or lease_key is not null
+    update account set state = 'usable', worked_at = $3, refused_by = null, refused_at = null
+    where id = any($1) and state <> 'stopped' and (state = 'unproven' or refused_by is not null
       or worked_at is null or worked_at < $4 or worked_at > $3)`,
-};
-
-/**
- * One whose attempt was cut left its turn behind, because its process or the database died before it could say how the logon went: its CCR is
- * nobody's, or was claimed anew after the turn had begun. Without that look all others would wait a minute for it. A turn that ends in more than
- * two minutes was taken before the clock was set back.
- */
-const lease: Statement = {
-  name: 'account_lease',
-  text: `update account a set lease_key = $2, lease_until = $4 where id = $1 and state <> 'stopped'
-    and (lease_until is null or lease_until <= $3 or lease_until > $4::timestamptz + $5::interval or exists (
-      select from ccr c where c.machine_key = a.lease_key and c.finished_at is null
-        and (c.worker_id is null or c.last_attempt_at > a.lease_until - $5::interval)))
-    returning id`,
 };
 
 /** AccountRecord knows the push accounts, which to use where, and when to stop; it is the only writer of account and account_host. */
 export class AccountRecord {
   readonly #db: Database;
   readonly #clock: Clock;
-  readonly #turns: Turns;
+  readonly #turns: SiteTurns;
   readonly #worked: Gatherer<Use, void>;
-  readonly #states: Gatherer<number, State | undefined>;
   readonly #choices: Gatherer<Machine, Account[]>;
 
   constructor(db: Database, clock: Clock) {
     this.#db = db;
     this.#clock = clock;
-    this.#turns = new Turns(clock);
+    this.#turns = new SiteTurns(db, clock);
     this.#worked = new Gatherer((uses) => this.#noteWorked(uses));
-    this.#states = new Gatherer((ids) => this.#readStates(ids));
     this.#choices = new Gatherer((machines) => this.chooseForMany(machines));
   }
 
@@ -183,57 +160,10 @@ export class AccountRecord {
   /**
    * enter waits until this machine may log on with the account, right before the logon; false when the account was stopped or removed
    * meanwhile. While nothing has proven the account lately, one machine at a time tries it, over all processes. After the logon exactly one
-   * of worked, failed and left is called.
+   * of worked, failed and left is called. `ccr` is the CCR that the logon is for, where this process has claimed one.
    */
-  async enter(accountId: number, machineKey: string, signal?: AbortSignal): Promise<boolean> {
-    const until = this.#clock.monotonic() + PATIENCE_MS;
-    await this.#turns.enter(accountId, machineKey, signal);
-    try {
-      for (;;) {
-        const may = await this.#may(accountId, machineKey);
-        if (may === 'go') return true;
-        if (may === 'stopped') break;
-        if (this.#clock.monotonic() >= until) throw raise('PP_ACCOUNT_BUSY', { machine: shownName(machineKey) });
-        await this.#clock.sleep(LOOK_MS, signal);
-      }
-    } catch (error) {
-      this.#turns.end(accountId, machineKey);
-      throw error;
-    }
-    this.#turns.end(accountId, machineKey);
-    return false;
-  }
-
-  async #readStates(ids: readonly number[]): Promise<(State | undefined)[]> {
-    const rows = await this.#db.exec<State>(
-      { name: 'account_may', text: 'select id, username, state, worked_at, refused_by from account where id = any($1)' },
-      [[...new Set(ids)]],
-    );
-    return ids.map((id) => rows.find((row) => row.id === id));
-  }
-
-  async #may(accountId: number, machineKey: string): Promise<'go' | 'wait' | 'stopped'> {
-    const now = this.#clock.now();
-    const row = await this.#states.ask(accountId);
-    if (!row || row.state === 'stopped') return 'stopped';
-    const warm =
-      row.state === 'usable' &&
-      row.refused_by === null &&
-      row.worked_at !== null &&
-      Math.abs(now.getTime() - row.worked_at.getTime()) < WARM_MS;
-    if (warm || isLocal(row.username)) {
-      this.#turns.proven(accountId, true);
-      return 'go';
-    }
-    this.#turns.proven(accountId, false);
-    const got = await this.#db.exec(lease, [
-      accountId,
-      machineKey,
-      now,
-      new Date(now.getTime() + LEASE_MS),
-      `${LEASE_MS} milliseconds`,
-    ]);
-    return got.length === 1 ? 'go' : 'wait';
+  enter(accountId: number, machineKey: string, signal?: AbortSignal, ccr?: number): Promise<boolean> {
+    return this.#turns.enter({ accountId, machineKey, ccr }, signal);
   }
 
   /** worked remembers the account for the machine and proves it. */
@@ -248,7 +178,7 @@ export class AccountRecord {
   async #noteWorked(uses: readonly Use[]): Promise<void[]> {
     const now = this.#clock.now();
     const [ids, keys] = [uses.map((use) => use.accountId), uses.map((use) => use.machineKey)];
-    await this.#db.exec(worked, [ids, keys, now, new Date(now.getTime() - NOTED_MS)]);
+    await this.#db.exec(worked, [ids, keys, now, new Date(now.getTime() - NOTED_MS), await this.#turns.holder()]);
     return uses.map(() => undefined);
   }
 
@@ -259,8 +189,13 @@ export class AccountRecord {
    */
   async failed(accountId: number, machineKey: string, win32: number): Promise<string | undefined> {
     try {
+      await this.#turns.holder();
       // A stop is not announced: what waits for an account gains nothing by it, and each new try would count against another one.
-      return await this.#db.transaction((tx) => applyFailure(tx, { accountId, machineKey, win32, now: this.#clock.now() }));
+      return await this.#db.transaction(async (tx) => {
+        const stopped = await applyFailure(tx, { accountId, machineKey, win32, now: this.#clock.now() });
+        await this.#turns.giveUp(accountId, machineKey, tx);
+        return stopped;
+      });
     } finally {
       this.#turns.end(accountId, machineKey);
     }
@@ -269,10 +204,7 @@ export class AccountRecord {
   /** left ends a turn that said nothing about the account, as when the machine went away. */
   async left(accountId: number, machineKey: string): Promise<void> {
     try {
-      await this.#db.query('update account set lease_key = null, lease_until = null where id = $1 and lease_key = $2', [
-        accountId,
-        machineKey,
-      ]);
+      await this.#turns.giveUp(accountId, machineKey, this.#db);
     } finally {
       this.#turns.end(accountId, machineKey);
     }
@@ -292,7 +224,7 @@ export class AccountRecord {
   async #renew(name: string, set: string, values: unknown[], via: Sql): Promise<AccountListed> {
     const rows = await via.query<{ name: string }>(
       `update account set state = 'unproven', stop_code = null, stop_reason = null, stopped_at = null, worked_at = null,
-         refused_by = null, refused_at = null, lease_key = null, lease_until = null, changed_at = $2${set}
+         refused_by = null, refused_at = null, changed_at = $2${set}
        where name_key = $1 returning name`,
       [nameKey(name.trim()), this.#clock.now(), ...values],
     );

@@ -29,10 +29,6 @@ export async function applyFailure(tx: Sql, failure: Failure): Promise<string | 
   const { accountId, machineKey, win32, now } = failure;
   const [row] = await tx.query<AccountRow>('select * from account where id = $1 for update', [accountId]);
   if (!row) return undefined;
-  await tx.query('update account set lease_key = null, lease_until = null where id = $1 and lease_key = $2', [
-    accountId,
-    machineKey,
-  ]);
   await tx.query('delete from account_host where machine_key = $1 and account_id = $2', [machineKey, accountId]);
   if (win32 === WRONG_PASSWORD) await noteRefusal(tx, failure);
   if (row.state === 'stopped' || isLocal(row.username)) return undefined;
@@ -42,10 +38,11 @@ export async function applyFailure(tx: Sql, failure: Failure): Promise<string | 
     else await tx.query('update account set refused_by = $2, refused_at = $3 where id = $1', [accountId, machineKey, now]);
   }
   if (reason === undefined) return undefined;
-  await tx.query(
-    `update account set state = 'stopped', stop_code = $2, stop_reason = $3, stopped_at = $4, lease_key = null, lease_until = null
-     where id = $1`,
-    [accountId, win32, reason, now],
-  );
+  await tx.query(`update account set state = 'stopped', stop_code = $2, stop_reason = $3, stopped_at = $4 where id = $1`, [
+    accountId,
+    win32,
+    reason,
+    now,
+  ]);
   return reason;
 }

@@ -1,7 +1,7 @@
 import type { Clock } from '#base/clock';
 
-/** So many logons with one account are under way in a process at most: fewer than a usual lockout threshold of 10. */
-const TOGETHER = 8;
+/** TOGETHER is how many logons with one account are under way at most: fewer than a usual lockout threshold of 10. */
+export const TOGETHER = 8;
 /** A turn that nobody ended is over after this. */
 const FORGOTTEN_MS = 60_000;
 
@@ -11,8 +11,8 @@ interface Waiter {
 }
 
 class Line {
-  /** Whose turn it is, with the function that stops the timer of a forgotten one. */
-  readonly inside = new Map<string, () => void>();
+  /** Whose turn it is, with the function that stops the timer of a forgotten one, and whether the site gave that turn too. */
+  readonly inside = new Map<string, { stop: () => void; given: boolean }>();
   readonly waiting: Waiter[] = [];
   together = 1;
 }
@@ -60,25 +60,34 @@ export class Turns {
   }
 
   #begin(account: number, line: Line, machineKey: string): void {
-    line.inside.set(
-      machineKey,
-      this.#clock.after(FORGOTTEN_MS, () => this.end(account, machineKey)),
-    );
+    const stop = this.#clock.after(FORGOTTEN_MS, () => this.end(account, machineKey));
+    line.inside.set(machineKey, { stop, given: false });
   }
 
-  /** proven says whether the account was seen to work lately, which decides how many may go together. */
-  proven(account: number, proven: boolean): void {
+  /** give notes that the site has given the turn. */
+  give(account: number, machineKey: string): void {
+    const turn = this.#lines.get(account)?.inside.get(machineKey);
+    if (turn) turn.given = true;
+  }
+
+  /** given lists the machines whose turn the site has given. */
+  given(account: number): string[] {
+    return [...(this.#lines.get(account)?.inside ?? [])].filter(([, turn]) => turn.given).map(([machineKey]) => machineKey);
+  }
+
+  /** widen says how many may go together: one until the account was seen to work lately, then this process's share. */
+  widen(account: number, together: number): void {
     const line = this.#line(account);
-    line.together = proven ? TOGETHER : 1;
+    line.together = together;
     this.#next(line);
   }
 
   /** end ends a turn; the next machines begin theirs. */
   end(account: number, machineKey: string): void {
     const line = this.#lines.get(account);
-    const stopTimer = line?.inside.get(machineKey);
-    if (!line || !stopTimer) return;
-    stopTimer();
+    const turn = line?.inside.get(machineKey);
+    if (!line || !turn) return;
+    turn.stop();
     line.inside.delete(machineKey);
     this.#next(line);
     if (line.inside.size === 0 && line.waiting.length === 0) this.#lines.delete(account);

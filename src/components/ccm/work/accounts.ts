@@ -58,7 +58,7 @@ export class PushAccounts implements Accounts {
   }
 
   enter(account: PushAccount, ccr: Ccr, signal: AbortSignal): Promise<boolean> {
-    return this.#record.enter(account.id, ccr.machineKey, signal);
+    return this.#record.enter(account.id, ccr.machineKey, signal, ccr.id);
   }
 
   worked(account: PushAccount, ccr: Ccr): Promise<void> {
