@@ -10,6 +10,7 @@ interface SettingsJson {
   targets: string[];
   exclude: string[];
   ports: number[];
+  smbPort: number;
   perSecond: number;
   atOnce: number;
   timeoutMs: number;
@@ -64,6 +65,7 @@ interface NetworkOptions {
   exclude?: string;
   file?: string;
   ports?: string;
+  smbPort?: number;
   rate?: number;
   atOnce?: number;
   timeout?: number;
@@ -147,6 +149,7 @@ function withNetworkOptions(command: Command, isRun: boolean): Command {
     .option('--exclude <list>', 'networks, ranges and addresses that are left out, with commas')
     .option('-f, --file <file>', 'targets, one a line; - reads standard input')
     .option('--ports <list>', 'which of 445,22,135 are asked, in this order (default: all)')
+    .addOption(numberOption('--smb-port <n>', 'where SMB is, if not on 445; lab hosts have one of their own', 1, 65_535))
     .addOption(numberOption('--rate <n>', 'connections begun in a second, at most (default 1000)', 1, 20_000))
     .addOption(numberOption('--at-once <n>', 'connections open at once, at most (default 2000)', 1, 16_384))
     .addOption(numberOption('--timeout <ms>', 'how long an address may be silent (default 900)', 50, 30_000))
@@ -171,6 +174,7 @@ async function patchOf(options: NetworkOptions, given: readonly string[]): Promi
       .map((one) => one.trim())
       .filter(Boolean),
     ports,
+    smbPort: options.smbPort,
     perSecond: options.rate,
     atOnce: options.atOnce,
     timeoutMs: options.timeout,
@@ -188,6 +192,7 @@ function networkVerb(verbs: Verbs, discover: Command): void {
       'pushpoint discover network 10.1.0.0/16 --exclude 10.1.9.0/24 --wait --data ./p01',
       'pushpoint discover network 10.2.0.10-10.2.0.99 2001:db8:1::/120 --rate 200 --data ./p01',
       'pushpoint discover network -f networks.txt --dry-run --data ./p01',
+      'pushpoint discover network 127.20.1.1-127.20.1.5 --smb-port 4450 --ports 445 --wait --data ./p01   (lab hosts)',
     ],
     async run(context, options, ...given) {
       const patch = await patchOf(options, given);
@@ -379,7 +384,10 @@ function showRun(run: RunJson): void {
       'addresses',
       `${run.done} of ${run.total}; ${report.answered} answered${report.skipped ? `, ${report.skipped} known and not asked` : ''}`,
     ],
-    ...Object.entries(report.ports).map(([port, states]): [string, string] => [`port ${port}`, counts(states)]),
+    ...Object.entries(report.ports).map(([port, states]): [string, string] => [
+      `port ${port === '445' ? settings.smbPort : port}`,
+      counts(states),
+    ]),
     ['names', report.answered > 0 ? `${counts(report.named) || 'none'}; ${report.unnamed} answered without a name` : undefined],
     ['machines', `${added} added, ${changed} changed, ${unchanged} unchanged, ${rejected} rejected; ${trusted} trusted`],
     [

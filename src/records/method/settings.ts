@@ -18,6 +18,8 @@ const Network = Type.Object(
     targets: Lines,
     exclude: Lines,
     ports: Type.Array(Port, { minItems: 1, maxItems: 3, uniqueItems: true }),
+    /** Where SMB is, if not on its usual port: lab hosts have one of their own. */
+    smbPort: whole(1, 65_535),
     /** So many connections are begun in a second at most, */
     perSecond: whole(1, 20_000),
     /** and so many are open at once at most. */
@@ -39,6 +41,7 @@ const defaults: NetworkSettings = {
   targets: [],
   exclude: [],
   ports: [445, 22, 135],
+  smbPort: 445,
   perSecond: 1000,
   atOnce: 2000,
   timeoutMs: 900,

@@ -39,6 +39,7 @@ const HAND_IN_MS = 2000;
 /** A report keeps so many notes and counts the others. */
 const MOST_NOTES = 500;
 const SOURCE = 'network';
+const USUAL_PORT = 445;
 /** Of the files that a process may open discovery takes so many; pushes, points and the database need some too. */
 const SHARE = 0.4;
 
@@ -126,7 +127,7 @@ class NetworkRun implements Working {
 
   async #ask(): Promise<void> {
     const { signal } = this.#under;
-    const { perSecond, timeoutMs, ports } = this.#run.settings;
+    const { perSecond, timeoutMs, ports, smbPort } = this.#run.settings;
     // More addresses than this under way would only wait for each other.
     const most = Math.max(1, Math.min(this.#run.settings.atOnce, Math.ceil((perSecond * timeoutMs) / 1000) + 32));
     const look = new Look({
@@ -135,7 +136,7 @@ class NetworkRun implements Working {
       ports,
       timeoutMs,
       signal,
-      portOf: this.#parts.portOf ?? ((port) => port),
+      portOf: this.#parts.portOf ?? ((port) => (port === 445 ? smbPort : port)),
       waited: () => void this.#report.waited++,
     });
     let failed: Error | undefined;
@@ -240,10 +241,14 @@ class NetworkRun implements Working {
   async #take(batch: [Found, string][]): Promise<void> {
     const trusted: RawDevice[] = [];
     const claimed: RawDevice[] = [];
+    const { smbPort } = this.#run.settings;
     for (const [{ row, by, confirmed }, address] of batch) {
       if (by === 'dns' && (await this.#isGhost(row.name, address))) continue;
       const isTrusted = this.#run.settings.trusted && confirmed.length > 0;
-      (isTrusted ? trusted : claimed).push({ ...row, addresses: isTrusted ? [...confirmed] : [...row.addresses] });
+      const addresses = isTrusted ? [...confirmed] : [...row.addresses];
+      // The port is what an administrator says of these networks, and counts like their names: not where those are only claimed.
+      if (isTrusted && smbPort !== USUAL_PORT) trusted.push({ ...row, addresses, smbPort });
+      else (isTrusted ? trusted : claimed).push({ ...row, addresses });
     }
     try {
       await this.#hand(trusted, true);

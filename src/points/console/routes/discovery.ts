@@ -12,6 +12,7 @@ const Settings = {
   targets: Type.Optional(Lines),
   exclude: Type.Optional(Lines),
   ports: Type.Optional(Type.Array(Type.Union([Type.Literal(445), Type.Literal(22), Type.Literal(135)]))),
+  smbPort: Type.Optional(Type.Integer()),
   perSecond: Type.Optional(Type.Integer()),
   atOnce: Type.Optional(Type.Integer()),
   timeoutMs: Type.Optional(Type.Integer()),
