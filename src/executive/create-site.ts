@@ -84,7 +84,7 @@ export async function furnish(
   o: { parent?: string | undefined; prepare?: (site: OpenSite) => Promise<(tx: Sql) => Promise<void>> } = {},
 ): Promise<void> {
   await createVaultKeys(folder.vault);
-  const site = await openSite(folder, { file });
+  const site = await openSite(folder, { file, create: true });
   try {
     const also = await o.prepare?.(site);
     const token = await site.database.transaction(async (tx) => {

@@ -3,6 +3,7 @@ import { systemClock } from '#base/clock';
 import { checkDatabaseUrl, DataFolder, parseListen } from './data-folder.ts';
 import { watchDisk } from './disk-watch.ts';
 import { Executive, type Served } from './executive.ts';
+import { holdInbox } from './one-database.ts';
 import { readRoles } from './roles.ts';
 import { holdRoles } from './role-lock.ts';
 import { openSite, type OpenSite } from './site-folder.ts';
@@ -50,15 +51,18 @@ export async function runSite(wish: RunWish): Promise<RunningSite> {
   let site: OpenSite | undefined;
   let executive: Executive | undefined;
   let unwatch = (): void => {};
+  let letGo = (): Promise<void> => Promise.resolve();
   const close = async () => {
     unwatch();
     await executive?.stop();
+    await letGo();
     await site?.close();
     release();
   };
   try {
     site = await openSite(folder, { database: wish.database, verbose: wish.verbose, connections: 16 });
     const { clock, log } = site;
+    if (roles.has('inbox')) letGo = await holdInbox(site);
     const tell = (line: string) => void process.stderr.write(`${line}\n`);
     unwatch = watchDisk({ folder: folder.path, clock, log, tell });
     executive = new Executive(site, { roles, ...at });

@@ -6,6 +6,7 @@ import { ContentStore } from '#store/content';
 import { migrate, openDatabase, type Database } from '#store/database';
 import { openSealer, readVaultPublicKey, type Sealer } from '#store/vault';
 import type { DataFolder, SiteFile } from './data-folder.ts';
+import { checkDatabase } from './one-database.ts';
 import { allMigrations, openRecords, type Records } from './records.ts';
 
 /** The version of this program, from package.json. */
@@ -42,7 +43,7 @@ export function siteLog(folder: DataFolder, clock: Clock, verbose: boolean): Log
 /** openSite opens what is in a data folder; the caller closes it. */
 export async function openSite(
   folder: DataFolder,
-  o: { file?: SiteFile; database?: string | undefined; connections?: number; verbose?: boolean } = {},
+  o: { file?: SiteFile; create?: boolean; database?: string | undefined; connections?: number; verbose?: boolean } = {},
 ): Promise<OpenSite> {
   const file = o.file ?? folder.readSite();
   folder.make();
@@ -57,6 +58,7 @@ export async function openSite(
     connections: o.connections,
   });
   try {
+    await checkDatabase(database, folder, file, o.create === true);
     const applied = await migrate(database, allMigrations, clock);
     if (applied.length > 0) log.info('database migrated', { applied });
     return {

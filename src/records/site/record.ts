@@ -139,7 +139,12 @@ export class SiteRecord {
       );
       return siteOf(rows[0]!);
     } catch (error) {
-      if (isUniqueViolation(error)) throw raise('PP_SITE_DATABASE_TAKEN', { code }, { cause: error });
+      if (isUniqueViolation(error))
+        throw raise(
+          'PP_SITE_DATABASE_TAKEN',
+          { code, where: this.#db.url, found: (await this.own())?.code ?? code },
+          { cause: error },
+        );
       throw error;
     }
   }

@@ -82,7 +82,8 @@ export const siteErrors = {
     message: 'no site {code} is known here',
     http: 404,
     cause: 'The site code is wrong, or it is the code of a site in another hierarchy or another branch of this one.',
-    remedy: 'Compare it with pushpoint site list; a locator point knows the sites of its own branch, so use the one of the central site.',
+    remedy:
+      'Compare it with pushpoint site list; a locator point knows the sites of its own branch, so use the one of the central site.',
     again: 'wait',
   },
   PP_SITE_PARENT: {
@@ -95,10 +96,29 @@ export const siteErrors = {
   },
   PP_SITE_DATABASE_TAKEN: {
     origin: 'misconfigured',
-    message: 'site {code} cannot be created in a database that belongs to a site already',
+    message: 'site {code} cannot be created in the database at {where}: it belongs to the site {found} already',
     http: 409,
     cause: 'Each site has a database of its own.',
     remedy: 'Give another database with --database, or use the site that is there.',
+    again: 'never',
+  },
+  PP_SITE_DATABASE_OTHER: {
+    origin: 'misconfigured',
+    message: 'the database at {where} belongs to the site {found}, and {data} is the data folder of the site {code}',
+    http: 409,
+    cause:
+      'A data folder and a database belong to one site: its passwords are sealed for the key in its folder. Nothing was changed in either of them.',
+    remedy:
+      'Name the database of this site with --database (or "database" in its site.json), or the data folder of the other one with --data.',
+    again: 'never',
+  },
+  PP_SITE_INBOX_TAKEN: {
+    origin: 'refused',
+    message: 'the site in {data} is served from another data folder too: {who} has the role inbox in the database at {where}',
+    http: 409,
+    cause:
+      'Of all processes that share the database of a site only one can have the role inbox, on whatever machine and from whatever copy of the data folder it runs.',
+    remedy: 'Stop that one first; or start this one without it, as in --roles ccm,mp.',
     again: 'never',
   },
   PP_SITE_NONE: {
