@@ -187,7 +187,7 @@ async function open(order: SiteOrder) {
   await all.package.add(definition, files, 'bench');
   const { rows } = parseDevices(new TextEncoder().encode(lab.csv), 'csv');
   await all.resource.importDevices(rows, { source: 'import', site: 'B01', trusted: true });
-  const point = await createManagementPoint({ database, ...all, content, clock, log, build: '0100' });
+  const point = await createManagementPoint({ database, ...all, content, clock, random, log, build: '0100' });
   point.server.listen(0, '127.0.0.1');
   await once(point.server, 'listening');
   await all.site.setPoint('mp', { address: `http://127.0.0.1:${(point.server.address() as AddressInfo).port}` }, 'bench');

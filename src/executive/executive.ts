@@ -9,6 +9,7 @@ import { Ddm, DdrBox } from '#components/ddm';
 import { Discovery } from '#components/discovery';
 import { CollectionUpkeep, Upkeep } from '#components/upkeep';
 import { createConsole } from '#points/console';
+import { Paces } from '#points/management';
 import { openVault } from '#store/vault';
 import { renew } from '#wire/http';
 import { connectSmb } from '#wire/smb';
@@ -207,7 +208,7 @@ export class Executive {
   async #startPoints(): Promise<void> {
     const { points, https, roles } = this.#options;
     const { log } = this.#site;
-    const common = { roles, build: BUILD, meter: this.#meter, lines: this.#lines?.point };
+    const common = { roles, build: BUILD, paces: new Paces(this.#site.clock), meter: this.#meter, lines: this.#lines?.point };
     const plain = await openPoints(this.#site, common);
     this.#stops.push({ what: 'points', stop: () => closePoint(plain) });
     this.served.points = await listen(plain.server, points, 'http', log);

@@ -3,7 +3,7 @@ import type { Meter } from '#base/meter';
 import { fallbackStatusRoutes } from '#points/fallback-status';
 import type { HierarchyPoint } from '#points/hierarchy';
 import { locatorRoutes } from '#points/locator';
-import { createManagementPoint } from '#points/management';
+import { createManagementPoint, type Paces } from '#points/management';
 import { createListener } from '#wire/http';
 import { keyPin } from './lines.ts';
 import type { Role } from './roles.ts';
@@ -14,6 +14,7 @@ import type { Tls } from './tls-files.ts';
 export interface PointsWish {
   roles: ReadonlySet<Role>;
   build: string;
+  paces: Paces;
   meter: Meter;
   lines: HierarchyPoint | undefined;
   tls?: Tls;
@@ -21,9 +22,9 @@ export interface PointsWish {
 
 /** openPoints makes a listener with the points that this process has: management, locator, fallback status, and the one for child sites. */
 export function openPoints(site: OpenSite, wish: PointsWish): Promise<FastifyInstance> {
-  const { records, database, content, clock, log } = site;
+  const { records, database, content, clock, random, log } = site;
   const { roles, lines, tls, ...rest } = wish;
-  const parts = { ...records, database, content, clock, log: log.with({ point: 'mp' }), ...rest, ...(tls && { tls }) };
+  const parts = { ...records, database, content, clock, random, log: log.with({ point: 'mp' }), ...rest, ...(tls && { tls }) };
   const also = (app: FastifyInstance): void => {
     lines?.routes(app, tls && { pin: keyPin(tls.cert) });
     if (roles.has('mp')) locatorRoutes(app, parts, '/ccm_system');

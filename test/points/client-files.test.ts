@@ -3,7 +3,8 @@ import { rm, truncate, writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import { once } from 'node:events';
 import { test, type TestContext } from 'node:test';
-import { BOOTSTRAP, TestSite, openFiles, sendRaw, until } from '#test/points';
+import { systemClock } from '#base/clock';
+import { BOOTSTRAP, manual, TestSite, openFiles, sendRaw, until } from '#test/points';
 
 const SIZE = BOOTSTRAP.length;
 
@@ -52,11 +53,67 @@ test('ranges: from, to, last, beyond the end, none that can be served, wrong one
     assert.equal(status, 416, range);
     assert.equal(headers.get('content-range'), `bytes */${SIZE}`);
   }
-  for (const range of ['bytes=0-9,20-29', 'bytes=5-2', 'bytes=-', 'octets=0-9', 'bytes=a-b', 'bytes=1']) {
+  for (const range of [
+    'bytes=0-9,5-29',
+    'bytes=20-29,0-9',
+    `bytes=${Array.from({ length: 11 }, (_, i) => `${i * 9}-${i * 9}`)}`,
+    'bytes=5-2',
+    'bytes=-',
+    'octets=0-9',
+    'bytes=a-b',
+    'bytes=1',
+  ]) {
     const { status, body } = await get({ range });
     assert.equal(status, 200, range);
     assert.equal(body.length, SIZE);
   }
+});
+
+test('several ranges come as multipart/byteranges; those beyond the end are left out', async (t) => {
+  const { get } = await point(t);
+  const { status, headers, body } = await get({ range: `bytes=0-9, 20-29,${SIZE}-,-5` });
+  assert.equal(status, 206);
+  const boundary = /^multipart\/byteranges; boundary=([0-9a-f]{36})$/.exec(headers.get('content-type')!)![1]!;
+  const slices = [
+    [0, 9],
+    [20, 29],
+    [SIZE - 5, SIZE - 1],
+  ] as const;
+  const parts = slices.flatMap(([start, end], i) => [
+    Buffer.from(
+      `${i === 0 ? '' : '\r\n'}--${boundary}\r\nContent-Type: application/octet-stream\r\nContent-Range: bytes ${start}-${end}/${SIZE}\r\n\r\n`,
+    ),
+    BOOTSTRAP.subarray(start, end + 1),
+  ]);
+  assert.ok(body.equals(Buffer.concat([...parts, Buffer.from(`\r\n--${boundary}--\r\n`)])));
+  assert.equal(headers.get('content-length'), String(body.length));
+  assert.equal((await get({ range: `bytes=${SIZE}-,${SIZE + 5}-` })).status, 416);
+  // One that is left over comes as it is.
+  assert.equal((await get({ range: `bytes=3-4,${SIZE}-` })).headers.get('content-range'), `bytes 3-4/${SIZE}`);
+});
+
+test('bandwidth: a client and the point have what they are given and no more, and a change holds for a download that runs', async (t) => {
+  const clock = manual();
+  const site = await TestSite.make(t, clock);
+  const { url } = await site.managementPoint();
+  await site.records.site.updateSettings({ points: { clientBandwidth: 80 } }, 'test');
+  let done = false;
+  const from = clock.monotonic();
+  const all = fetch(`${url}/CCM_Client/ccmsetup.exe`).then(async (answer) => {
+    const body = Buffer.from(await answer.arrayBuffer());
+    done = true;
+    return body;
+  });
+  // 80 kbit/s are 10,000 octets in a second, so that 100,000 octets take ten of them, less the first piece, which goes at once.
+  while (!done) {
+    await clock.advance(50);
+    await systemClock.sleep(1);
+  }
+  assert.ok((await all).equals(BOOTSTRAP));
+  const took = (clock.monotonic() - from) / 1000;
+  assert.ok(took > 9 && took < 14, `${took} s`);
+  await site.records.site.updateSettings({ points: { clientBandwidth: 0, bandwidth: 0 } }, 'test');
+  assert.ok(Buffer.from(await (await fetch(`${url}/CCM_Client/ccmsetup.exe`)).arrayBuffer()).equals(BOOTSTRAP));
 });
 
 test('preconditions: If-None-Match, If-Match, If-Range', async (t) => {

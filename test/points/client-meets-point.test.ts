@@ -11,6 +11,7 @@ import { buildBundle } from '#client/bundle';
 import { main as ccmsetup } from '#client/ccmsetup';
 import { layout } from '#client/host';
 import { writeMobileClient } from '#messages';
+import { locatorRoutes } from '#points/locator';
 import { createManagementPoint, type ManagementParts } from '#points/management';
 import { AuditRecord } from '#records/audit';
 import { BoundaryRecord } from '#records/boundary';
@@ -55,11 +56,16 @@ test('ccmsetup and agent as they are, and the management point as it is, agree: 
     audit: new AuditRecord(db, clock),
     content: new ContentStore({ dir: folder, random: systemRandom }),
     clock,
+    random: systemRandom,
     log: silentLog,
     build: '1',
   };
   await parts.site.create({ code: 'P01', kind: 'primary' });
-  const point = await createManagementPoint(parts);
+  await parts.site.runs('0.1.0');
+  const point = await createManagementPoint({
+    ...parts,
+    also: (app) => locatorRoutes(app, { ...parts, boundary: some.boundary }, '/ccm_system'),
+  });
   t.after(() => point.close());
   await point.listen({ port: 0, host: '127.0.0.1' });
   const url = `http://127.0.0.1:${(point.server.address() as AddressInfo).port}`;

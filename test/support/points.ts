@@ -78,6 +78,7 @@ export class TestSite {
       database: db,
       content,
       clock,
+      random: systemRandom,
       log: new JsonLog(clock, (line) => this.logged.push(line), 'debug'),
     };
   }

@@ -7,6 +7,7 @@ import { PushpointError, raise } from '#base/errors';
 import { JsonLog, ServerLog, type Log } from '#base/log';
 import { systemRandom } from '#base/random';
 import { Ccm, CcmInbox, Surroundings, type CcmParts, type Network } from '#components/ccm';
+import { locatorRoutes } from '#points/locator';
 import { createManagementPoint } from '#points/management';
 import { AccountRecord, passwordPurpose } from '#records/account';
 import { AuditRecord } from '#records/audit';
@@ -123,6 +124,7 @@ export class PushSite {
       () => test.close(),
     );
     await site.records.site.create({ code: 'P01', kind: 'primary' });
+    await site.records.site.runs('0.1.0');
     if (o.settings) await site.records.site.updateSettings(o.settings, 'test');
     await site.#addPackage();
     if (o.mp === false) return site;
@@ -153,7 +155,8 @@ export class PushSite {
 
   async #startManagementPoint(): Promise<void> {
     const { database, records, content, clock, log } = this;
-    const app = await createManagementPoint({ database, ...records, content, clock, log, build: '0100' });
+    const parts = { database, ...records, content, clock, random: systemRandom, log, build: '0100' };
+    const app = await createManagementPoint({ ...parts, also: (more) => locatorRoutes(more, parts, '/ccm_system') });
     await new Promise<void>((resolve) => app.server.listen(0, '127.0.0.1', resolve));
     this.#ends.push(async () => {
       app.server.close();

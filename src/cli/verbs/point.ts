@@ -4,6 +4,7 @@ import { Argument } from 'commander';
 import { usage } from '../failure.ts';
 import { EXIT, printDone, printJson, table } from '../output.ts';
 import { DRY_RUN, type Verbs } from '../verb.ts';
+import { pointSettingsVerb } from './point-settings.ts';
 
 interface PointJson {
   kind: string;
@@ -25,7 +26,7 @@ function pinOf(given: string | undefined): string | undefined {
   }
 }
 
-/** pointVerbs: point set, list. */
+/** pointVerbs: point set, settings, list. */
 export function pointVerbs(verbs: Verbs): void {
   const point = verbs.group('point', 'the points of this site');
   verbs
@@ -35,6 +36,7 @@ export function pointVerbs(verbs: Verbs): void {
       examples: [
         'pushpoint point set mp --address http://mp.corp.example:8480 --data ./p01',
         'pushpoint point set mp --address https://mp.corp.example:8443 --pin chain.pem --data ./p01',
+        'pushpoint point set fsp --address http://fsp.corp.example:8480 --data ./p01',
         'pushpoint point set mp --off --data ./p01',
       ],
       run: (context, options, kind) =>
@@ -67,6 +69,7 @@ export function pointVerbs(verbs: Verbs): void {
     .option('--pin <certificate>', 'the certificate clients have to be shown there: PEM file or SHA-256; none takes the pin away')
     .option('--off', 'switch the point off')
     .option(...DRY_RUN);
+  pointSettingsVerb(verbs, point);
   verbs.add(point, {
     name: 'list',
     does: 'the points of this site',

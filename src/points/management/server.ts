@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import type { Random } from '#base/random';
 import type { AuditRecord } from '#records/audit';
 import type { CcrRecord } from '#records/ccr';
 import type { ClientRecord } from '#records/client';
@@ -15,6 +16,7 @@ import { clientFiles } from './client-files.ts';
 import { machineCcr } from './machine-ccr.ts';
 import { mpList } from './mp-list.ts';
 import { nativeMode } from './native.ts';
+import type { Paces } from './pace.ts';
 
 /** ManagementParts is what the management point answers from. It cannot open a secret and never connects to anybody. */
 export interface ManagementParts extends ListenerParts {
@@ -27,6 +29,9 @@ export interface ManagementParts extends ListenerParts {
   discovery: DiscoveryRecord;
   audit: AuditRecord;
   content: ContentStore;
+  random: Random;
+  /** The bandwidth that several listeners of one process share. */
+  paces?: Paces;
   /** Build number that MPLIST shows as the version of the site. */
   build: string;
   /** also adds routes of other points that share this listener. */
