@@ -3,15 +3,17 @@ import { createSite } from '#executive';
 import { EXIT, print, printDone, printJson, shellWord } from '../output.ts';
 import { DRY_RUN, type Verbs } from '../verb.ts';
 import { changesOf, linesOf } from '../settings.ts';
+import { approvalVerb } from './approval.ts';
 import { hierarchyVerbs } from './hierarchy.ts';
 
 type Settings = Record<string, Record<string, unknown>>;
 
-/** siteVerbs: site create, token, join, list, remove, settings. */
+/** siteVerbs: site create, token, join, list, remove, approval, settings. */
 export function siteVerbs(verbs: Verbs): void {
   const site = verbs.group('site', 'sites and their settings');
   createVerb(verbs, site);
   hierarchyVerbs(verbs, site);
+  approvalVerb(verbs, site);
   verbs
     .add<{ dryRun?: boolean }>(site, {
       name: 'settings [assignments...]',

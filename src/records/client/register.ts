@@ -240,15 +240,17 @@ export async function register(
   now: Date,
 ): Promise<Registered> {
   const keyHash = keyHashOf(registration.publicKey);
-  await tx.query('select pg_advisory_xact_lock($1, hashtext($2))', [KEY_LOCK, registration.publicKey]);
-  await tx.query('select pg_advisory_xact_lock($1, hashtext($2))', [NAME_LOCK, nameKey(registration.name)]);
-  await tx.query('select pg_advisory_xact_lock($1, hashtext(coalesce(client_hardware_key($2), $3)))', [
-    HARDWARE_LOCK,
-    registration.hardwareId,
-    registration.publicKey,
-  ]);
+  const { publicKey, name, hardwareId } = registration;
+  await tx.exec(
+    {
+      name: 'client_register_locks',
+      text: `select pg_advisory_xact_lock($1, hashtext($2)), pg_advisory_xact_lock($3, hashtext($4)),
+        pg_advisory_xact_lock($5, hashtext(coalesce(client_hardware_key($6), $2)))`,
+    },
+    [KEY_LOCK, publicKey, NAME_LOCK, nameKey(name), HARDWARE_LOCK, hardwareId],
+  );
   if (o.unseen) {
-    const { name, domain } = registration;
+    const { domain } = registration;
     const resourceId = await resourceOf(tx, registration);
     // A site below cannot approve clients of machines of other sites, so such a client waits for a person.
     if (await mayIssue(tx, o.unseen.id, resourceId)) await remember(tx, o.unseen, { name, domain, resourceId }, now);
