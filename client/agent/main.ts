@@ -1,9 +1,11 @@
-import { raise } from '#base/errors';
-import { layout, readInstalled, type TargetHost } from '#client/host';
-import { ClientLog } from '#client/log';
-import { readMobileClient } from '#messages';
+import type { TargetHost } from '#client/host';
+import { Identity } from '#client/identity';
+import { usualLog } from '#client/log';
 import { Agent } from './agent.ts';
-import { Identity } from './identity.ts';
+import { readConfig } from './config.ts';
+import { Logs } from './logs.ts';
+import { makeParts } from './parts.ts';
+import { productVersion } from './product.ts';
 import { status, statusLines, type AgentStatus } from './status.ts';
 
 /** What Windows says of a file that is not there; the service ends with it. */
@@ -13,24 +15,30 @@ const ERROR_FILE_NOT_FOUND = 2;
  * main is the client service, CcmExec: it runs until host.signal aborts and returns 0. With `status` it prints what the running agent last
  * said of itself (`--json` for programs), and returns 0 when the client is registered, 1 when it is not.
  */
-export async function main(host: TargetHost, args: string[]): Promise<number> {
+export async function main(host: TargetHost, args: string[], product: string = productVersion): Promise<number> {
   if (args[0] === 'status') return printStatus(host, args.includes('--json'));
-  const log = new ClientLog(host, layout.agentLog, 'CcmExec');
+  let logs = new Logs(host, usualLog());
   try {
-    const bytes = await host.readFile(layout.agentConfig);
-    if (!bytes) throw raise('PP_CLIENT_NOT_INSTALLED', { file: layout.agentConfig });
-    const config = readMobileClient(bytes);
-    const version = (await readInstalled(host))?.version ?? config.payload.version;
-    log.info(`Client ${version} starts`);
-    await new Agent(host, log, config, await Identity.load(host), version).run();
-    log.info('Client stops');
+    const config = await readConfig(host, product);
+    const identity = await Identity.load(host);
+    const { logLevel, logMaxSize: maxSize, logMaxHistory: maxHistory } = config.properties;
+    const level = identity.memory.logLevel ?? logLevel;
+    logs = new Logs(host, {
+      ...usualLog(),
+      ...(level !== undefined && { level }),
+      ...(maxSize !== undefined && { maxSize }),
+      ...(maxHistory !== undefined && { maxHistory }),
+    });
+    logs.exec.info(`Client ${config.version} (agent ${product}) starts`);
+    await new Agent(makeParts(host, logs, config, identity)).run();
+    logs.exec.info('Client stops');
     return 0;
   } catch (error) {
     if (host.signal.aborted) return 0;
-    log.error(error instanceof Error ? error.message : String(error));
+    logs.exec.error(error instanceof Error ? error.message : String(error));
     return ERROR_FILE_NOT_FOUND;
   } finally {
-    await log.flush();
+    await logs.flush();
   }
 }
 

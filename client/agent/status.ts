@@ -5,16 +5,38 @@ import { layout, readJson, writeJson, type TargetHost } from '#client/host';
 export const AgentStatus = Type.Object({
   state: Type.Union([
     Type.Literal('starting'),
+    Type.Literal('unassigned'),
     Type.Literal('registered'),
     Type.Literal('unregistered'),
     Type.Literal('blocked'),
     Type.Literal('stopped'),
   ]),
+  /** Of the package. */
   version: Type.String(),
+  /** Of the agent itself, which the site's version is compared with. */
+  product: Type.Optional(Type.String()),
+  /** The assigned site; empty while there is none. */
   site: Type.String(),
+  siteVersion: Type.Optional(Type.String()),
+  assignment: Type.Optional(
+    Type.Object({
+      /** SMSSITECODE, or the site of mobileclient.tcf. */
+      wanted: Type.String(),
+      /** State id of topic 800: 500, 601 … 608 or 700. */
+      stateId: Type.Integer(),
+      why: Type.Optional(Type.String()),
+      at: Type.String(),
+    }),
+  ),
   guid: Type.Optional(Type.String()),
   approval: Type.Optional(Type.String()),
+  /** The one that answered last. */
   managementPoint: Type.Optional(Type.String()),
+  managementPoints: Type.Optional(Type.Array(Type.String())),
+  proxyManagementPoints: Type.Optional(Type.Array(Type.String())),
+  policyRevision: Type.Optional(Type.String()),
+  lastPolicyAt: Type.Optional(Type.String()),
+  startedAt: Type.Optional(Type.String()),
   registeredAt: Type.Optional(Type.String()),
   lastHeartbeatAt: Type.Optional(Type.String()),
   nextContactAt: Type.Optional(Type.String()),
@@ -38,5 +60,10 @@ export async function writeStatus(host: TargetHost, value: AgentStatus): Promise
 
 /** statusLines is the status as a person reads it. */
 export function statusLines(value: AgentStatus): string[] {
-  return Object.entries(value).map(([key, text]) => `${key}: ${text}`);
+  return Object.entries(value).map(([key, one]) => {
+    if (Array.isArray(one)) return `${key}: ${one.join('; ')}`;
+    if (typeof one !== 'object') return `${key}: ${one}`;
+    const { wanted, stateId, why } = one;
+    return `${key}: ${wanted}, state ${stateId}${why === undefined ? '' : `: ${why}`}`;
+  });
 }

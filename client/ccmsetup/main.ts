@@ -1,12 +1,12 @@
 import { isCode, raise } from '#base/errors';
+import { Download } from '#client/download';
 import { folderOf, joinPath, layout, readInstalled, type TargetHost } from '#client/host';
 import { ClientLog } from '#client/log';
-import { readMobileClient, writeMobileClient, type MobileClient } from '#messages';
-import { Download } from './download.ts';
+import { Reporter } from '#client/report';
+import { readMobileClient, tokenKeyOf, writeMobileClient, type MobileClient } from '#messages';
 import { clearAway, handOver, installAgent, noteTaken, runInstaller, uninstall } from './install.ts';
 import { readOptions, type SetupOptions } from './options.ts';
 import { RETURN, outcomeOf } from './outcome.ts';
-import { Reporter } from './reporter.ts';
 import { startService, stopService } from './services.ts';
 
 /** The largest payload this bootstrap takes; it holds the file in memory while it checks it. */
@@ -48,7 +48,7 @@ async function run(host: TargetHost, log: ClientLog, args: string[]): Promise<nu
       readOptions(args);
       if (!isUninstall(args)) throw config;
     } else {
-      reporter = new Reporter(host, log, config);
+      reporter = reporterOf(host, log, config);
     }
     const options = readOptions(args);
     if (options.uninstall) return await remove(host, log);
@@ -58,6 +58,19 @@ async function run(host: TargetHost, log: ClientLog, args: string[]): Promise<nu
   } catch (error) {
     return failed(host, log, reporter, error);
   }
+}
+
+/** reporterOf reports for the push that brought this file: signed with its token where it has one. */
+function reporterOf(host: TargetHost, log: ClientLog, config: MobileClient): Reporter {
+  const { registration, certificatePin, fallbackStatusPoint, managementPoints, payload, site } = config;
+  return new Reporter(host, log, {
+    site,
+    clientVersion: payload.version,
+    managementPoints,
+    fallbackStatusPoints: fallbackStatusPoint === undefined ? [] : [fallbackStatusPoint],
+    ...(certificatePin !== undefined && { pin: certificatePin }),
+    ...(registration && { signer: { token: registration.tokenId, tokenKey: tokenKeyOf(registration.token) } }),
+  });
 }
 
 const isUninstall = (args: readonly string[]) => args.some((argument) => /^[/-]uninstall$/i.test(argument));
@@ -113,7 +126,7 @@ async function install(
     retryMinutes: options.retryMinutes,
     downloadMinutes: options.downloadMinutes,
     pin: config.certificatePin,
-    onWait: () => reporter.send(101),
+    onWait: async () => void (await reporter.send(101)),
   });
   const bytes = await download.run();
   const { command } = config.payload;

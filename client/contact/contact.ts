@@ -1,4 +1,4 @@
-import type { TargetHost } from '#client/host';
+import type { FetchInit, TargetHost } from '#client/host';
 import { PushpointError, isCode, raise, type Code } from '#base/errors';
 import { Problem, matches, signRequest, type Signer } from '#messages';
 import { retryAfterMs } from './retry-after.ts';
@@ -6,17 +6,28 @@ import { retryAfterMs } from './retry-after.ts';
 const ANSWER_LIMIT_MS = 30_000;
 const LARGEST_ANSWER = 262_144;
 
-/** Ask is one signed request. The message is made when it is sent, because the time in it must be the one that is signed. */
+/**
+ * Ask is one request: a POST with a message, which is made when it is sent, because the time in it must be the one that is signed; or a GET,
+ * where there is no message. Signed where there is a signer.
+ */
 export interface Ask {
   path: string;
-  message: (now: Date) => unknown;
+  message?: (now: Date) => unknown;
   signer?: Signer;
+  /** The revision that is here already; the answer is then `unchanged` where the point has no other. */
+  etag?: string;
 }
 
-/** Answer is what a management point said with 2xx. */
+/** Answer is what a point said with 2xx, or with 304 to somebody who has it already. */
 export interface Answer {
   url: string;
   value: unknown;
+  unchanged: boolean;
+  /** The body as it came. */
+  text: string;
+  headers: Headers;
+  /** The nonce of the question, where it was signed. */
+  nonce: string;
 }
 
 /** Unheard is the end of asking all points: why each failed, and how long they ask to wait. */
@@ -39,12 +50,15 @@ export class Unheard extends Error {
 export class Contact {
   readonly #host: TargetHost;
   readonly #pin: string | undefined;
+  readonly #heard: (point: string, answered: boolean) => void;
   readonly #notBefore = new Map<string, number>();
   #offsetMs = 0;
 
-  constructor(host: TargetHost, pin: string | undefined) {
+  /** `heard` is told of each point that was asked whether it answered at all. */
+  constructor(host: TargetHost, pin: string | undefined, heard: (point: string, answered: boolean) => void = () => {}) {
     this.#host = host;
     this.#pin = pin;
+    this.#heard = heard;
   }
 
   /** siteNow is the time as the site has it, as far as known. */
@@ -76,18 +90,23 @@ export class Contact {
   async #askOne(point: string, ask: Ask, mayCorrect: boolean): Promise<Answer> {
     const url = `${point.replace(/\/+$/, '')}${ask.path}`;
     const now = this.siteNow();
-    const body = new TextEncoder().encode(JSON.stringify(ask.message(now)));
-    const headers: Record<string, string> = { 'content-type': 'application/json', accept: 'application/json' };
-    if (ask.signer) {
-      const nonce = Buffer.from(this.#host.random.bytes(16)).toString('base64url');
-      Object.assign(
-        headers,
-        signRequest({ method: 'POST', path: new URL(url).pathname, body }, ask.signer, { time: now, nonce }),
-      );
+    const { message, signer, etag } = ask;
+    const method = message ? 'POST' : 'GET';
+    const body = new TextEncoder().encode(message ? JSON.stringify(message(now)) : '');
+    const headers: Record<string, string> = { accept: 'application/json' };
+    if (message) headers['content-type'] = 'application/json';
+    if (etag !== undefined) headers['if-none-match'] = `"${etag}"`;
+    const nonce = Buffer.from(this.#host.random.bytes(16)).toString('base64url');
+    if (signer) {
+      const { pathname, search } = new URL(url);
+      Object.assign(headers, signRequest({ method, path: pathname + search, body }, signer, { time: now, nonce }));
     }
-    const { response, text } = await this.#post(url, headers, body);
+    const { response, text } = await this.#send(point, url, { method, headers, ...(message && { body }) });
     const value = parsed(text);
-    if (response.ok) return { url: point, value };
+    if (response.ok || response.status === 304) {
+      const { headers: answered, status } = response;
+      return { url: point, value, unchanged: status === 304, text, headers: answered, nonce };
+    }
     const problem = matches(Problem, value) ? value : undefined;
     if (problem?.code === 'PP_MSG_TIME_OFF' && problem.serverTime !== undefined && mayCorrect) {
       this.#offsetMs = new Date(problem.serverTime).getTime() - this.#host.clock.now().getTime();
@@ -100,22 +119,20 @@ export class Contact {
     throw raise('PP_CLIENT_MP_ANSWERED', { url, status: response.status, code: problem?.code ?? '' });
   }
 
-  async #post(url: string, headers: Record<string, string>, body: Uint8Array): Promise<{ response: Response; text: string }> {
+  async #send(point: string, url: string, init: FetchInit): Promise<{ response: Response; text: string }> {
     const limit = new AbortController();
     const disarm = this.#host.clock.after(ANSWER_LIMIT_MS, () =>
       limit.abort(new Error(`no answer within ${ANSWER_LIMIT_MS / 1000} s`)),
     );
     try {
       const signal = AbortSignal.any([limit.signal, this.#host.signal]);
-      const response = await this.#host.fetch(url, {
-        method: 'POST',
-        headers,
-        body,
-        signal,
-        ...(this.#pin !== undefined && { pin: this.#pin }),
-      });
-      return { response, text: await bounded(response) };
+      const pin = this.#pin !== undefined && { pin: this.#pin };
+      const response = await this.#host.fetch(url, { ...init, signal, ...pin });
+      const text = await bounded(response);
+      this.#heard(point, response.status < 500);
+      return { response, text };
     } catch (cause) {
+      if (!this.#host.signal.aborted) this.#heard(point, false);
       if (isCode(cause, 'PP_CLIENT_PIN')) throw cause;
       throw raise(
         'PP_CLIENT_MP_UNREACHABLE',

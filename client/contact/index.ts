@@ -1,2 +1,2 @@
-export { Contact, Unheard, because, saidNo } from './contact.ts';
+export { Contact, Unheard, because, saidNo, type Answer } from './contact.ts';
 export { retryAfterMs } from './retry-after.ts';

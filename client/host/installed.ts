@@ -11,6 +11,8 @@ export const Installed = Type.Object({
   installedAt: Type.String({ maxLength: 32 }),
   /** Which push brought it: the id of its registration token, which is no secret and stays when the token is gone. */
   tokenId: Type.Optional(Type.String({ maxLength: 64 })),
+  /** The bootstrap that installed it, by which it is upgraded and removed. */
+  setup: Type.Optional(Type.String({ maxLength: 512 })),
 });
 export type Installed = Type.Static<typeof Installed>;
 
@@ -19,15 +21,15 @@ export async function readInstalled(host: TargetHost): Promise<Installed | undef
   return readJson(host, layout.installed, Installed);
 }
 
-/** readJson reads a small file of the client; one that is damaged counts as missing, because all of them can be made again. */
+/** readJson reads a small file of the client; one that is damaged or cannot be read counts as missing, because all of them can be made again. */
 export async function readJson<S extends Type.TSchema>(
   host: TargetHost,
   path: string,
   schema: S,
 ): Promise<Type.Static<S> | undefined> {
-  const bytes = await host.readFile(path);
-  if (bytes === undefined || bytes.length > 65_536) return undefined;
   try {
+    const bytes = await host.readFile(path);
+    if (bytes === undefined || bytes.length > 65_536) return undefined;
     const value: unknown = JSON.parse(new TextDecoder().decode(bytes));
     return matches(schema, value) ? value : undefined;
   } catch {

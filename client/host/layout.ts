@@ -5,22 +5,36 @@ export const layout = {
   configFile: 'mobileclient.tcf',
   agentFolder: 'C:\\Windows\\CCM',
   agentLog: 'C:\\Windows\\CCM\\logs\\CcmExec.log',
+  /** SMSID and registration. */
+  identityLog: 'C:\\Windows\\CCM\\logs\\ClientIDManagerStartup.log',
+  /** Which management points there are and which is asked. */
+  servicesLog: 'C:\\Windows\\CCM\\logs\\LocationServices.log',
+  /** Site assignment. */
+  locationLog: 'C:\\Windows\\CCM\\logs\\ClientLocation.log',
+  policyLog: 'C:\\Windows\\CCM\\logs\\PolicyAgent.log',
+  stateLog: 'C:\\Windows\\CCM\\logs\\FSPStateMessage.log',
   /** The installed agent; its service runs it. */
   agentFile: 'C:\\Windows\\CCM\\CcmExec.exe',
   /** The agent an upgrade replaces, until the new one runs. */
   agentBefore: 'C:\\Windows\\CCM\\CcmExec.old',
   /** mobileclient.tcf without the token: where the agent's management points are. */
   agentConfig: 'C:\\Windows\\CCM\\mobileclient.tcf',
+  /** The last one that could be read, for when the other cannot. */
+  agentConfigBefore: 'C:\\Windows\\CCM\\mobileclient.bak',
   /** Written last: the client is installed when this is there. */
   installed: 'C:\\Windows\\CCM\\installed.json',
   /** The one-time registration token on its way from ccmsetup to the agent. */
   token: 'C:\\Windows\\CCM\\registration.token',
+  /** What is left of the token: the key by which the policy of the site that pushed this client is known. */
+  siteKey: 'C:\\Windows\\CCM\\site.key',
   key: 'C:\\Windows\\CCM\\client.key',
   memory: 'C:\\Windows\\CCM\\client.json',
   status: 'C:\\Windows\\CCM\\status.json',
   /** Outside the client's folder, so that the SMSID survives a reinstallation; deleted by who prepares an image. */
   identity: 'C:\\Windows\\SMSCFG.INI',
   registryKey: 'SOFTWARE\\Microsoft\\SMS\\Mobile Client',
+  /** The bootstrap, where no note says which it was. */
+  setupFile: 'C:\\Windows\\ccmsetup\\ccmsetup.exe',
   agentService: 'CcmExec',
   setupService: 'ccmsetup',
   setupMutex: 'Global\\ccmsetup',

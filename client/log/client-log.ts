@@ -1,9 +1,19 @@
 import type { TargetHost } from '#client/host';
 
 const two = (n: number) => String(n).padStart(2, '0');
-/** CCMLOGMAXSIZE and CCMLOGMAXHISTORY of the original (facts D3). */
-const LARGEST = 250_000;
 const TAIL_LINES = 60;
+
+/** LogRules is what is written and how much is kept (CCMLOGLEVEL, CCMLOGMAXSIZE, CCMLOGMAXHISTORY; facts D3). */
+export interface LogRules {
+  /** 0 and 1 = everything, 2 = warnings and errors, 3 = errors only. */
+  level: number;
+  maxSize: number;
+  /** How many full files are kept; the newest is `.lo_`, older ones are `.lo_1`, `.lo_2` … */
+  maxHistory: number;
+}
+
+/** usualLog is what the original does where nothing is said. */
+export const usualLog = (): LogRules => ({ level: 1, maxSize: 250_000, maxHistory: 1 });
 
 /**
  * ClientLog writes a log of the client in the format that CMTrace-class viewers read (facts B3):
@@ -14,15 +24,17 @@ export class ClientLog {
   readonly #host: TargetHost;
   readonly #path: string;
   readonly #component: string;
+  readonly #rules: LogRules;
   readonly #tail: string[] = [];
   #size: number | undefined;
   #waiting = '';
   #writing: Promise<void> | undefined;
 
-  constructor(host: TargetHost, path: string, component: string) {
+  constructor(host: TargetHost, path: string, component: string, rules: LogRules = usualLog()) {
     this.#host = host;
     this.#path = path;
     this.#component = component;
+    this.#rules = rules;
   }
 
   info(text: string): void {
@@ -49,6 +61,7 @@ export class ClientLog {
   }
 
   #line(text: string, type: 1 | 2 | 3): void {
+    if (type < this.#rules.level) return;
     const t = this.#host.clock.now();
     const one = text
       .replace(/[\u0000-\u001f\u007f]+/g, ' ')
@@ -70,7 +83,7 @@ export class ClientLog {
       while (this.#waiting !== '') {
         const bytes = new TextEncoder().encode(this.#waiting);
         this.#waiting = '';
-        if (this.#size + bytes.length > LARGEST) await this.#turn();
+        if (this.#size > 0 && this.#size + bytes.length > this.#rules.maxSize) await this.#turn();
         await this.#host.appendFile(this.#path, bytes);
         this.#size += bytes.length;
       }
@@ -80,8 +93,11 @@ export class ClientLog {
   }
 
   async #turn(): Promise<void> {
-    const full = await this.#host.readFile(this.#path);
-    if (full) await this.#host.writeFile(this.#path.replace(/\.log$/i, '.lo_'), full);
+    const old = (n: number) => this.#path.replace(/\.log$/i, n === 1 ? '.lo_' : `.lo_${n - 1}`);
+    for (let n = this.#rules.maxHistory; n >= 1; n--) {
+      const full = await this.#host.readFile(n === 1 ? this.#path : old(n - 1));
+      if (full) await this.#host.writeFile(old(n), full);
+    }
     await this.#host.remove(this.#path);
     this.#size = 0;
   }

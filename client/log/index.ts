@@ -1,1 +1,1 @@
-export { ClientLog } from './client-log.ts';
+export { ClientLog, usualLog, type LogRules } from './client-log.ts';

@@ -55,11 +55,13 @@ test('the pushed bundle installs the agent bundle, which registers with the toke
   assert.deepEqual(await Promise.all(ends), [0]);
   assert.equal(mp.registrations[0]!.tokenId, 'token-1_0_0');
   assert.equal(mp.heartbeats[0]!.clientVersion, '1.0.0');
+  const states = mp.states.map((s) => [s.stateId, s.signed] as const);
   assert.deepEqual(
-    mp.states.map((s) => [s.stateId, s.signed]),
+    states.toSorted((a, b) => a[0] - b[0]),
     [
       [100, true],
       [400, true],
+      [700, true],
     ],
   );
   assert.equal(machine.files.has(layout.token.toLowerCase()), false);

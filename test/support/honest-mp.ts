@@ -7,16 +7,23 @@ import type { TestContext } from 'node:test';
 import type { Clock } from '#base/clock';
 import { PushpointError, raise } from '#base/errors';
 import {
+  Farewell,
   Heartbeat,
   Nonces,
+  POLICY_PROOF,
   Registration,
   StateMessage,
   checked,
+  policyKey,
+  policyProof,
   readClaim,
   tokenKeyOf,
   tokenProofHolds,
   verifyRequest,
   type Claim,
+  type Location,
+  type Policy,
+  type SiteInformation,
 } from '#messages';
 import { selfMade, type SelfMade } from '#test/certificate';
 
@@ -45,6 +52,16 @@ export class HonestMp {
   readonly blocked = new Set<string>();
   readonly url: string;
   readonly certificate: SelfMade | undefined;
+  /** Sites that it knows, beside its own P01. */
+  readonly sites = new Map<string, Partial<SiteInformation> | 'unknown'>();
+  /** Where a machine that asks is; undefined: at home in P01. */
+  location: Partial<Location> | undefined;
+  /** The policy it gives; undefined: the plain one. `prove` is the token whose holder can tell that it is genuine. */
+  policy: Partial<Policy> = {};
+  prove: { token: string; guid: string } | undefined;
+  readonly farewells: Farewell[] = [];
+  site = 'P01';
+  version = '0.1.0';
   heartbeatMinutes = 60;
   managementPoints: string[] = [];
   before: (request: IncomingMessage, response: ServerResponse) => boolean | Promise<boolean> = () => false;
@@ -96,6 +113,11 @@ export class HonestMp {
       const parts: Buffer[] = [];
       for await (const part of request) parts.push(part as Buffer);
       const body = new Uint8Array(Buffer.concat(parts));
+      if (request.method === 'GET' && request.url!.startsWith('/ccm_system/policy')) return this.#policy(request, response);
+      if (request.method === 'GET' && /^\/(?:ccm_system|sms_slp)\//.test(request.url!)) {
+        response.setHeader('content-type', 'application/json');
+        return void response.end(JSON.stringify(this.#locate(request.url!)));
+      }
       if (request.method === 'GET') return this.#file(request, response);
       const reply = this.#message(request, body);
       response.setHeader('content-type', 'application/json');
@@ -106,6 +128,39 @@ export class HonestMp {
       response.statusCode = error.http;
       response.end(JSON.stringify(problem));
     }
+  }
+
+  #locate(url: string): unknown {
+    const { site, version } = this;
+    const code = /\/sites\/([A-Z0-9]+)$/.exec(url)?.[1];
+    if (code === undefined) {
+      const home = { site, version, managementPoints: [this.url], proxyManagementPoints: [] };
+      return this.location === undefined ? home : { managementPoints: [], proxyManagementPoints: [], ...this.location };
+    }
+    const known = this.sites.get(code) ?? (code === site ? {} : 'unknown');
+    if (known === 'unknown') throw raise('PP_SITE_UNKNOWN', { code });
+    const managementPoints = this.managementPoints.length > 0 ? this.managementPoints : [this.url];
+    const information = { site: code, type: 'primary', version, managementPoints, ...known };
+    return Object.fromEntries(Object.entries(information).filter(([, value]) => value !== undefined));
+  }
+
+  #policy(request: IncomingMessage, response: ServerResponse): void {
+    const claim = readClaim(request.headers);
+    const publicKey = this.clients.get(claim.client ?? '');
+    if (publicKey === undefined) throw raise('PP_CLIENT_UNKNOWN', { guid: claim.client ?? '' });
+    verifyRequest({ method: 'GET', path: request.url!, body: new Uint8Array() }, claim, { publicKey }, this.#clock.now());
+    this.#nonces.use(claim);
+    if (this.blocked.has(claim.client!)) throw raise('PP_CLIENT_BLOCKED', { guid: claim.client! });
+    const { site, heartbeatMinutes, managementPoints } = this;
+    const plain = { revision: 'r1', site, approval: 'approved', heartbeatMinutes, policyMinutes: 1440, managementPoints };
+    const body = JSON.stringify({ ...plain, ...this.policy });
+    const etag = `"${this.policy.revision ?? plain.revision}"`;
+    if (request.headers['if-none-match'] === etag) return void response.writeHead(304).end();
+    if (this.prove) {
+      const key = policyKey(tokenKeyOf(this.prove.token), this.prove.guid);
+      response.setHeader(POLICY_PROOF, policyProof(key, claim.nonce, body));
+    }
+    response.setHeader('etag', etag).setHeader('content-type', 'application/json').end(body);
   }
 
   #file(request: IncomingMessage, response: ServerResponse): void {
@@ -157,6 +212,12 @@ export class HonestMp {
         this.heartbeats.push(message);
         return this.#wishes();
       }
+      case '/ccm_system/farewell': {
+        const message = checked(Farewell, value, 'farewell');
+        if (verified(keyOf).client !== message.guid) throw raise('PP_MSG_SIGNATURE');
+        this.farewells.push(message);
+        return { accepted: true, serverTime: this.#clock.now().toISOString() };
+      }
       case '/ccm_system/state':
         verified(keyOf);
         this.states.push({ ...checked(StateMessage, value, 'state message'), signed: true });
@@ -194,7 +255,7 @@ export class HonestMp {
   }
 
   #wishes() {
-    const { heartbeatMinutes, managementPoints } = this;
-    return { site: 'P01', approval: 'approved', heartbeatMinutes, managementPoints, serverTime: this.#clock.now().toISOString() };
+    const { site, heartbeatMinutes, managementPoints } = this;
+    return { site, approval: 'approved', heartbeatMinutes, managementPoints, serverTime: this.#clock.now().toISOString() };
   }
 }

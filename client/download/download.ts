@@ -44,6 +44,11 @@ export class Download {
     this.#part = joinPath(layout.setupFolder, `${payload.file}.${payload.sha256.slice(0, 16)}.part`);
   }
 
+  /** clear takes away what was kept for a download that is done. */
+  async clear(): Promise<void> {
+    await this.#again();
+  }
+
   /** run gives the verified bytes. */
   async run(): Promise<Uint8Array> {
     const { clock, signal } = this.#host;

@@ -7,6 +7,7 @@ import { publicKeyOf, smsidOf } from '#messages';
 const Memory = Type.Object({
   publicKey: Type.String(),
   hardwareId: Type.String(),
+  /** The SMSID; absent until the site gave one. */
   guid: Type.Optional(Type.String()),
   site: Type.Optional(Type.String()),
   approval: Type.Optional(Type.String()),
@@ -16,10 +17,29 @@ const Memory = Type.Object({
   /** The token that went with it; with another token it is another registration. */
   requestToken: Type.Optional(Type.String()),
   heartbeatMinutes: Type.Optional(Type.Number()),
+  /** What the assignment was asked for (a site code or AUTO), so that a new wish is told from an old one. */
+  wanted: Type.Optional(Type.String()),
+  assignedAt: Type.Optional(Type.String()),
+  siteVersion: Type.Optional(Type.String()),
+  /** Of the assigned site, the default one first. */
   managementPoints: Type.Optional(Type.Array(Type.String())),
+  /** Of the secondary in whose boundaries the machine is. */
+  proxyPoints: Type.Optional(Type.Array(Type.String())),
+  /** Of another primary in whose boundaries the machine is: for content only. */
+  localPoints: Type.Optional(Type.Array(Type.String())),
+  fallbackStatusPoint: Type.Optional(Type.String()),
+  /** The last state of the assignment that was told, so that a failure that lasts is told once. */
+  toldState: Type.Optional(Type.Integer()),
+  topicId: Type.Optional(Type.String()),
+  policyRevision: Type.Optional(Type.String()),
+  policyMinutes: Type.Optional(Type.Number()),
+  logLevel: Type.Optional(Type.Integer()),
+  cacheMegabytes: Type.Optional(Type.Integer()),
+  /** What was last tried of what the policy asks, and how often. */
+  tried: Type.Optional(Type.Object({ what: Type.String(), at: Type.String(), times: Type.Integer() })),
   sequence: Type.Integer({ minimum: 0 }),
 });
-type Memory = Type.Static<typeof Memory>;
+export type Memory = Type.Static<typeof Memory>;
 
 const SECTION = 'Configuration - Client Properties';
 
@@ -66,8 +86,9 @@ export class Identity {
   }
 
   /** remember keeps changes on the disk before anybody acts on them. */
-  async remember(change: Partial<Memory>): Promise<void> {
-    this.#memory = { ...this.#memory, ...change };
+  async remember(change: { [K in keyof Memory]?: Memory[K] | undefined }): Promise<void> {
+    const next = { ...this.#memory, ...change };
+    this.#memory = Object.fromEntries(Object.entries(next).filter(([, value]) => value !== undefined)) as Memory;
     await writeJson(this.#host, layout.memory, this.#memory);
   }
 

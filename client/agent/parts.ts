@@ -1,0 +1,58 @@
+import { Contact } from '#client/contact';
+import type { TargetHost } from '#client/host';
+import type { Identity } from '#client/identity';
+import { PointChoice } from './choice.ts';
+import type { AgentConfig } from './config.ts';
+import type { Logs } from './logs.ts';
+import { State } from './state.ts';
+
+/** AgentParts is what all works of the agent share. */
+export interface AgentParts {
+  readonly host: TargetHost;
+  readonly logs: Logs;
+  readonly config: AgentConfig;
+  readonly identity: Identity;
+  readonly contact: Contact;
+  readonly choice: PointChoice;
+  readonly state: State;
+}
+
+/** makeParts puts them together. */
+export function makeParts(host: TargetHost, logs: Logs, config: AgentConfig, identity: Identity): AgentParts {
+  const choice = new PointChoice(host.clock, host.random, logs.services);
+  const contact = new Contact(host, config.tcf.certificatePin, (point, answered) => choice.heard(point, answered));
+  const parts = { host, logs, config, identity, contact, choice, state: new State(host, identity, config) };
+  refreshChoice(parts);
+  return parts;
+}
+
+/** usable drops what a pinned client never speaks to. */
+function usable({ config }: Pick<AgentParts, 'config'>, points: readonly string[]): string[] {
+  return config.tcf.certificatePin === undefined ? [...points] : points.filter((point) => point.startsWith('https:'));
+}
+
+/** anchors are the management points that came with the installation. They are of the site of mobileclient.tcf. */
+export function anchors(parts: Pick<AgentParts, 'config'>): string[] {
+  const { properties, tcf } = parts.config;
+  return usable(parts, [...new Set([...properties.points, ...tcf.managementPoints])]);
+}
+
+/** refreshChoice tells the choice which points there are now. */
+export function refreshChoice(parts: Pick<AgentParts, 'choice' | 'config' | 'identity'>): void {
+  const { memory } = parts.identity;
+  const assigned = usable(parts, memory.managementPoints ?? []);
+  // In another site nobody at the points of the installation would know this client.
+  const isElsewhere = memory.site !== undefined && memory.site !== parts.config.tcf.site && assigned.length > 0;
+  parts.choice.set({
+    proxy: usable(parts, memory.proxyPoints ?? []),
+    local: usable(parts, memory.localPoints ?? []),
+    assigned,
+    anchors: isElsewhere ? [] : anchors(parts),
+  });
+}
+
+/** fallbackPoints are where state messages go that nobody can sign. */
+export function fallbackPoints({ config, identity }: Pick<AgentParts, 'config' | 'identity'>): string[] {
+  const all = [identity.memory.fallbackStatusPoint, config.properties.fallbackStatusPoint, config.tcf.fallbackStatusPoint];
+  return [...new Set(all.filter((point) => point !== undefined))];
+}

@@ -1,0 +1,77 @@
+import { createHash } from 'node:crypto';
+import { raise } from '#base/errors';
+import { Download } from '#client/download';
+import { folderOf, joinPath, layout, type TargetHost } from '#client/host';
+import { writeMobileClient, type MobileClient, type PolicyFile, type PolicyUpgrade } from '#messages';
+import type { AgentParts } from './parts.ts';
+
+/** The agent looks for the bootstrap's bytes this long; then it tries again when the policy is due again. */
+const RETRY_MINUTES = 1;
+const DOWNLOAD_MINUTES = 30;
+
+/** startSetup lets the bootstrap run as its own service, which goes on when it stops this agent. */
+async function startSetup(host: TargetHost, path: string, args: string): Promise<void> {
+  const { services } = host;
+  const name = layout.setupService;
+  const state = await services.status(name);
+  if (state !== undefined && state !== 'stopped')
+    throw raise('PP_SETUP_SERVICE', { service: name, doing: 'started', why: `it is ${state}` });
+  if (state !== undefined) await services.remove(name);
+  await services.create({
+    name,
+    displayName: name,
+    binaryPath: [`"${path}"`, args].filter(Boolean).join(' '),
+    startType: 'demand',
+  });
+  await services.start(name);
+}
+
+/** startUninstall lets the bootstrap remove this client. */
+export async function startUninstall({ host, config }: AgentParts): Promise<void> {
+  const bytes = await host.readFile(config.setup);
+  if (!bytes) throw raise('PP_CLIENT_NOT_INSTALLED', { file: config.setup });
+  await startSetup(host, config.setup, '/uninstall');
+}
+
+/** filesOf tells bootstrap and payload of an upgrade apart. */
+function filesOf({ files, bootstrap, payload }: PolicyUpgrade): { setup: PolicyFile; payload: PolicyFile } {
+  const setup = files.find(({ name }) => (bootstrap === undefined ? /^ccmsetup\.[a-z]+$/i.test(name) : name === bootstrap));
+  if (!setup) throw raise('PP_SETUP_UNSUPPORTED', { why: 'the upgrade has no bootstrap' });
+  const installed = files.find(({ name }) => (payload === undefined ? name !== setup.name : name === payload));
+  if (!installed || installed.size < 1) throw raise('PP_SETUP_UNSUPPORTED', { why: 'the upgrade has no payload' });
+  return { setup, payload: installed };
+}
+
+/**
+ * startUpgrade fetches the bootstrap of another version by its hash, lays a mobileclient.tcf beside it that names the new payload, and
+ * starts it: from there an upgrade by policy is what a push is, with its checks, its state messages, and its way back.
+ */
+export async function startUpgrade(parts: AgentParts, upgrade: PolicyUpgrade): Promise<void> {
+  const { host, config, identity, choice, logs } = parts;
+  const { setup, payload } = filesOf(upgrade);
+  const folder = folderOf(config.setup) || layout.setupFolder;
+  const path = joinPath(folder, setup.name);
+  const there = await host.readFile(path);
+  if (!there || createHash('sha256').update(there).digest('hex') !== setup.sha256) {
+    const download = new Download(host, logs.policy, toPayload(setup, upgrade.version), {
+      points: choice.forContent(),
+      retryMinutes: RETRY_MINUTES,
+      downloadMinutes: DOWNLOAD_MINUTES,
+      pin: config.tcf.certificatePin,
+      onWait: async () => {},
+    });
+    await host.writeFile(path, await download.run());
+    await download.clear();
+  }
+  const { command } = upgrade;
+  const tcf: MobileClient = {
+    ...config.tcf,
+    site: identity.memory.site ?? config.tcf.site,
+    managementPoints: choice.forContent(),
+    payload: { ...toPayload(payload, upgrade.version), ...(command !== undefined && { command }) },
+  };
+  await host.writeFile(joinPath(folder, layout.configFile), writeMobileClient(tcf));
+  await startSetup(host, path, upgrade.arguments ?? '');
+}
+
+const toPayload = ({ name, sha256, size }: PolicyFile, version: string) => ({ file: name, sha256, size, version });

@@ -1,0 +1,1 @@
+export { Download, type DownloadRules } from './download.ts';

@@ -1,0 +1,1 @@
+export { sayFarewell } from './farewell.ts';

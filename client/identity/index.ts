@@ -1,0 +1,1 @@
+export { Identity, type Memory } from './identity.ts';

@@ -1,0 +1,1 @@
+export { readProperties, type ClientProperties } from './properties.ts';

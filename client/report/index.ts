@@ -1,0 +1,1 @@
+export { Reporter, type ReportFrom } from './reporter.ts';
