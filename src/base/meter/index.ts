@@ -10,7 +10,10 @@ const SECONDS = [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60];
 /** A bound on the lines of one process, should a label be less bounded than was thought. */
 const MOST = 5000;
 
+const SPECIAL = /[\\"\n]/;
+
 function escaped(value: string): string {
+  if (!SPECIAL.test(value)) return value;
   return value.replace(/\\/g, '\\\\').replace(/"/g, '\\"').replace(/\n/g, '\\n');
 }
 
@@ -20,9 +23,21 @@ export function lineOf(name: string, labels: Labels = {}): string {
   return pairs.length === 0 ? name : `${name}{${pairs.join(',')}}`;
 }
 
+/** Histogram counts durations by the first bound that holds them; `counts` has one place more, for those that none holds. */
+interface Histogram {
+  readonly name: string;
+  readonly labels: Labels;
+  readonly counts: number[];
+  seconds: number;
+}
+
+/** The lines that a histogram has in the text format. */
+const LINES_OF_ONE = SECONDS.length + 3;
+
 /** Meter counts what a process does. Counting is cheap and never fails. */
 export class Meter {
   readonly #sums = new Map<string, number>();
+  readonly #histograms = new Map<string, Histogram>();
 
   /** add counts. */
   add(name: string, labels: Labels = {}, n = 1): void {
@@ -31,22 +46,44 @@ export class Meter {
 
   /** observe puts a duration into a histogram. */
   observe(name: string, labels: Labels, ms: number): void {
+    let key = name;
+    for (const label in labels) key += `\0${label}\0${labels[label]}`;
+    let found = this.#histograms.get(key);
+    if (found === undefined) {
+      if (this.#isFull(LINES_OF_ONE)) return;
+      found = { name, labels: { ...labels }, counts: Array.from({ length: SECONDS.length + 1 }, () => 0), seconds: 0 };
+      this.#histograms.set(key, found);
+    }
     const seconds = ms / 1000;
-    for (const le of SECONDS) this.#add(lineOf(`${name}_bucket`, { ...labels, le: String(le) }), seconds <= le ? 1 : 0);
-    this.#add(lineOf(`${name}_bucket`, { ...labels, le: '+Inf' }), 1);
-    this.#add(lineOf(`${name}_sum`, labels), seconds);
-    this.#add(lineOf(`${name}_count`, labels), 1);
+    found.seconds += seconds;
+    let at = 0;
+    while (at < SECONDS.length && seconds > SECONDS[at]!) at++;
+    found.counts[at]! += 1;
+  }
+
+  #isFull(more: number): boolean {
+    return this.#sums.size + this.#histograms.size * LINES_OF_ONE + more > MOST;
   }
 
   #add(line: string, n: number): void {
     const sum = this.#sums.get(line);
-    if (sum === undefined && this.#sums.size >= MOST) return;
+    if (sum === undefined && this.#isFull(1)) return;
     this.#sums.set(line, (sum ?? 0) + n);
   }
 
   /** sums gives what was counted since the start. */
   sums(): Sums {
-    return Object.fromEntries(this.#sums);
+    const sums: Sums = Object.fromEntries(this.#sums);
+    for (const { name, labels, counts, seconds } of this.#histograms.values()) {
+      let count = 0;
+      for (const [at, le] of [...SECONDS, '+Inf'].entries()) {
+        count += counts[at]!;
+        sums[lineOf(`${name}_bucket`, { ...labels, le: String(le) })] = count;
+      }
+      sums[lineOf(`${name}_sum`, labels)] = seconds;
+      sums[lineOf(`${name}_count`, labels)] = count;
+    }
+    return sums;
   }
 }
 

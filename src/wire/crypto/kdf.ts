@@ -1,4 +1,4 @@
-import { createHmac } from 'node:crypto';
+import { createHmac, createSecretKey } from 'node:crypto';
 import { Writer, type Bytes } from '#wire/bytes';
 
 const text = new TextEncoder();
@@ -23,7 +23,7 @@ export function kdfCounter(key: Uint8Array, label: string, context: string | Uin
     .bytes(typeof context === 'string' ? text.encode(`${context}\0`) : context)
     .bytes(bigEndian32(bits));
   return new Uint8Array(
-    createHmac('sha256', key)
+    createHmac('sha256', createSecretKey(key))
       .update(input.done())
       .digest()
       .subarray(0, bits / 8),

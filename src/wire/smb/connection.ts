@@ -45,7 +45,8 @@ export class Connection {
   readonly #outstanding = new Map<bigint, Outstanding>();
   readonly #queued = new Set<Outstanding>();
   #nextId = 0n;
-  #over: Error | undefined;
+  /** Why nothing goes any more; the error is made when somebody asks, as mostly nobody does. */
+  #over: Error | (() => Error) | undefined;
 
   constructor(o: { host: string; transport: Transport; clock: Clock; operationMs: number; signal?: AbortSignal | undefined }) {
     this.host = o.host;
@@ -77,7 +78,7 @@ export class Connection {
   /** request sends one request and gives its final response, whatever its status says. Calls may overlap as much as credits allow. */
   request<T>(call: Call<T>): Promise<Answer> {
     return new Promise((resolve, reject) => {
-      if (this.#over) return reject(this.#overFor(call.doing, this.#over));
+      if (this.#over) return reject(this.#overFor(call.doing));
       const charge = this.#charge(call.payload);
       const timeoutMs = call.timeoutMs ?? this.#operationMs;
       const { command, doing } = call;
@@ -107,8 +108,7 @@ export class Connection {
    * first mean the file that the one before them opened.
    */
   chain(links: readonly Link[]): Promise<Answer>[] {
-    const over = this.#over;
-    if (over) return links.map((link) => Promise.reject(this.#overFor(link.doing, over)));
+    if (this.#over) return links.map((link) => Promise.reject(this.#overFor(link.doing)));
     const members: { one: Outstanding; link: Link }[] = [];
     let leaveQueue: () => void = () => {};
     const answers = links.map((link) => {
@@ -162,7 +162,7 @@ export class Connection {
 
   /** close hangs up; what is under way fails with PP_NET_CLOSED. */
   close(gently = false): void {
-    this.#end(this.#hungUp('closing the session'), gently);
+    this.#end(() => this.#hungUp('closing the session'), gently);
   }
 
   #hungUp(doing: string, cause?: unknown): Error {
@@ -171,7 +171,9 @@ export class Connection {
   }
 
   /** Whoever waits when the line goes down is told what it was doing; other reasons speak for themselves. */
-  #overFor(doing: string, error: Error): Error {
+  #overFor(doing: string): Error {
+    const error = typeof this.#over === 'function' ? this.#over() : this.#over!;
+    this.#over = error;
     return isCode(error, 'PP_NET_CLOSED') ? this.#hungUp(doing, error.cause) : error;
   }
 
@@ -263,16 +265,17 @@ export class Connection {
   }
 
   #closed(error: Error | undefined): void {
+    if (this.#over) return;
     if (error instanceof PushpointError) return this.#end(error);
     this.#end(this.#hungUp('waiting', error));
   }
 
-  #end(error: Error, gently = false): void {
+  #end(why: Error | (() => Error), gently = false): void {
     if (this.#over) return;
-    this.#over = error;
+    this.#over = why;
     this.#stopListening();
     this.#transport.close(gently);
-    for (const one of [...this.#queued, ...this.#outstanding.values()]) one.fail(this.#overFor(one.doing, error));
+    for (const one of [...this.#queued, ...this.#outstanding.values()]) one.fail(this.#overFor(one.doing));
     this.#queued.clear();
     this.#outstanding.clear();
   }

@@ -89,11 +89,18 @@ const operationByWin32 = new Map<number, Code>(
 function raised(code: Code, status: number, params: Record<string, string>): Error {
   const win32 = win32OfStatus(status);
   const detail = `NTSTATUS ${statusName(status)}`;
-  return raise(
-    code,
-    { ...params, status: statusName(status) },
-    { ntstatus: status >>> 0, detail, ...(win32 === undefined ? {} : { win32 }) },
-  );
+  // Many of them are answers that were expected ("no such file"): where in here they came from says nothing, and noting it costs the most.
+  const limit = Error.stackTraceLimit;
+  Error.stackTraceLimit = 0;
+  try {
+    return raise(
+      code,
+      { ...params, status: statusName(status) },
+      { ntstatus: status >>> 0, detail, ...(win32 === undefined ? {} : { win32 }) },
+    );
+  } finally {
+    Error.stackTraceLimit = limit;
+  }
 }
 
 /** logonRefusal is the error for a SESSION_SETUP that ended with `status`. */

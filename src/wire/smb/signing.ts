@@ -1,4 +1,4 @@
-import { createHmac } from 'node:crypto';
+import { createHmac, createSecretKey } from 'node:crypto';
 import { bytesEqual, type Bytes } from '#wire/bytes';
 import { aesCmac, gmac } from '#wire/crypto';
 import type { SigningName } from './keys.ts';
@@ -22,7 +22,7 @@ function gmacNonce(message: Uint8Array): Bytes {
 function signatureOf(name: SigningName, key: Uint8Array, message: Uint8Array): Uint8Array {
   if (name === 'AES-GMAC') return gmac(key, gmacNonce(message), message);
   if (name === 'AES-CMAC') return aesCmac(key, message);
-  return createHmac('sha256', key)
+  return createHmac('sha256', createSecretKey(key))
     .update(message)
     .digest()
     .subarray(0, SIGNATURE_END - SIGNATURE_AT);

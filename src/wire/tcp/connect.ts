@@ -27,6 +27,12 @@ function explained(error: NodeJS.ErrnoException, { address, port, timeoutMs }: C
 }
 
 /**
+ * What comes in is read into one room for all connections and handed on as a copy of its own length. Node would make room for 64 KiB for each
+ * read of each connection, and most of them bring a few hundred octets.
+ */
+const ROOM = Buffer.alloc(65_536);
+
+/**
  * connectTcp opens a connection and gives its socket, paused and without delay. It raises PP_NET_REFUSED, PP_NET_SILENT or
  * PP_NET_UNROUTABLE, or rejects with the reason of the signal.
  */
@@ -34,7 +40,12 @@ export function connectTcp(options: ConnectOptions): Promise<Socket> {
   const { address, port, timeoutMs, clock, signal } = options;
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason as Error);
-    const socket = connect({ host: address, port, noDelay: true, autoSelectFamily: false });
+    const callback = (length: number): boolean => {
+      socket.emit('data', Buffer.copyBytesFrom(ROOM, 0, length));
+      return true;
+    };
+    const onread = { buffer: ROOM, callback };
+    const socket: Socket = connect({ host: address, port, noDelay: true, autoSelectFamily: false, onread });
     socket.pause();
     let isSettled = false;
     const settle = () => {
