@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { systemClock } from '#base/clock';
 import { systemRandom } from '#base/random';
 import { startFleet, type Fleet } from '#lab/fleet';
-import { eventually, WholeSite, type Shown } from '#test/whole-site';
+import { eventually, freePort, WholeSite, type Shown } from '#test/whole-site';
 
 /**
  * The three scenarios of D1 (docs/which-site.md), with and without a proxy management point at the secondary: two site servers, each a
@@ -34,14 +33,6 @@ let rows: string[];
 let head: string;
 /** The hosts from the second on are in the boundaries of S01; each scenario takes the next one. */
 let next = 1;
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 before(async () => {
   fleet = await startFleet({

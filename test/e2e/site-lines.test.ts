@@ -1,12 +1,10 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { existsSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { systemClock } from '#base/clock';
 import { pushpoint } from '#test/command';
-import { eventually, WholeSite } from '#test/whole-site';
+import { eventually, freePort, WholeSite } from '#test/whole-site';
 
 /** Two site servers, each a process of its own: killed in the middle of batches, and brought back from backups. */
 
@@ -20,15 +18,6 @@ interface SiteJson {
 const primary = new WholeSite('P01');
 const secondary = new WholeSite('S01');
 let said = 0;
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 /** discover has the secondary learn of some more machines. */
 async function discover(many: number): Promise<void> {

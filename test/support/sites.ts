@@ -341,8 +341,9 @@ export class Cable {
   url = '';
   isCut = false;
   delayMs = 0;
-  /** How many connections were asked for. */
+  /** How many connections were asked for, and how many octets the parent sent. */
   asked = 0;
+  answered = 0;
   #losing: (() => void) | undefined;
 
   private constructor(port: number) {
@@ -350,7 +351,7 @@ export class Cable {
     this.#server = net.createServer((near) => this.#join(near));
   }
 
-  static async to(t: TestContext, url: string): Promise<Cable> {
+  static async to(t: Pick<TestContext, 'after'>, url: string): Promise<Cable> {
     const cable = new Cable(Number(new URL(url).port));
     cable.#server.listen(0, '127.0.0.1');
     await once(cable.#server, 'listening');
@@ -377,6 +378,7 @@ export class Cable {
     };
     near.on('data', pass(far));
     far.on('data', (octets: Buffer) => {
+      this.answered += octets.length;
       if (!this.#losing) return pass(near)(octets);
       const lost = this.#losing;
       this.#losing = undefined;

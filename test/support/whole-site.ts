@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -49,6 +50,16 @@ export interface Answer<T = unknown> {
 const COMMAND = fileURLToPath(new URL('../../bin/pushpoint', import.meta.url));
 const VERDICT = ['complete', 'skipped', 'failed', 'cancelled', 'retry', 'waiting'];
 
+/** freePort gives a port that nobody listens on just now, for sites that keep theirs over a restart. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
 /** eventually looks again and again, up to `ms`, until something is so. */
 export async function eventually(what: string, look: () => Promise<boolean> | boolean, ms = 30_000): Promise<void> {
   const until = systemClock.monotonic() + ms;
@@ -91,12 +102,15 @@ export class WholeSite {
     return this;
   }
 
-  /** join makes it a secondary of a site that runs; nobody serves it yet. */
-  async join(parent: WholeSite): Promise<this> {
+  /** join makes it a secondary, or a child primary, of a site that runs, reached at `url` where that is said; nobody serves it yet. */
+  async join(
+    parent: WholeSite,
+    { primary = false, url = parent.points, listen = '127.0.0.1:0' }: { primary?: boolean; url?: string; listen?: string } = {},
+  ): Promise<this> {
     const tokenFile = join(this.folder, 'join.token');
     writeFileSync(tokenFile, JSON.stringify(await parent.send('POST', '/sites/tokens')), { mode: 0o600 });
-    const at = { listen: '127.0.0.1:0', console: '127.0.0.1:0' };
-    await joinSite({ code: this.code, data: this.data, parent: parent.points, tokenFile, primary: false, ...at });
+    const at = { listen, console: '127.0.0.1:0' };
+    await joinSite({ code: this.code, data: this.data, parent: url, tokenFile, primary, ...at });
     this.useToken();
     return this;
   }

@@ -1,4 +1,3 @@
-import { raise } from '#base/errors';
 import { checked, SentPackage } from '#messages';
 import type { News, WantedPackage } from '#records/branch';
 import type { LinkHandler } from '#records/link';
@@ -10,7 +9,7 @@ import type { FlowParts } from './branch.ts';
 const BY = 'site ';
 
 /** FetchContent reads a content of the parent from an offset on; the bytes are held against their hash afterwards. */
-export type FetchContent = (sha256: string, o: { from: string; size: number }) => AsyncIterable<Uint8Array>;
+export type FetchContent = (sha256: string, o: { site: string; from: number; size: number }) => AsyncIterable<Uint8Array>;
 
 function newsOf({ name, definition, isDefault, files }: Package): News {
   const body: SentPackage = { name, gone: false, definition, isDefault, files };
@@ -47,7 +46,9 @@ export function packageHandler({ package: packages, branch }: FlowParts): LinkHa
 
 /** fetchPackages brings the files of wanted packages here, each by its hash, and puts the packages in. What fails is tried again later. */
 export async function fetchPackages(parts: FlowParts, fetch: FetchContent): Promise<void> {
-  for (const wanted of await parts.branch.wanted()) {
+  const all = await parts.branch.wanted();
+  await parts.content.keepParts(all.flatMap((one) => one.package.files.map(({ sha256 }) => sha256)));
+  for (const wanted of all) {
     try {
       await fetchPackage(parts, wanted, fetch);
     } catch (error) {
@@ -67,8 +68,7 @@ async function fetchPackage(
   const { origin, package: sent } = wanted;
   for (const { sha256, size } of sent.files) {
     if (await content.stat(sha256)) continue;
-    const stored = await content.put(fetch(sha256, { from: origin, size }), sha256);
-    if (stored.size !== size) throw raise('PP_STORE_CONTENT_MISMATCH', { expected: sha256, sha256: stored.sha256 });
+    await content.fetch({ sha256, size }, (from) => fetch(sha256, { site: origin, from, size }));
   }
   await database.transaction(async (tx: Sql) => {
     // A default that was chosen here stays; otherwise it is the parent's.

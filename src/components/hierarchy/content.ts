@@ -12,10 +12,10 @@ export type Piece = (from: number, length: number) => Promise<Uint8Array>;
 
 /** contentOf reads a file in pieces; where the line is cut in between, it goes on from there. */
 export async function* contentOf(
-  o: { sha256: string; size: number; clock: Clock; signal: AbortSignal },
+  o: { sha256: string; from: number; size: number; clock: Clock; signal: AbortSignal },
   piece: Piece,
 ): AsyncGenerator<Uint8Array> {
-  for (let from = 0, failures = 0; from < o.size;) {
+  for (let { from } = o, failures = 0; from < o.size;) {
     let octets: Uint8Array;
     try {
       octets = await piece(from, Math.min(PIECE, o.size - from));

@@ -127,12 +127,12 @@ export class Hierarchy {
     this.#line = { parent, speak, end, done };
   }
 
-  /** fetchContent reads a content of the parent in signed pieces, and goes on where the line was cut; who stores it holds the bytes against the hash. */
-  fetchContent(sha256: string, { from, size }: { from: string; size: number }): AsyncGenerator<Uint8Array> {
+  /** fetchContent reads a content of the parent from an octet on, in signed pieces, and goes on where the line was cut; who stores it holds the bytes against the hash. */
+  fetchContent(sha256: string, { site, from, size }: { site: string; from: number; size: number }): AsyncGenerator<Uint8Array> {
     const { signal } = this.#ended;
-    return contentOf({ sha256, size, clock: this.#parts.clock, signal }, async (at, length) => {
+    return contentOf({ sha256, from, size, clock: this.#parts.clock, signal }, async (at, length) => {
       const line = this.#line;
-      if (line?.parent.site !== from) throw raise('PP_LINK_NO_WAY', { site: from });
+      if (line?.parent.site !== site) throw raise('PP_LINK_NO_WAY', { site });
       return line.speak.piece(sha256, at, length, AbortSignal.any([signal, line.end.signal]));
     });
   }

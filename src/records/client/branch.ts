@@ -269,6 +269,15 @@ export async function tellsOf(tx: Sql, { guid, name, domain }: SentState['messag
   );
 }
 
+/** machineOf finds the machine of a state message by its name, where one machine alone has it. */
+export async function machineOf(tx: Sql, { name, domain }: SentState['message']): Promise<number | undefined> {
+  const rows = await tx.query<{ id: number }>(
+    `select id from resource where not obsolete and name_key = $1 and (domain_key = $2 or $2 = '' or ccr_same_domain(domain_key, $2)) limit 2`,
+    [shortKey(name), nameKey(domain)],
+  );
+  return rows.length === 1 ? rows[0]!.id : undefined;
+}
+
 /** updateClient changes a client that is known; undefined where that changes nothing, so that two sites do not go on telling each other. */
 async function updateClient(tx: Sql, old: Row, sent: SentClient, values: unknown[]): Promise<Client | undefined> {
   const newer = sent.lastSeenAt > old.last_seen_at.toISOString();

@@ -4,7 +4,16 @@ import type { Random } from '#base/random';
 import type { Approval, Heartbeat, Registration, SentClient, SentState, StateMessage } from '#messages';
 import { nameKey, shortKey } from '#records/resource';
 import { Gatherer, type Database, type Sql } from '#store/database';
-import { pageOfClients, takeClient, takeUnsent, takeUnsentStates, tellsOf, type Teller, type UnsentClient } from './branch.ts';
+import {
+  machineOf,
+  pageOfClients,
+  takeClient,
+  takeUnsent,
+  takeUnsentStates,
+  tellsOf,
+  type Teller,
+  type UnsentClient,
+} from './branch.ts';
 import { clientOf, trustRules, type Client, type ClientRow } from './client.ts';
 import { openCloneAlarm, wentBack, whyAlarm } from './clone.ts';
 import { leave } from './decide.ts';
@@ -329,7 +338,9 @@ export class ClientRecord {
   async takeStateFrom(tx: Sql, { message, proven: said }: SentState, from: Teller): Promise<void> {
     // What a child tells of machines of others is a hint, whoever signed it.
     const proven = said && (from.role === 'parent' || (await tellsOf(tx, message, from)));
-    const resourceId = await addState(tx, message, { proven }, this.#clock.now());
+    // Before it has registered a client has no SMSID; the site that it told knows its machine by the push.
+    const of = proven && message.guid === undefined ? await machineOf(tx, message) : undefined;
+    const resourceId = await addState(tx, message, { proven, resourceId: of }, this.#clock.now());
     if (resourceId === undefined || !proven) return;
     await this.#tell({ resourceId: resourceId ?? undefined, name: message.name, domain: message.domain }, tx);
   }

@@ -99,8 +99,66 @@ export class ContentStore {
 
   /** put stores bytes, a stream of them, or the file at a path; one that is here already is fine, a damaged one is replaced. */
   async put(source: Uint8Array | AsyncIterable<Uint8Array> | string, expected?: string): Promise<Stored> {
+    return this.#told(() => this.#put(source, expected));
+  }
+
+  /**
+   * fetch brings a content here whose hash and size are known from elsewhere. What has come stays in `incoming` when `read` fails or the
+   * process ends, and is gone on with the next time; what does not have its hash in the end is thrown away.
+   */
+  async fetch(wanted: Stored, read: (from: number) => AsyncIterable<Uint8Array>): Promise<Stored> {
+    return this.#told(async () => {
+      const part = this.#part(wanted.sha256);
+      await mkdir(path.dirname(part), { recursive: true });
+      const { sha256, size } = await this.#goOn(part, wanted, read);
+      if (sha256 !== wanted.sha256 || size !== wanted.size) {
+        await unlink(part);
+        throw raise('PP_STORE_CONTENT_MISMATCH', { expected: wanted.sha256, sha256 });
+      }
+      await this.#place(part, sha256);
+      return wanted;
+    });
+  }
+
+  async #goOn(part: string, { size }: Stored, read: (from: number) => AsyncIterable<Uint8Array>): Promise<Stored> {
+    const had = await stat(part).catch(() => undefined);
+    if (had && had.size > size) await unlink(part);
+    const hash = createHash('sha256');
+    const handle = await open(part, 'a+', 0o640);
     try {
-      return await this.#put(source, expected);
+      let from = 0;
+      for await (const chunk of handle.createReadStream({ start: 0, autoClose: false }) as AsyncIterable<Buffer>) {
+        hash.update(chunk);
+        from += chunk.length;
+      }
+      await this.#checkRoom(size - from);
+      if (from < size)
+        for await (const chunk of read(from)) {
+          hash.update(chunk);
+          for (let at = 0; at < chunk.length;) at += (await handle.write(chunk, at, chunk.length - at)).bytesWritten;
+          from += chunk.length;
+        }
+      await handle.sync();
+      return { sha256: hash.digest('hex'), size: from };
+    } finally {
+      await handle.close();
+    }
+  }
+
+  #part(sha256: string): string {
+    return path.join(this.#dir, 'incoming', `${path.basename(this.path(sha256))}.part`);
+  }
+
+  /** keepParts throws away what came of contents that nobody wants any more. */
+  async keepParts(wanted: readonly string[]): Promise<void> {
+    const incoming = path.join(this.#dir, 'incoming');
+    for (const name of await readdir(incoming).catch(() => []))
+      if (name.endsWith('.part') && !wanted.includes(name.slice(0, -'.part'.length))) await unlink(path.join(incoming, name));
+  }
+
+  async #told<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
     } catch (error) {
       const { code, path: at } = error as NodeJS.ErrnoException;
       // A write that fails names no path; a file that was handed in and cannot be read is not the folder's fault.
@@ -117,17 +175,19 @@ export class ContentStore {
       const stored = await this.#write(temporary, source);
       if (expected !== undefined && stored.sha256 !== expected)
         throw raise('PP_STORE_CONTENT_MISMATCH', { expected, sha256: stored.sha256 });
-      if (!(await this.#whole(stored))) {
-        const file = this.path(stored.sha256);
-        await mkdir(path.dirname(file), { recursive: true });
-        await rename(temporary, file);
-        await syncFolder(path.dirname(file));
-        await syncFolder(this.#dir);
-      }
+      if (!(await this.#whole(stored))) await this.#place(temporary, stored.sha256);
       return stored;
     } finally {
       await unlink(temporary).catch(() => {});
     }
+  }
+
+  async #place(temporary: string, sha256: string): Promise<void> {
+    const file = this.path(sha256);
+    await mkdir(path.dirname(file), { recursive: true });
+    await rename(temporary, file);
+    await syncFolder(path.dirname(file));
+    await syncFolder(this.#dir);
   }
 
   async #write(file: string, source: Uint8Array | AsyncIterable<Uint8Array> | string): Promise<Stored> {
