@@ -124,6 +124,49 @@ test('site-wide push takes new machines of this site by type, makes one CCR of e
   assert.deepEqual([explained.push, /site system/.test(explained.reason)], [false, true]);
 });
 
+test('switched off, also for a type only, it takes back the CCRs that it made, and no others', async () => {
+  await add('subnet:10.1.0.0/16');
+  await enable();
+  await take(pc('PC1', '10.1.0.1'), pc('SRV1', '10.1.0.2', { type: 'server' }), pc('SRV2', '10.1.0.3', { type: 'server' }));
+  const states = async () => Object.fromEntries((await ccr.list()).items.map((c) => [c.name, c.state]));
+  const turned = async (push: object) => {
+    await site.updateSettings({ push }, 'test');
+    await discovery.wantSweep('test');
+    let withdrawn = 0;
+    for (let part = await discovery.sweep(); part; part = await discovery.sweep()) withdrawn += part.total?.withdrawn ?? 0;
+    return withdrawn;
+  };
+  assert.equal(await turned({ systems: ['workstations', 'servers'] }), 0);
+  // Somebody wants this one whatever the rules of site-wide push are.
+  await ccr.request({ name: 'SRV2', domain: 'CORP', source: 'push', requestedBy: 'admin' });
+  assert.equal(await turned({ systems: ['workstations'] }), 1);
+  assert.deepEqual(await states(), { PC1: 'queued', SRV1: 'cancelled', SRV2: 'queued' });
+  assert.equal((await ccr.find('SRV1'))[0]!.finishedBy, 'site-wide push');
+  assert.match((await discovery.explain((await resource.find('SRV1'))[0]!)).reason, /servers are not wanted/);
+  assert.equal(await turned({ enabled: false }), 1);
+  assert.deepEqual(await states(), { PC1: 'cancelled', SRV1: 'cancelled', SRV2: 'queued' });
+  // What it took back itself is no reason not to begin again.
+  await turned({ enabled: true, systems: ['workstations', 'servers'] });
+  const live = (await ccr.list()).items.filter((c) => c.state === 'queued').map((c) => c.name);
+  assert.deepEqual(live.sort(), ['PC1', 'SRV1', 'SRV2']);
+});
+
+test('a machine that belongs to another site, or turns out to be of another type, loses the CCR of site-wide push', async () => {
+  const old = await add('subnet:10.1.0.0/16');
+  assert.ok(old);
+  await enable();
+  await take(pc('PC1', '10.1.0.1'), pc('PC2', '10.1.9.1'), pc('PC3', '10.1.0.3'));
+  assert.deepEqual(await pushed(), ['PC1', 'PC2', 'PC3']);
+  const live = async () => (await ccr.list()).items.filter((c) => c.state === 'queued').map((c) => c.name);
+  await add('range:10.1.9.0-10.1.9.255', 'S01');
+  await discovery.reassign('all', 'test');
+  assert.deepEqual([(await sitesOf())['PC2'], (await live()).sort()], ['S01', ['PC1', 'PC3']]);
+  await take(pc('PC3', '10.1.0.3', { type: 'dc' }));
+  assert.deepEqual(await live(), ['PC1']);
+  await discovery.move([{ id: (await resource.find('PC1'))[0]!.id, site: 'S01' }], base.db);
+  assert.deepEqual(await live(), []);
+});
+
 test('switched on, it takes the machines that are known already, in parts, once however many processes work on it', async () => {
   await add('subnet:10.0.0.0/8');
   await take(
@@ -142,7 +185,7 @@ test('switched on, it takes the machines that are known already, in parts, once 
       total.requested += part.requested;
       if (part.total) {
         total.ended++;
-        assert.deepEqual(part.total, { assigned: 0, requested: 1201, by: 'test' });
+        assert.deepEqual(part.total, { assigned: 0, requested: 1201, withdrawn: 0, by: 'test' });
       }
     }
   }

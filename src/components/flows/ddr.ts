@@ -175,7 +175,7 @@ export function pdrHandler({ site, discovery, resource }: FlowParts): LinkHandle
       tx,
     );
     const sites = pdrs.flatMap((pdr, i) => (found[i]!.length === 1 ? [{ id: found[i]![0]!.id, site: pdr.site }] : []));
-    await resource.assign(sites, tx);
+    await discovery.move(sites, tx);
   }
   return {
     takesFrom: ['parent'],

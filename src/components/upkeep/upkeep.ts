@@ -77,7 +77,12 @@ export class Upkeep {
     while (!this.#stopped) {
       const part = await this.#parts.discovery.sweep();
       if (!part) return;
-      if (part.total) this.#parts.log.info('known machines looked at again', { ...part.total });
+      if (!part.total) continue;
+      const { withdrawn, by } = part.total;
+      this.#parts.log.info('known machines looked at again', { ...part.total });
+      if (withdrawn === 0) continue;
+      const detail = { reason: 'site-wide push would not make them any more', changedBy: by };
+      await this.#parts.audit.write({ who: 'site-wide push', what: 'ccr.withdraw', object: `${withdrawn} CCRs`, detail });
     }
   }
 

@@ -13,8 +13,8 @@ export interface AutomaticFacts {
   excludedBy: string | undefined;
   /** A point of a site stands on the machine. */
   isSiteSystem: boolean;
-  /** The newest CCR of the machine. */
-  ccr: { state: CcrState; finishedAt: Date | undefined } | undefined;
+  /** The newest CCR of the machine; withdrawn by site-wide push itself, it keeps nobody from another one. */
+  ccr: { state: CcrState; finishedAt: Date | undefined; withdrawn?: boolean } | undefined;
   /** So many days pass after a CCR ended before another one is made by itself. */
   againDays: number;
   now: Date;
@@ -31,31 +31,41 @@ const PLURAL = { workstation: 'workstations', server: 'servers', dc: 'dcs' } as 
 
 const no = (reason: string): Automatic => ({ push: false, reason });
 
+/** Wanted is what site-wide push asks of a machine before it looks at its client and its CCRs. */
+export type Wanted = Omit<AutomaticFacts, 'ccr' | 'againDays' | 'now'>;
+
+/** notWanted tells why site-wide push does not want a machine at all: then a CCR that it made is taken back. */
+export function notWanted(facts: Wanted): string | undefined {
+  const { site, push, device } = facts;
+  if (!push.enabled) return `site-wide push of site ${site} is off`;
+  if (!device.trusted) return 'it is known only from what it says of itself';
+  if (device.assignedSite === undefined) return 'it is assigned to no site';
+  if (device.assignedSite !== site) return `it is assigned to site ${device.assignedSite}`;
+  if (facts.excludedBy !== undefined) return `the setting push.exclude leaves it out (${facts.excludedBy})`;
+  return wrongSystem(facts);
+}
+
 /**
  * automatic decides whether a site makes a CCR for a machine by itself: its own push is on, the machine is assigned to this very site (so
  * it lies in a site boundary of it, a roaming one never counts), a trusted source knows it, its type is wanted, and no client is on it.
  */
 export function automatic(facts: AutomaticFacts): Automatic {
-  const { site, push, device } = facts;
-  if (!push.enabled) return no(`site-wide push of site ${site} is off`);
-  if (!device.trusted) return no('it is known only from what it says of itself');
-  if (device.assignedSite === undefined) return no('it is assigned to no site');
-  if (device.assignedSite !== site) return no(`it is assigned to site ${device.assignedSite}`);
-  if (facts.excludedBy !== undefined) return no(`the setting push.exclude leaves it out (${facts.excludedBy})`);
-  return wrongSystem(facts) ?? hasClient(facts) ?? hadCcr(facts) ?? { push: true, reason: 'gets the client by site-wide push' };
+  const why = notWanted(facts);
+  if (why !== undefined) return no(why);
+  return hasClient(facts) ?? hadCcr(facts) ?? { push: true, reason: 'gets the client by site-wide push' };
 }
 
-function wrongSystem({ push, device, isSiteSystem }: AutomaticFacts): Automatic | undefined {
+function wrongSystem({ push, device, isSiteSystem }: Wanted): string | undefined {
   const wanted = (type: keyof typeof PLURAL) => push.systems.includes(PLURAL[type]);
-  if (isSiteSystem && !push.siteSystems) return no('it is a site system, and those are not wanted');
+  if (isSiteSystem && !push.siteSystems) return 'it is a site system, and those are not wanted';
   if (isSiteSystem && device.type !== 'dc') return undefined;
   // A machine of unknown type may be a domain controller.
   if (device.type === 'unknown')
     return push.systems.length === Object.keys(PLURAL).length
       ? undefined
-      : no('its type is not known, and only workstations, servers and domain controllers together include every type');
+      : 'its type is not known, and only workstations, servers and domain controllers together include every type';
   if (wanted(device.type)) return undefined;
-  return no(`${device.type === 'dc' ? 'domain controllers' : PLURAL[device.type]} are not wanted`);
+  return `${device.type === 'dc' ? 'domain controllers' : PLURAL[device.type]} are not wanted`;
 }
 
 function hasClient({ device }: AutomaticFacts): Automatic | undefined {
@@ -64,7 +74,7 @@ function hasClient({ device }: AutomaticFacts): Automatic | undefined {
 }
 
 function hadCcr({ ccr, againDays, now }: AutomaticFacts): Automatic | undefined {
-  if (!ccr) return undefined;
+  if (!ccr || ccr.withdrawn) return undefined;
   if (isLive(ccr.state)) return no(`it has a CCR that is ${ccr.state}`);
   // What a person gave up stays so until a person asks again.
   if (ccr.state === 'cancelled') return no('its CCR was cancelled');

@@ -10,8 +10,8 @@ export {
   type Reassigned,
   type Swept,
   type Taken,
-  type WhomToReassign,
 } from './record.ts';
+export type { WhomToReassign } from './pages.ts';
 export type { QueuedDdr } from './queue.ts';
 
 /** migrations are the tables of this record. */

@@ -3,10 +3,8 @@ import { raise } from '#base/errors';
 import type { Ddr } from '#messages';
 import {
   BATCH,
-  compileSearch,
   shownName,
   systemType,
-  WITH_CLIENT,
   type Device,
   type Imported,
   type ImportOptions,
@@ -17,13 +15,12 @@ import { boundaryText } from '#records/boundary';
 import type { Database, Sql } from '#store/database';
 import type { Automatic } from './automatic.ts';
 import { dueTasks, runTask, type Maintained } from './maintenance.ts';
+import { pages, type WhomToReassign } from './pages.ts';
 import { claim, leave, type QueuedDdr } from './queue.ts';
-import { assignNew, decideAll, pushNew, type Settled, type SettleParts } from './settle.ts';
+import { assignNew, decideAll, pushNew, withdraw, type NoLonger, type Settled, type SettleParts } from './settle.ts';
 
 /** One walk through known machines looks at so many in one transaction. */
 const SWEPT = 500;
-/** Machines that are assigned anew are read so many at a time. */
-const PAGE = 2000;
 /** An answer names so many machines at most. */
 const NAMED = 10_000;
 /** How a secondary site knows what its parent has decided: it decides nothing by its own discoveries (design section 4). */
@@ -77,24 +74,13 @@ export interface Reassigned {
 }
 
 /** Swept is one part of a walk through all known machines. */
-export interface Swept extends Settled {
+export interface Swept extends Settled, NoLonger {
   looked: number;
   /** Set at the end of the walk: what all of it did. */
-  total: (Settled & { by: string }) | undefined;
+  total: (Settled & NoLonger & { by: string }) | undefined;
 }
-
-/** WhomToReassign picks machines: by their ids, by a filter as device list takes it, or all of them. */
-export type WhomToReassign = { ids: readonly number[] } | { filter: string } | 'all';
 
 type Judged = { addresses: readonly string[]; adSite: string | undefined };
-
-interface Machine {
-  id: number;
-  name: string;
-  addresses: string[];
-  ad_site: string | null;
-  assigned_site: string | null;
-}
 
 /**
  * DiscoveryRecord is where everything that discovers machines hands them in: they are stored, assigned to their site, and get a CCR where
@@ -173,6 +159,9 @@ export class DiscoveryRecord {
     // Who says of itself that it is there has its client already.
     const pushes = decides && o.source !== 'heartbeat' && ids.length > 0;
     const requested = pushes ? await pushNew(parts, site, ids, this.#clock.now(), tx) : 0;
+    // What a source has told anew may be why a machine is not wanted any more.
+    const merged = stored.outcomes.flatMap((one) => (one.outcome === 'merged' ? [one.id] : []));
+    if (decides) await withdraw(parts, site, merged, tx);
     await this.#handOn(rows, stored.outcomes, { method: o.source, site: o.site, trusted }, tx);
     return { ...stored, assigned: stored.assigned + late, requested };
   }
@@ -187,13 +176,14 @@ export class DiscoveryRecord {
     if (ddrs.length > 0) await this.#onStored(tx, [...new Set(ddrs.map(({ id }) => id))], { ...o, ddrs });
   }
 
-  async #settle(ids: readonly number[], tx: Sql): Promise<Settled> {
+  async #settle(ids: readonly number[], tx: Sql): Promise<Settled & NoLonger> {
     const site = await this.#parts.site.here(tx);
     const without = this.#onStored ? await withoutSite(tx, ids) : [];
     const assigned = await assignNew(this.#parts, ids, tx);
     // Other sites are to hear of machines that were just found to be theirs.
     if (assigned > 0 && without.length > 0) await this.#onStored?.(tx, without, { ...ASSIGNED, site: site.code });
-    return { assigned, requested: await pushNew(this.#parts, site, ids, this.#clock.now(), tx) };
+    const withdrawn = await withdraw(this.#parts, site, ids, tx);
+    return { assigned, requested: await pushNew(this.#parts, site, ids, this.#clock.now(), tx), withdrawn };
   }
 
   /** assignNew gives a site to those of the machines that have none. */
@@ -238,9 +228,20 @@ export class DiscoveryRecord {
         );
       }
       if (moved.length > SWEPT) await this.wantSweep(by, tx);
-      else await pushNew(this.#parts, await this.#parts.site.here(tx), moved, this.#clock.now(), tx);
+      else {
+        const site = await this.#parts.site.here(tx);
+        await withdraw(this.#parts, site, moved, tx);
+        await pushNew(this.#parts, site, moved, this.#clock.now(), tx);
+      }
       return done;
     });
+  }
+
+  /** move assigns machines as the parent says, and takes back the CCRs that site-wide push of this site made for those that have left it. */
+  async move(sites: readonly { id: number; site: string | undefined }[], tx: Sql): Promise<void> {
+    await this.#parts.resource.assign(sites, tx);
+    const ids = sites.map(({ id }) => id);
+    await withdraw(this.#parts, await this.#parts.site.here(tx), ids, tx);
   }
 
   async #tellMoved(tx: Sql, ids: readonly number[], left: readonly { id: number; from: string }[]): Promise<void> {
@@ -249,7 +250,7 @@ export class DiscoveryRecord {
     await this.#onStored(tx, ids, { ...ASSIGNED, site: (await this.#parts.site.here(tx)).code, moved });
   }
 
-  /** wantSweep asks for a walk through all known machines: after site-wide push was switched on, or boundaries were added. Announced on 'discovery_sweep'. */
+  /** wantSweep asks for a walk through all known machines: after site-wide push was switched on or off, or boundaries were added. Announced on 'discovery_sweep'. */
   async wantSweep(by: string, via: Sql = this.#db): Promise<void> {
     await via.query(
       `insert into discovery_sweep (wanted_at, wanted_by) values ($1, $2)
@@ -262,8 +263,8 @@ export class DiscoveryRecord {
   /** sweep does the next part of a wanted walk, in a transaction of its own; undefined when none is wanted, or another process does it just now. */
   sweep(): Promise<Swept | undefined> {
     return this.#db.transaction(async (tx) => {
-      const [row] = await tx.query<{ after: number; wanted_by: string; assigned: number; requested: number }>(
-        'select after, wanted_by, assigned, requested from discovery_sweep for update skip locked',
+      const [row] = await tx.query<{ after: number; wanted_by: string; assigned: number; requested: number; withdrawn: number }>(
+        'select after, wanted_by, assigned, requested, withdrawn from discovery_sweep for update skip locked',
       );
       if (!row) return undefined;
       const ids = (
@@ -272,17 +273,23 @@ export class DiscoveryRecord {
           SWEPT,
         ])
       ).map(({ id }) => id);
-      const { assigned, requested } = await this.#settle(ids, tx);
-      const total = { assigned: row.assigned + assigned, requested: row.requested + requested, by: row.wanted_by };
+      const { assigned, requested, withdrawn } = await this.#settle(ids, tx);
+      const total = {
+        assigned: row.assigned + assigned,
+        requested: row.requested + requested,
+        withdrawn: row.withdrawn + withdrawn,
+        by: row.wanted_by,
+      };
       const more = ids.length === SWEPT;
       if (more)
-        await tx.query('update discovery_sweep set after = $1, assigned = $2, requested = $3', [
+        await tx.query('update discovery_sweep set after = $1, assigned = $2, requested = $3, withdrawn = $4', [
           ids.at(-1),
           total.assigned,
           total.requested,
+          total.withdrawn,
         ]);
       else await tx.query('delete from discovery_sweep');
-      return { looked: ids.length, assigned, requested, total: more ? undefined : total };
+      return { looked: ids.length, assigned, requested, withdrawn, total: more ? undefined : total };
     });
   }
 
@@ -307,29 +314,6 @@ async function withoutSite(tx: Sql, ids: readonly number[]): Promise<number[]> {
     [ids],
   );
   return rows.map(({ id }) => id);
-}
-
-/** pages reads the machines that are meant; what is known only by its own claim belongs to no site and is left out. */
-async function* pages(tx: Sql, whom: WhomToReassign, now: Date): AsyncGenerator<Machine[]> {
-  const values: unknown[] = [PAGE];
-  let where = 'true';
-  let join = '';
-  if (whom !== 'all' && 'ids' in whom) where = `r.id = any($${values.push(whom.ids)})`;
-  else if (whom !== 'all') {
-    const found = compileSearch(whom.filter, now, (value, type) => `$${values.push(value)}::${type}`);
-    where = found.where;
-    if (found.client) join = WITH_CLIENT;
-  }
-  for (let after = 0; ;) {
-    const page = await tx.query<Machine>(
-      `select r.id, r.name, r.addresses, r.ad_site, r.assigned_site from resource r ${join}
-       where r.id > ${after} and not r.obsolete and r.trusted and ${where} order by r.id limit $1`,
-      values,
-    );
-    if (page.length > 0) yield page;
-    if (page.length < PAGE) return;
-    after = page.at(-1)!.id;
-  }
 }
 
 /** ddrOf is a row of a file as a DDR, in the form in which it travels to other sites. */

@@ -3,7 +3,7 @@ import type { CcrRecord, CcrRequest, CcrState } from '#records/ccr';
 import { nameKey, type Device, type ResourceRecord } from '#records/resource';
 import { excludedBy, type Point, type Site, type SiteRecord } from '#records/site';
 import type { Sql } from '#store/database';
-import { automatic, type Automatic } from './automatic.ts';
+import { automatic, notWanted, type Automatic, type Wanted } from './automatic.ts';
 
 /** SettleParts are the records that an assignment and an automatic CCR need. */
 export interface SettleParts {
@@ -17,6 +17,11 @@ export interface SettleParts {
 export interface Settled {
   assigned: number;
   requested: number;
+}
+
+/** NoLonger is what site-wide push takes back: CCRs that it made, that no person has asked for since, and that its rules do not want now. */
+export interface NoLonger {
+  withdrawn: number;
 }
 
 /** Who asks for a CCR that no person asked for. */
@@ -55,6 +60,19 @@ interface Newest {
   id: number;
   state: CcrState;
   finished_at: Date | null;
+  finished_by: string | null;
+}
+
+/** wantedOf gives what is asked of each of some machines before their clients and CCRs are looked at. */
+async function wantedOf(parts: SettleParts, site: Site, devices: readonly Device[], tx: Sql): Promise<Wanted[]> {
+  const hosts = hostsOf(await parts.site.points(undefined, tx));
+  return devices.map((device) => ({
+    site: site.code,
+    push: site.settings.push,
+    device,
+    excludedBy: excludedBy(site.settings, { ...device, others: device.fqdn ? [device.fqdn] : [] }),
+    isSiteSystem: isSiteSystem(device, hosts),
+  }));
 }
 
 /** decideAll decides about machines as site-wide push would, with one look-up of each kind. */
@@ -65,23 +83,19 @@ export async function decideAll(
   now: Date,
   tx: Sql,
 ): Promise<Automatic[]> {
-  const hosts = hostsOf(await parts.site.points(undefined, tx));
+  const wanted = await wantedOf(parts, site, devices, tx);
   const rows = await tx.query<Newest>(
-    `select r.id, c.state, c.finished_at from resource r cross join lateral (
-       select state, finished_at from ccr where name_key = r.name_key and resource_id = r.id order by id desc limit 1) c
+    `select r.id, c.state, c.finished_at, c.finished_by from resource r cross join lateral (
+       select state, finished_at, finished_by from ccr where name_key = r.name_key and resource_id = r.id order by id desc limit 1) c
      where r.id = any($1)`,
     [devices.map(({ id }) => id)],
   );
   const newest = new Map(rows.map((row) => [row.id, row]));
-  return devices.map((device) => {
+  return devices.map((device, i) => {
     const ccr = newest.get(device.id);
     return automatic({
-      site: site.code,
-      push: site.settings.push,
-      device,
-      excludedBy: excludedBy(site.settings, { ...device, others: device.fqdn ? [device.fqdn] : [] }),
-      isSiteSystem: isSiteSystem(device, hosts),
-      ccr: ccr && { state: ccr.state, finishedAt: ccr.finished_at ?? undefined },
+      ...wanted[i]!,
+      ccr: ccr && { state: ccr.state, finishedAt: ccr.finished_at ?? undefined, withdrawn: ccr.finished_by === BY },
       againDays: site.settings.ccr.windowDays,
       now,
     });
@@ -105,4 +119,29 @@ export async function pushNew(parts: SettleParts, site: Site, ids: readonly numb
     tx,
   );
   return wanted.length;
+}
+
+/**
+ * withdraw takes back the CCRs of some machines that site-wide push made and would not make any more: it was switched off, also for their type only,
+ * or the machines belong to another site now. What a person has asked for stays, and so does what only waits for the client to report.
+ */
+export async function withdraw(parts: SettleParts, site: Site, ids: readonly number[], tx: Sql): Promise<number> {
+  if (ids.length === 0) return 0;
+  const rows = await tx.query<{ id: number; resource_id: number }>(
+    `select id, resource_id from ccr where resource_id = any($1) and finished_at is null and source = 'discovery' and state <> 'verifying'`,
+    [ids],
+  );
+  if (rows.length === 0) return 0;
+  const devices = await parts.resource.byIds(
+    rows.map((row) => row.resource_id),
+    tx,
+  );
+  const wanted = await wantedOf(parts, site, devices, tx);
+  const left = new Set(devices.filter((_, i) => notWanted(wanted[i]!) !== undefined).map(({ id }) => id));
+  const done = await parts.ccr.cancel(
+    rows.filter((row) => left.has(row.resource_id)).map((row) => row.id),
+    BY,
+    tx,
+  );
+  return done.length;
 }

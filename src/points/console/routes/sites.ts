@@ -29,8 +29,8 @@ export function siteRoutes(api: FastifyInstance, parts: ConsoleParts): void {
     async ({ body, query, who, ip }) =>
       change(parts.database, query, async (tx) => {
         const settings = await parts.site.updateSettings(body, who, tx);
-        // Site-wide push takes machines that are known already, not only those that come.
-        if (settings.push.enabled && Object.hasOwn(body, 'push')) await parts.discovery.wantSweep(who, tx);
+        // Site-wide push takes machines that are known already, not only those that come; switched off, it takes its CCRs back.
+        if (Object.hasOwn(body, 'push')) await parts.discovery.wantSweep(who, tx);
         const object = (await parts.site.here(tx)).code;
         await parts.audit.write({ who, what: 'site.settings', object, detail: body, address: ip }, tx);
         return settings;
