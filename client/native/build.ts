@@ -1,33 +1,51 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { globSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, existsSync, accessSync, constants } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('../../native/', import.meta.url));
 const CC = 'x86_64-w64-mingw32-gcc';
+/** The time that stands in what is built: 2020-01-01. */
+const EPOCH = 1_577_836_800;
+const FILETIME = Buffer.from([0x40, 0, 0, 0]);
 const WINDRES = 'x86_64-w64-mingw32-windres';
 
 /** What the build needs, and the Debian package of each. */
 const tools = { [CC]: 'gcc-mingw-w64-x86-64', [WINDRES]: 'binutils-mingw-w64-x86-64', wixl: 'wixl' } as const;
 
 const FLAGS = [
-  ...['-std=gnu17', '-Os', '-Wall', '-Wextra', '-Werror', '-municode', '-DUNICODE', '-D_UNICODE', '-D_WIN32_WINNT=0x0601'],
+  '-std=gnu17 -Os -Wall -Wextra -Werror -municode -DUNICODE -D_UNICODE -D_WIN32_WINNT=0x0601',
   // The formatted output of the system's own library: the one of the compiler is larger than the rest of the program.
   '-D__USE_MINGW_ANSI_STDIO=0',
   // Nothing of the machine that built it gets in: no paths, no times, no compiler's name.
-  ...['-fno-ident', '-s', '-Wl,--no-insert-timestamp', '-Wl,--build-id=none', '-Wl,--dynamicbase,--nxcompat,--high-entropy-va'],
-];
+  '-fno-ident -s -Wl,--no-insert-timestamp -Wl,--build-id=none -Wl,--dynamicbase,--nxcompat,--high-entropy-va',
+].flatMap((line) => line.split(' '));
 const LIBRARIES = ['winhttp', 'bcrypt', 'crypt32', 'advapi32', 'netapi32', 'iphlpapi', 'ws2_32', 'shell32'].map((l) => `-l${l}`);
 const SHARED = ['base', 'wire', 'machine'];
-const PROGRAMS = { 'ccmsetup.exe': 'ccmsetup' } as const;
+const PROGRAMS = { 'ccmsetup.exe': 'ccmsetup', 'CcmExec.exe': 'ccmexec' } as const;
+const INSTALLER = 'client.msi';
+
+type Program = keyof typeof PROGRAMS;
 
 /** NativeFiles are the built files by name, as paths in the cache folder. */
 export interface NativeFiles {
   version: string;
   folder: string;
-  files: Record<keyof typeof PROGRAMS, string>;
+  files: Record<Program | typeof INSTALLER, string>;
 }
 
 /** Signing is the key with which the files are signed: paths for osslsigncode, and a time stamp server if there is one. */
@@ -55,10 +73,10 @@ export function missingTools(signing?: Signing): string[] {
 }
 
 /** run runs a tool of the build and gives nothing but failures. */
-function run(program: string, args: readonly string[]): void {
+function run(program: string, args: readonly string[], cwd = ROOT): void {
   // One language and one time zone for every tool, so that the same sources give the same bytes.
-  const env = { ...process.env, LC_ALL: 'C', TZ: 'UTC', SOURCE_DATE_EPOCH: '1577836800' };
-  const { status, stdout, stderr, error } = spawnSync(program, args, { cwd: ROOT, encoding: 'utf8', env });
+  const env = { ...process.env, LC_ALL: 'C', TZ: 'UTC', SOURCE_DATE_EPOCH: String(EPOCH) };
+  const { status, stdout, stderr, error } = spawnSync(program, args, { cwd, encoding: 'utf8', env });
   if (error) throw error;
   if (status !== 0) throw new Error(`${program} ended with ${status}:\n${stdout}${stderr}`);
 }
@@ -82,16 +100,61 @@ export function numbersOf(version: string): [number, number, number, number] {
   return [a, b, c, d];
 }
 
-function compile(name: keyof typeof PROGRAMS, version: string, folder: string): void {
+function compile(name: Program, version: string, folder: string): void {
   const own = PROGRAMS[name];
   const resource = join(folder, `${own}.o`);
-  const defines = [`-DPP_NUMBERS=${numbersOf(version).join(',')}`, `-DPP_VERSION=\\"${version}\\"`];
-  run(WINDRES, ['-I', own, ...defines, `${own}/${own}.rc`, resource]);
+  const numbers = `-DCLIENT_NUMBERS=${numbersOf(version).join(',')}`;
+  // windres hands its defines to a shell.
+  run(WINDRES, ['-I', own, numbers, `-DCLIENT_VERSION=\\"${version}\\"`, `${own}/${own}.rc`, resource]);
   const files = [...SHARED, own].flatMap((part) =>
     sources().filter((file) => file.startsWith(`${part}/`) && file.endsWith('.c')),
   );
-  run(CC, [...FLAGS, ...files, resource, '-o', join(folder, name), ...LIBRARIES]);
+  run(CC, [...FLAGS, `-DCLIENT_VERSION="${version}"`, ...files, resource, '-o', join(folder, name), ...LIBRARIES]);
   rmSync(resource);
+}
+
+/** guidOf makes a GUID that depends on a name only. */
+function guidOf(name: string): string {
+  const h = createHash('sha256').update(name).digest('hex').toUpperCase();
+  return `${h.slice(0, 8)}-${h.slice(8, 12)}-5${h.slice(13, 16)}-8${h.slice(17, 20)}-${h.slice(20, 32)}`;
+}
+
+/**
+ * pack makes client.msi of the programs. Each build is a product of its own that takes the place of older ones and of other builds of its
+ * version: Windows Installer would refuse another file of the same product (1638).
+ */
+function pack(version: string, folder: string, key: string): void {
+  const [a, b, c] = numbersOf(version);
+  const values = {
+    ProductCode: guidOf(`product ${key}`),
+    PackageCode: guidOf(`package ${key}`),
+    Version: `${Math.min(a, 255)}.${Math.min(b, 255)}.${c}`,
+  };
+  const defines = Object.entries(values).flatMap(([name, value]) => ['-D', `${name}=${value}`]);
+  // Files are named relative to the folder it runs in: it takes no others.
+  for (const name of Object.keys(PROGRAMS)) utimesSync(join(folder, name), EPOCH, EPOCH);
+  run('wixl', ['-a', 'x64', ...defines, '-o', INSTALLER, join(ROOT, 'client.wxs')], folder);
+  const file = join(folder, INSTALLER);
+  writeFileSync(file, settled(readFileSync(file), values.PackageCode));
+}
+
+/**
+ * settled puts our package code and time where wixl writes random ones of its own: in the summary information ([MS-OLEPS] 2.3, a revision
+ * number as text and times as FILETIME after their type 0x40). All other GUIDs in the file are those of client.wxs and of this build.
+ */
+function settled(msi: Buffer, packageCode: string): Buffer {
+  const text = msi.toString('latin1');
+  const known = readFileSync(join(ROOT, 'client.wxs'), 'utf8');
+  const found = [...text.matchAll(/\{([0-9A-F]{8}-(?:[0-9A-F]{4}-){3}[0-9A-F]{12})\}\0/g)];
+  const random = found.filter(([, guid]) => !known.includes(guid!));
+  if (random.length !== 1) throw new Error(`client.msi has ${random.length} package codes`);
+  msi.write(`{${packageCode}}`, random[0]!.index, 'latin1');
+  const time = (BigInt(EPOCH) + 11_644_473_600n) * 10_000_000n;
+  for (let at = msi.indexOf(FILETIME); at !== -1; at = msi.indexOf(FILETIME, at + 4)) {
+    const year = msi.length > at + 12 ? msi.readUInt32LE(at + 8) : 0;
+    if (year > 0x01d0_0000 && year < 0x0200_0000) msi.writeBigUInt64LE(time, at + 4);
+  }
+  return msi;
 }
 
 function sign(file: string, { certificate, key, timestamp }: Signing): void {
@@ -113,10 +176,11 @@ function cacheFolder(): string {
  * same sources and compiler give the same bytes. It fails with the names of what is missing where there is no compiler for Windows.
  */
 export function buildNative(version: string, o: { signing?: Signing | undefined; cache?: string } = {}): NativeFiles {
-  const folder = join(o.cache ?? cacheFolder(), keyOf(version, o.signing));
-  const names = Object.keys(PROGRAMS) as (keyof typeof PROGRAMS)[];
-  const files = Object.fromEntries(names.map((name) => [name, join(folder, name)])) as NativeFiles['files'];
-  if (names.every((name) => existsSync(files[name]))) return { version, folder, files };
+  const key = keyOf(version, o.signing);
+  const folder = join(o.cache ?? cacheFolder(), key);
+  const names = Object.keys(PROGRAMS) as Program[];
+  const files = Object.fromEntries([...names, INSTALLER].map((name) => [name, join(folder, name)])) as NativeFiles['files'];
+  if (Object.values(files).every((file) => existsSync(file))) return { version, folder, files };
   const missing = missingTools(o.signing);
   if (missing.length > 0) throw new Error(`the Windows client cannot be built on this machine, it lacks ${missing.join(', ')}`);
   mkdirSync(join(folder, '..'), { recursive: true });
@@ -124,6 +188,8 @@ export function buildNative(version: string, o: { signing?: Signing | undefined;
   try {
     for (const name of names) compile(name, version, work);
     if (o.signing) for (const name of names) sign(join(work, name), o.signing);
+    pack(version, work, key);
+    if (o.signing) sign(join(work, INSTALLER), o.signing);
     rmSync(folder, { recursive: true, force: true });
     renameSync(work, folder);
   } finally {

@@ -1,0 +1,258 @@
+/* The client itself, as small as it can be: it registers, and sends its heartbeats. Between two contacts it holds one timer and nothing
+   else. client/agent in TypeScript does the same; both write the same files. */
+#include "agent.h"
+#include "../base/json.h"
+#include "../base/log.h"
+#include "../base/stop.h"
+#include "../machine/layout.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define FIRST_BACK_OFF_MS 30000.0
+#define LONGEST_BACK_OFF_MS 3600000.0
+/* After a start the first heartbeat is spread over this time, so that an estate that comes up together does not call together. */
+#define START_SPREAD_MS 10000.0
+#define DEFAULT_HEARTBEAT_MINUTES 10080
+#define TOKEN_REFUSALS "PP_CLIENT_TOKEN_UNKNOWN PP_CLIENT_TOKEN_EXPIRED PP_CLIENT_TOKEN_USED"
+
+typedef struct {
+  char tokenId[68], token[132], expires[INSTANT_SIZE];
+} Token;
+
+typedef struct {
+  Config config;
+  Facts facts;
+  Identity identity;
+  Status status;
+  char startedAt[INSTANT_SIZE], requestId[UUID_SIZE];
+  Token token;
+  BOOL mustRegister;
+  int failures;
+} Agent;
+
+static void tell(Agent *a) { status_write(&a->status, &a->config, &a->identity.memory); }
+
+static void remember(Agent *a) {
+  DWORD error = identity_remember(&a->identity, &a->facts);
+  if (error) log_warn("client.json could not be written (%lu)", error);
+}
+
+/* read_token gives the one-time token that ccmsetup left, unless it is over. */
+static BOOL read_token(Token *token) {
+  Text file = {0};
+  memset(token, 0, sizeof *token);
+  BOOL there = exists(layout.token);
+  BOOL right = there && read_file(layout.token, &file, 4096) && json_valid(file.at) &&
+               json_string(file.at, "tokenId", token->tokenId, sizeof token->tokenId) &&
+               json_string(file.at, "token", token->token, sizeof token->token) &&
+               json_string(file.at, "expires", token->expires, sizeof token->expires) && ticks_of(token->expires) > site_ticks() &&
+               only(token->tokenId, LETTERS_DIGITS "-_");
+  if (file.at) SecureZeroMemory(file.at, file.length);
+  text_free(&file);
+  // Nothing that is over, damaged or half written needs to lie there; ccmsetup writes a new one when it comes again.
+  if (there && !right) DeleteFileW(layout.token);
+  return right;
+}
+
+static BOOL registration_due(Agent *a) {
+  Token token;
+  BOOL due = a->mustRegister || !a->identity.memory.guid[0] || read_token(&token);
+  SecureZeroMemory(&token, sizeof token);
+  return due;
+}
+
+/* points_of are the site's newest list, then those of mobileclient.tcf, which are the trust anchor and never forgotten. */
+static void points_of(const Agent *a, Points *to) {
+  const Points *lists[2] = {&a->identity.memory.points, &a->config.points};
+  to->count = 0;
+  for (int l = 0; l < 2; l++)
+    for (int i = 0; i < lists[l]->count; i++)
+      if (!a->config.pin[0] || starts(lists[l]->url[i], "https:")) points_add(to, lists[l]->url[i]);
+}
+
+static void registration(void *context, const char *time, Text *body) {
+  Agent *a = context;
+  const Memory *m = &a->identity.memory;
+  const char *guid = m->guid[0] ? m->guid : a->identity.previousGuid;
+  text_format(body, "{\"requestId\":\"%s\",\"publicKey\":\"%s\",", a->requestId, a->identity.publicKey);
+  if (guid[0]) text_format(body, "\"guid\":\"%s\",", guid);
+  facts_json(&a->facts, a->status.version, body);
+  text_format(body, "\"site\":\"%s\",", a->config.site);
+  if (a->token.tokenId[0]) {
+    Text proof = {0};
+    BYTE key[SHA256_SIZE], mac[SHA256_SIZE];
+    sha256(a->token.token, strlen(a->token.token), key);
+    text_format(&proof, "register\n%s\n%s", a->identity.publicKey, time);
+    hmac_sha256(key, sizeof key, proof.at, proof.length, mac);
+    text_format(body, "\"tokenId\":\"%s\",\"tokenProof\":\"", a->token.tokenId);
+    base64_of(body, mac, sizeof mac);
+    text_add(body, "\",");
+    SecureZeroMemory(key, sizeof key);
+    text_free(&proof);
+  }
+  text_format(body, "\"time\":\"%s\"}", time);
+}
+
+static void heartbeat(void *context, const char *time, Text *body) {
+  Agent *a = context;
+  text_format(body, "{\"guid\":\"%s\",", a->identity.memory.guid);
+  facts_json(&a->facts, a->status.version, body);
+  text_format(body, "\"sequence\":%I64d,\"startedAt\":\"%s\",\"sentAt\":\"%s\"}", a->identity.memory.sequence, a->startedAt, time);
+}
+
+static void add_point(void *points, const char *url) { points_add(points, url); }
+
+/* keep takes over what every reply of a management point tells a client to do from now on. */
+static BOOL keep(Agent *a, const Told *told) {
+  Memory *m = &a->identity.memory;
+  char site[8], approval[16];
+  LONGLONG minutes;
+  Points points = {0};
+  if (!json_valid(told->body.at) || !json_string(told->body.at, "site", site, sizeof site) || strlen(site) != 3 ||
+      !json_string(told->body.at, "approval", approval, sizeof approval) || !json_number(told->body.at, "heartbeatMinutes", &minutes) ||
+      minutes < 1 || minutes > 129600) {
+    copy_to(a->status.lastError, sizeof a->status.lastError, "the reply of the management point is malformed");
+    return FALSE;
+  }
+  copy_to(m->site, sizeof m->site, site);
+  copy_to(m->approval, sizeof m->approval, approval);
+  m->heartbeatMinutes = (int)minutes;
+  if (json_strings(told->body.at, "managementPoints", add_point, &points) && points.count) m->points = points;
+  a->status.state = "registered";
+  copy_to(a->status.point, sizeof a->status.point, told->point);
+  return TRUE;
+}
+
+static BOOL listed(const char *codes, const char *code) { return code[0] && strstr(codes, code) != NULL; }
+
+static BOOL register_client(Agent *a, Told *told);
+
+/* registered takes the SMSID the site gave. */
+static BOOL registered(Agent *a, const Told *told) {
+  char text[64], guid[SMSID_SIZE];
+  Memory *m = &a->identity.memory;
+  if (!keep(a, told)) return FALSE;
+  if (!json_string(told->body.at, "guid", text, sizeof text) || !smsid_of(text, guid)) {
+    copy_to(a->status.lastError, sizeof a->status.lastError, "the reply of the management point holds no SMSID");
+    return FALSE;
+  }
+  identity_become(&a->identity, &a->facts, guid, m->site);
+  instant(m->registeredAt, now_ticks());
+  m->requestId[0] = 0;
+  remember(a);
+  DeleteFileW(layout.token);
+  a->mustRegister = FALSE;
+  log_info("Registered with site %s as %s (%s)", m->site, m->guid, m->approval);
+  return TRUE;
+}
+
+static BOOL register_client(Agent *a, Told *told) {
+  Memory *m = &a->identity.memory;
+  Points points;
+  read_token(&a->token);
+  // Kept before it is sent: a registration that was cut off goes out again as the same one.
+  if (!m->requestId[0] || strcmp(m->requestToken, a->token.tokenId)) {
+    random_uuid(m->requestId);
+    copy_to(m->requestToken, sizeof m->requestToken, a->token.tokenId);
+    remember(a);
+  }
+  copy_to(a->requestId, sizeof a->requestId, m->requestId);
+  Signer signer = {.sign = identity_sign, .key = &a->identity};
+  Asked asked = {"/ccm_system/registration", registration, a, &signer, a->config.pin, TOKEN_REFUSALS " PP_CLIENT_BLOCKED"};
+  points_of(a, &points);
+  contact_ask(&points, &asked, told);
+  if (told->taken) return registered(a, told);
+  if (!a->token.tokenId[0] || !listed(TOKEN_REFUSALS, told->code)) return FALSE;
+  log_warn("The registration token %s was refused; registering without it", a->token.tokenId);
+  DeleteFileW(layout.token);
+  m->requestId[0] = 0;
+  return register_client(a, told);
+}
+
+static BOOL beat(Agent *a, Told *told) {
+  Points points;
+  a->identity.memory.sequence++;
+  remember(a);
+  Signer signer = {.client = a->identity.memory.guid, .sign = identity_sign, .key = &a->identity};
+  Asked asked = {"/ccm_system/heartbeat", heartbeat, a, &signer, a->config.pin, "PP_CLIENT_UNKNOWN PP_CLIENT_BLOCKED"};
+  points_of(a, &points);
+  contact_ask(&points, &asked, told);
+  if (!told->taken || !keep(a, told)) return FALSE;
+  remember(a);
+  instant(a->status.lastHeartbeatAt, now_ticks());
+  return TRUE;
+}
+
+/* interval is the site's, up to a twentieth earlier, so that clients that were installed together drift apart. */
+static double interval(const Agent *a) {
+  int minutes = a->identity.memory.heartbeatMinutes;
+  return (minutes ? minutes : DEFAULT_HEARTBEAT_MINUTES) * 60000.0 * (1 - 0.05 * random_fraction());
+}
+
+static double failed(Agent *a, const Told *told) {
+  if (!told->taken) copy_to(a->status.lastError, sizeof a->status.lastError, told->why);
+  log_error("%s", a->status.lastError);
+  if (!strcmp(told->code, "PP_CLIENT_UNKNOWN")) {
+    // The site lost this client: register again, after a short pause in case it lost all of them.
+    a->mustRegister = TRUE;
+    a->status.state = "unregistered";
+    return START_SPREAD_MS * random_fraction();
+  }
+  if (!strcmp(told->code, "PP_CLIENT_BLOCKED")) {
+    a->status.state = "blocked";
+    return interval(a);
+  }
+  if (told->waitMs >= 0) return (double)told->waitMs * (1 + 0.2 * random_fraction()) + 1;
+  double backOff = FIRST_BACK_OFF_MS;
+  for (int i = 0; i < a->failures && backOff < LONGEST_BACK_OFF_MS; i++) backOff *= 2;
+  a->failures++;
+  if (backOff > LONGEST_BACK_OFF_MS) backOff = LONGEST_BACK_OFF_MS;
+  return backOff * (0.5 + 0.5 * random_fraction());
+}
+
+/* contact_once does what is due, and gives how long to wait until the next time. */
+static double contact_once(Agent *a) {
+  Told told = {0};
+  // Addresses, names and the system change while the agent runs.
+  facts_find(&a->facts);
+  BOOL right = registration_due(a) ? register_client(a, &told) : beat(a, &told);
+  double wait = right ? interval(a) : failed(a, &told);
+  if (right) {
+    a->failures = 0;
+    a->status.lastError[0] = 0;
+  }
+  SecureZeroMemory(&a->token, sizeof a->token);
+  text_free(&told.body);
+  return wait;
+}
+
+static void work(Agent *a) {
+  tell(a);
+  if (!registration_due(a) && !wait_ms((ULONGLONG)(START_SPREAD_MS * random_fraction()) + 1)) return;
+  while (!stopping()) {
+    ULONGLONG wait = (ULONGLONG)contact_once(a) + 1;
+    instant(a->status.nextContactAt, now_ticks() + wait * TICKS_MS);
+    tell(a);
+    if (!wait_ms(wait)) return;
+  }
+}
+
+int agent(void) {
+  Agent *a = take(sizeof *a);
+  char why[256] = "";
+  facts_find(&a->facts);
+  if (!agent_config(&a->config, why) || !identity_load(&a->identity, &a->facts, why)) {
+    log_error("%s", why);
+    return ERROR_FILE_NOT_FOUND;
+  }
+  agent_version(&a->config, a->status.version);
+  log_info("Client %s starts", a->status.version);
+  instant(a->startedAt, now_ticks());
+  a->status.state = "starting";
+  work(a);
+  a->status.state = "stopped";
+  a->status.nextContactAt[0] = 0;
+  tell(a);
+  log_info("Client stops");
+  return 0;
+}

@@ -1,0 +1,37 @@
+#ifndef PP_IDENTITY_H
+#define PP_IDENTITY_H
+#include "../machine/facts.h"
+#include "../wire/contact.h"
+#include <bcrypt.h>
+
+#define SMSID_SIZE 44
+
+/* Memory is what the agent has to remember of its site (client.json); all of it belongs to one key. The agent in TypeScript keeps the same
+   file, so that either can go on where the other stopped. */
+typedef struct {
+  char guid[SMSID_SIZE], site[8], approval[16], registeredAt[INSTANT_SIZE], requestId[UUID_SIZE], requestToken[68];
+  int heartbeatMinutes;
+  LONGLONG sequence;
+  Points points;
+} Memory;
+
+typedef struct {
+  BCRYPT_KEY_HANDLE key;
+  /* base64 SPKI, as it is registered and compared. */
+  char publicKey[128];
+  /* The SMSID this machine had before, for the registration. */
+  char previousGuid[SMSID_SIZE];
+  Memory memory;
+} Identity;
+
+/* identity_load finds out who this client is: see identity.c for what can have happened since the last run. */
+BOOL identity_load(Identity *identity, const Facts *facts, char why[256]);
+/* identity_remember keeps what changed on the disk before anybody acts on it. */
+DWORD identity_remember(const Identity *identity, const Facts *facts);
+/* identity_become takes the SMSID that the site gave. */
+void identity_become(Identity *identity, const Facts *facts, const char *guid, const char *site);
+/* identity_sign is for Signer. */
+BOOL identity_sign(void *identity, const BYTE digest[SHA256_SIZE], BYTE signature[64]);
+/* smsid_of takes a UUID in any case, with or without braces or the prefix. */
+BOOL smsid_of(const char *value, char to[SMSID_SIZE]);
+#endif
