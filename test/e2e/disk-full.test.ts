@@ -14,6 +14,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { pushpoint } from '#test/command';
 import { TestDisk } from '#test/disk';
 import { need } from '#test/need';
 import { eventually, WholeSite } from '#test/whole-site';
@@ -135,3 +136,30 @@ test('a full disk: the command and the API say so, nothing is lost, and work goe
   process.kill(site!.pid!, 'SIGTERM');
   await eventually('the site to have stopped', () => disk!.users().length === 0);
 });
+
+test(
+  'up on a disk that is full already ends with what and where; with room it starts, and nothing is lost',
+  options,
+  async (t) => {
+    await site!.spawn();
+    await site!.importCsv('name,domain\nBEFORE-FULL,CORP\n');
+    // Everything dies at once, so that the database has something to write before it can start.
+    for (const pid of disk!.users()) process.kill(pid, 'SIGKILL');
+    await site!.kill();
+    await eventually('all of it to be gone', () => disk!.users().length === 0);
+    fillUp(0);
+    const ran = await pushpoint(['up', '--data', site!.data]);
+    t.diagnostic(ran.err);
+    assert.equal(ran.code, 1);
+    assert.match(
+      ran.err,
+      new RegExp(`^pushpoint: .*${site!.data}.* \\[PP_(STORE_DISK_FULL|SITE_FOLDER)\\]\n {2}cause: .*\n {2}fix: .*start`),
+    );
+    assert.deepEqual(disk!.users(), [], 'no database is left behind');
+    rmSync(join(site!.folder, 'ballast'));
+    await site!.spawn();
+    for (const name of ['AFTER', 'BEFORE-FULL']) assert.equal((await site!.call('GET', `/devices/${name}`)).status, 200, name);
+    process.kill(site!.pid!, 'SIGTERM');
+    await eventually('the site to have stopped', () => disk!.users().length === 0);
+  },
+);

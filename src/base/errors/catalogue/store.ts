@@ -82,7 +82,8 @@ export const storeErrors = {
     message: 'disk full at {where}: the database cannot write',
     http: 507,
     cause: 'PostgreSQL could not write for lack of space.',
-    remedy: 'Make space on that disk; nothing that was acknowledged is lost, and work goes on by itself.',
+    remedy:
+      'Make space on that disk; nothing that was acknowledged is lost. A site that runs goes on by itself; one that could not start is started again with pushpoint up.',
     again: 'retry',
   },
   PP_STORE_DISK_LOW: {
