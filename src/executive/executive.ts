@@ -7,7 +7,7 @@ import { Meter } from '#base/meter';
 import { Ccm, CcmInbox, Doctor, openFiles, Surroundings, type Network } from '#components/ccm';
 import { Ddm, DdrBox } from '#components/ddm';
 import { Discovery } from '#components/discovery';
-import { CollectionUpkeep, Upkeep } from '#components/upkeep';
+import { CollectionUpkeep, PolicyUpkeep, Upkeep } from '#components/upkeep';
 import { createConsole } from '#points/console';
 import { Paces } from '#points/management';
 import { openVault } from '#store/vault';
@@ -184,6 +184,9 @@ export class Executive {
     const collections = new CollectionUpkeep({ ...records, database, clock, log: log.with({ component: 'collections' }) });
     this.#stops.push({ what: 'collections', stop: () => collections.stop() });
     await collections.start();
+    const policies = new PolicyUpkeep({ ...records, database, clock, log: log.with({ component: 'policies' }) });
+    this.#stops.push({ what: 'policies', stop: () => policies.stop() });
+    await policies.start();
   }
 
   #ccmLog(): ServerLog {

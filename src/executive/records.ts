@@ -14,6 +14,7 @@ import { FallbackStatusRecord, migrations as fallbackStatus } from '#records/fal
 import { LinkRecord, migrations as link } from '#records/link';
 import { MethodRecord, migrations as method } from '#records/method';
 import { PackageRecord, migrations as packages } from '#records/package';
+import { PolicyRecord, migrations as policy } from '#records/policy';
 import { ResourceRecord, migrations as resource } from '#records/resource';
 import { SiteRecord, migrations as site } from '#records/site';
 import type { Database } from '#store/database';
@@ -34,6 +35,7 @@ export const allMigrations = [
   method,
   branch,
   doctor,
+  policy,
   fallbackStatus,
 ];
 
@@ -45,6 +47,7 @@ export interface Records {
   package: PackageRecord;
   resource: ResourceRecord;
   client: ClientRecord;
+  policy: PolicyRecord;
   ccr: CcrRecord;
   collection: CollectionRecord;
   discovery: DiscoveryRecord;
@@ -65,11 +68,13 @@ export function openRecords(database: Database, clock: Clock, random: Random): R
     ccr: new CcrRecord(database, clock),
   };
   const link = new LinkRecord(database, clock, random);
+  const client = new ClientRecord(database, clock, random, link.shared);
   return {
     ...known,
     account: new AccountRecord(database, clock),
     package: new PackageRecord(database, clock),
-    client: new ClientRecord(database, clock, random, link.shared),
+    client,
+    policy: new PolicyRecord(database, clock, client),
     discovery: new DiscoveryRecord(database, clock, known, forwardDdrs({ ...known, link })),
     method: new MethodRecord(database, clock),
     doctor: new DoctorRecord(database, clock),

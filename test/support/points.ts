@@ -27,6 +27,7 @@ import { MethodRecord } from '#records/method';
 import { BranchRecord } from '#records/branch';
 import { LinkRecord } from '#records/link';
 import { PackageRecord } from '#records/package';
+import { PolicyRecord } from '#records/policy';
 import { ResourceRecord, type RawDevice } from '#records/resource';
 import { SiteRecord } from '#records/site';
 import { ContentStore } from '#store/content';
@@ -58,11 +59,13 @@ export class TestSite {
       resource: new ResourceRecord(db, clock),
       ccr: new CcrRecord(db, clock),
     };
+    const client = new ClientRecord(db, clock, systemRandom);
     this.records = {
       ...known,
       account: new AccountRecord(db, clock),
       package: new PackageRecord(db, clock),
-      client: new ClientRecord(db, clock, systemRandom),
+      client,
+      policy: new PolicyRecord(db, clock, client),
       collection: new CollectionRecord(db, clock),
       discovery: new DiscoveryRecord(db, clock, known),
       method: new MethodRecord(db, clock),

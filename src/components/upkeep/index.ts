@@ -1,2 +1,3 @@
 export { Upkeep, type UpkeepParts } from './upkeep.ts';
+export { PolicyUpkeep, type PolicyParts } from './policies.ts';
 export { CollectionUpkeep, type CollectionParts } from './collections.ts';

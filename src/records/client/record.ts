@@ -14,7 +14,7 @@ import {
   type Teller,
   type UnsentClient,
 } from './branch.ts';
-import { clientOf, trustRules, type Client, type ClientRow } from './client.ts';
+import { clientOf, trustRules, type Client, type ClientRow, type Wanted } from './client.ts';
 import { openCloneAlarm, wentBack, whyAlarm } from './clone.ts';
 import { leave } from './decide.ts';
 import { keyHashOf, register, type Registered, type RegisterOptions } from './register.ts';
@@ -168,6 +168,16 @@ export class ClientRecord {
       const row = await leave(tx, guid, reason, this.#clock.now());
       if (row) await this.#tell(clientOf(row), tx);
     });
+  }
+
+  /** want puts what the site asks into the policies of clients, or takes it out again (records/policy decides). */
+  async want(tx: Sql, ids: readonly number[], kind: keyof Wanted, wish: Wanted[keyof Wanted]): Promise<void> {
+    await tx.query(
+      `update client set policy_serial = policy_serial + 1,
+         wanted = nullif(case when $3::jsonb is null then wanted - $2 else coalesce(wanted, '{}') || jsonb_build_object($2::text, $3::jsonb) end, '{}')
+       where id = any($1)`,
+      [ids, kind, wish === undefined ? null : JSON.stringify(wish)],
+    );
   }
 
   /** blockedAt gives the blocked client that was heard last at an address, unless one that is not blocked was heard there since. */

@@ -167,7 +167,8 @@ function hardwareRoutes(api: FastifyInstance, parts: ConsoleParts): void {
   );
 }
 
-async function theClient(parts: ConsoleParts, given: string): Promise<Client> {
+/** theClient finds the client that a name or a GUID means. */
+export async function theClient(parts: ConsoleParts, given: string): Promise<Client> {
   const isGuid: boolean = isSmsid(given);
   if (isGuid) {
     const known = await parts.client.byGuid(given);
