@@ -2,10 +2,12 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { systemRandom } from '#base/random';
 import { askPoint, Doctor, type DoctorNetwork } from '#components/ccm';
 import { BoundaryRecord } from '#records/boundary';
 import { DiscoveryRecord } from '#records/discovery';
 import { DoctorRecord, type Check, type Examination } from '#records/doctor';
+import { LinkRecord } from '#records/link';
 import type { LabHost } from '#lab/host';
 import { greetSmb, speaksSmb1 } from '#wire/smb';
 import { waitFor, type PushSite } from '#test/push-site';
@@ -23,6 +25,7 @@ export async function startDoctor(
     ...site.parts(),
     doctor: record,
     boundary,
+    link: new LinkRecord(database, clock, systemRandom),
     discovery: new DiscoveryRecord(database, clock, { ...records, boundary }),
     network: { ...site.network(), greet: greetSmb, speaksSmb1, askPoint, reverse: async () => [], ...o.network },
     local: o.local ?? (async () => []),

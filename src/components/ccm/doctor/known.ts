@@ -122,8 +122,8 @@ export class SiteFacts {
       return {
         verdict: 'warning',
         found: `${found}; the site takes up no CCR at all`,
-        cause: 'The setting ccr.held is on.',
-        remedy: 'pushpoint site settings ccr.held=false',
+        cause: 'The site is paused, with pushpoint ccr pause --all or the setting ccr.held.',
+        remedy: 'pushpoint ccr resume --all',
       };
     return { found };
   }

@@ -1,5 +1,6 @@
 import type { BoundaryRecord } from '#records/boundary';
 import type { DiscoveryRecord } from '#records/discovery';
+import type { LinkRecord } from '#records/link';
 import type { Check, DoctorRecord } from '#records/doctor';
 import type { greetSmb, speaksSmb1 } from '#wire/smb';
 import type { Network } from '../attempt/context.ts';
@@ -17,6 +18,7 @@ export interface DoctorNetwork extends Network {
 
 /** ServerParts is what the examination of the site server works with. */
 export type ServerParts = Pick<CcmParts, 'database' | 'site' | 'account' | 'package' | 'ccr' | 'content' | 'clock' | 'log'> & {
+  link: Pick<LinkRecord, 'list'>;
   network: Pick<DoctorNetwork, 'askPoint'>;
   /** local looks at the machine that the site server runs on: folders, disk, keys, roles. */
   local: () => Promise<Check[]>;
@@ -26,6 +28,7 @@ export type ServerParts = Pick<CcmParts, 'database' | 'site' | 'account' | 'pack
 export interface DoctorParts extends CcmParts {
   doctor: DoctorRecord;
   boundary: BoundaryRecord;
+  link: Pick<LinkRecord, 'list'>;
   discovery: DiscoveryRecord;
   network: DoctorNetwork;
   local: () => Promise<Check[]>;

@@ -1,5 +1,6 @@
 import { PushpointError } from '#base/errors';
 import { findingOf, type About, type Finding, type Findings } from './findings.ts';
+import { examineLines } from './lines.ts';
 import type { ServerParts } from './parts.ts';
 import { pointFinding } from './points.ts';
 
@@ -40,6 +41,7 @@ export class Server {
     );
     if (isServed) await this.#points(findings, signal);
     else findings.skip([about('management-point', 'a real request to the management point')], 'the site server does not run');
+    await examineLines(findings, this.#parts.link, this.#parts.clock);
     await findings.look(about('settings', 'settings that hold work back'), () => this.#settings());
   }
 
@@ -91,10 +93,10 @@ export class Server {
       verdict: 'warning',
       found,
       cause: held
-        ? 'The setting ccr.held keeps all new attempts back.'
+        ? 'The site is paused: no new attempt begins (pushpoint ccr pause --all, or the setting ccr.held).'
         : 'More is due than is worked at a time, all attempts of one subnet or account are taken, or the process hangs.',
       remedy: held
-        ? 'pushpoint site settings ccr.held=false'
+        ? 'pushpoint ccr resume --all'
         : 'Look at pushpoint ccr list --state processing and at ccr.concurrency, ccr.perSubnet, ccr.perAccount; add a process with --roles ccm.',
     };
   }
@@ -197,9 +199,9 @@ export class Server {
     if (settings.ccr.held)
       return {
         verdict: 'warning',
-        found: 'ccr.held is on: no CCR is taken up',
-        cause: 'Somebody stopped all new attempts.',
-        remedy: 'pushpoint site settings ccr.held=false',
+        found: 'the site is paused (ccr.held is on): no CCR is taken up',
+        cause: 'Somebody stopped all new attempts with pushpoint ccr pause --all, or with that setting.',
+        remedy: 'pushpoint ccr resume --all',
       };
     return { found: `none; site-wide push is ${settings.push.enabled ? 'on' : 'off'}` };
   }
