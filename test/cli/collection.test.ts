@@ -80,6 +80,12 @@ test('collections are made, listed, shown, used for a push, and deleted', async 
     (await on(['collection', 'add', 'Berlin', '--include', 'Rest'])).err,
     /Berlin would need itself: Berlin → Rest → Berlin/,
   );
+  assert.equal((await done(['collection', 'set', 'Rest', '--no-query', '--rename', 'Others', '--comment', 'x'])).name, 'Others');
+  assert.match((await on(['collection', 'set', 'Others'])).err, /collection set wants/);
+  assert.match(
+    (await on(['collection', 'set', 'Others', '--rename', 'Rest'])).out,
+    /^collection Rest changed; 2 machines in it\.$/m,
+  );
   assert.equal((await done(['collection', 'add', 'Far', 'PC1'])).members, 2);
   assert.equal((await done(['collection', 'remove', 'Far', 'PC1'])).members, 1);
   const evaluated = await done<{ items: { name: string }[] }>(['collection', 'evaluate', 'Berlin']);

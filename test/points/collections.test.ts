@@ -74,6 +74,38 @@ test('a collection is tried, made, changed, used and deleted, and the audit log 
   assert.equal(items.filter((i) => i.what === 'collection.create').length, 2, 'a trial is not written');
 });
 
+test('a collection is changed and pushed to, with its subcollections, a filter, and in parts', async (t) => {
+  const { site, call } = await start(t);
+  await site.know(pc('PC1', '10.1.0.1'), pc('PC2', '10.1.0.2'), pc('PC3', '10.2.0.3'));
+  await call('POST', '/collections', { name: 'Berlin', query: 'name = PC9' });
+  await call('POST', '/collections', { name: 'Far', names: ['PC3'], under: 'Berlin' });
+  const set = (body: object, more = '') => call('PATCH', `/collections/Berlin${more}`, body);
+  const query = 'address in 10.1.0.0/16';
+  assert.equal((await set({ query }, '?dryRun=true')).json.members, 2);
+  assert.equal((await call('GET', '/collections/Berlin')).json.members, 0);
+  assert.equal((await set({ query })).json.members, 2);
+  assert.deepEqual([(await set({})).status, (await set({ query: 'nmae = x' })).json.code], [400, 'PP_FILTER']);
+  const push = async (body: object) => {
+    const { status, json } = await call('POST', '/push', { dryRun: true, ...body });
+    return status === 200 ? json.items.map((i: { name: string }) => i.name).join(' ') : json.code;
+  };
+  assert.equal(await push({ collection: 'berlin' }), 'PC1.CORP PC2.CORP PC3.CORP');
+  assert.equal(await push({ collection: 'Berlin', subcollections: false }), 'PC1.CORP PC2.CORP');
+  assert.equal(await push({ collection: 'Berlin', filter: 'name in (PC2, PC3)', names: ['PC1'] }), 'PC1 PC2.CORP PC3.CORP');
+  assert.equal(await push({ filter: 'name = PC2' }), 'PC2.CORP');
+  assert.equal(await push({}), 'PP_API_INVALID');
+  assert.equal(await push({ filter: ' ' }), 'PP_API_INVALID');
+  assert.equal(await push({ collection: 'None' }), 'PP_COLLECTION_UNKNOWN');
+  await site.know(...Array.from({ length: 10_001 }, (_, i) => pc(`Z${i}`, '10.9.0.1')));
+  const part = (more: object) => call('POST', '/push', { dryRun: true, collection: 'All Systems', ...more });
+  const first = (await part({})).json;
+  assert.equal(first.items.length, 10_000);
+  const last = (await part({ cursor: first.next })).json;
+  assert.deepEqual([last.items.length, last.next], [4, undefined]);
+  const { items } = await site.records.audit.list({});
+  assert.ok(items.some((i) => i.what === 'collection.set' && (i.detail as { queryWas?: string }).queryWas === 'name = PC9'));
+});
+
 test('the upkeep of a running site keeps members right without being asked', async (t) => {
   const { site, clock } = await start(t);
   const upkeep = new CollectionUpkeep(site.parts);

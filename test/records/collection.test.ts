@@ -154,6 +154,34 @@ test('loops are refused with the way that closes them, and nothing is changed', 
   assert.deepEqual((await collection.get('A')).include, []);
 });
 
+test('what makes a collection can be changed: its query, its limit, its place, its name; nothing that would make it need itself', async () => {
+  await know(...[1, 2, 3].map((n) => pc(n, { addresses: [`10.${n}.0.1`] })));
+  await collection.create({ name: 'Berlin', query: 'address in 10.1.0.0/16' }, 'test');
+  await collection.create({ name: 'Rest', include: ['Berlin'], query: 'name = PC3' }, 'test');
+  const set = await collection.set('berlin', { query: 'address in (10.1.0.0/16, 10.2.0.0/16)', comment: 'two houses' });
+  assert.deepEqual([set.members, set.comment, set.everyMinutes], [2, 'two houses', 1440]);
+  assert.equal((await collection.get('Rest')).members, 3, 'who needs it is evaluated too');
+  assert.equal((await collection.set('Rest', { limitTo: 'Berlin' })).members, 2);
+  assert.equal((await collection.set('Rest', { limitTo: null })).members, 3);
+  // Where time decides it is judged each hour, unless somebody has said how often.
+  assert.equal((await collection.set('Rest', { query: 'lastSeen < 30d' })).everyMinutes, 60);
+  assert.equal((await collection.set('Rest', { query: null })).everyMinutes, 1440);
+  await collection.set('Rest', { everyMinutes: 7 });
+  assert.equal((await collection.set('Rest', { query: 'lastSeen < 30d' })).everyMinutes, 7);
+  assert.equal((await collection.set('Berlin', { name: 'Mitte', under: 'Rest' })).name, 'Mitte');
+  assert.deepEqual((await collection.get('rest')).include, ['Mitte']);
+  const before = await collection.list();
+  const loop = (error: unknown) =>
+    isCode(error, 'PP_COLLECTION_LOOP') && /Rest → Mitte → Rest|Mitte → Rest → Mitte/.test(error.message);
+  await assert.rejects(collection.set('Mitte', { limitTo: 'Rest' }), loop);
+  await assert.rejects(collection.set('Rest', { under: 'Mitte' }), loop);
+  await assert.rejects(collection.set('Rest', { name: 'MITTE' }), (e) => isCode(e, 'PP_COLLECTION_EXISTS'));
+  await assert.rejects(collection.set('Rest', { query: 'nmae = x' }), (e) => isCode(e, 'PP_FILTER'));
+  await assert.rejects(collection.set('Rest', { under: 'None' }), (e) => isCode(e, 'PP_COLLECTION_UNKNOWN'));
+  await assert.rejects(collection.set('All Systems', { query: 'name = x' }), (e) => isCode(e, 'PP_COLLECTION_BUILTIN'));
+  assert.deepEqual(await collection.list(), before);
+});
+
 test('subcollections stand under a collection without being in it', async () => {
   await know(pc(1), pc(2), pc(3));
   await collection.create({ name: 'Top', query: 'name = PC1' }, 'test');

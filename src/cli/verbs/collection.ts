@@ -69,6 +69,7 @@ export function collectionVerbs(verbs: Verbs): void {
   const group = verbs.group('collection', 'groups of machines: by a query, one by one, or of other collections');
   createVerb(verbs, group);
   showVerbs(verbs, group);
+  setVerb(verbs, group);
   changeVerb(verbs, group, 'add', 'put machines, or the members of other collections, into a collection');
   changeVerb(verbs, group, 'remove', 'take machines that were put in one by one, or rules about other collections, out again');
   verbs.add(group, {
@@ -143,6 +144,52 @@ function createVerb(verbs: Verbs, group: Command): void {
         525_600,
       ),
     )
+    .option(...DRY_RUN);
+}
+
+interface SetOptions {
+  query?: string | false;
+  comment?: string;
+  under?: string | false;
+  limitTo?: string | false;
+  rename?: string;
+  every?: number;
+  dryRun?: boolean;
+}
+
+function setVerb(verbs: Verbs, group: Command): void {
+  verbs
+    .add<SetOptions>(group, {
+      name: 'set <collection>',
+      does: 'change the query of a collection, its name, what it is limited to, where it stands; what is not named stays',
+      examples: [
+        `pushpoint collection set "Berlin" --query 'address in (10.1.0.0/16, 10.7.0.0/16)' --dry-run --data ./p01`,
+        'pushpoint collection set "Pilot" --rename "First" --under "Berlin" --data ./p01',
+        'pushpoint collection set "Pilot" --no-query --no-limit-to --data ./p01',
+      ],
+      run: (context, { dryRun, query, under, limitTo, rename, comment, every }, name) => {
+        const orNone = (value: string | false | undefined) => (value === false ? null : value);
+        const given = { name: rename, comment, everyMinutes: every };
+        const body = { ...given, query: orNone(query), under: orNone(under), limitTo: orNone(limitTo) };
+        if (Object.values(body).every((value) => value === undefined))
+          throw usage('collection set wants --query, --limit-to, --under, --rename, --every or --comment');
+        return context.withApi(async (api) => {
+          const set = await api.send<CollectionJson>('PATCH', pathOf(name), body, { dryRun });
+          if (context.json) printJson(set);
+          else printDone(`collection ${set.name} changed; ${machines(set.members)} in it.`, dryRun);
+          return EXIT.ok;
+        });
+      },
+    })
+    .option('--query <filter>', 'machines that fit this filter are members (docs/collections.md)')
+    .option('--no-query', 'no machine is a member by a query any more')
+    .option('--limit-to <collection>', 'only members of that one can be members')
+    .option('--no-limit-to', 'every machine can be a member')
+    .option('--under <collection>', 'make it a subcollection of that one')
+    .option('--no-under', 'let it stand by itself')
+    .option('--rename <name>', 'another name')
+    .option('--comment <text>', 'what it is for')
+    .addOption(numberOption('--every <minutes>', 'judge all machines anew so often', 1, 525_600))
     .option(...DRY_RUN);
 }
 

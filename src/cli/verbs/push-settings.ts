@@ -59,7 +59,7 @@ export function pushSettingsVerb(verbs: Verbs, push: Command): void {
       },
     })
     .option('--enable', 'switch it on; machines that are known already are taken too')
-    .option('--disable', 'switch it off; CCRs that are there go on')
+    .option('--disable', 'switch it off, and take back the CCRs that it has made')
     .option('--systems <list>', 'which types: workstations,servers,dcs, or none')
     .option('--site-systems <yes|no>', 'also machines that a point of a site stands on')
     .option('--properties <text>', 'installation properties for every push of this site, by hand or not')

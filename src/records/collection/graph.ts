@@ -60,3 +60,12 @@ export function underneath(all: readonly Node[], id: number): number[] {
   }
   return found;
 }
+
+/** pathUp gives the names on the way from a collection up to one that it stands under. */
+export function pathUp(all: readonly Node[], from: number, to: number): string[] {
+  const byId = new Map(all.map((one) => [one.id, one]));
+  const names: string[] = [];
+  for (let one = byId.get(from); one; one = one.id === to || one.parent_id === null ? undefined : byId.get(one.parent_id))
+    names.push(one.name);
+  return names;
+}

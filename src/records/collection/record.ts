@@ -3,8 +3,9 @@ import { PushpointError, raise } from '#base/errors';
 import { compileFilter, shownName } from '#records/resource';
 import type { Database, Sql } from '#store/database';
 import { checkName, collectionKey, collectionOf, SELECT_COLLECTIONS, type Collection, type CollectionRow } from './collection.ts';
+import { DAY_MINUTES, MOVING_MINUTES, put, redefine, rowOf, type CollectionChange, type Definitions } from './define.ts';
 import { evaluate, type Moved } from './evaluate.ts';
-import { dependents, inOrder, pathTo, underneath } from './graph.ts';
+import { dependents, inOrder, underneath } from './graph.ts';
 
 /** NewCollection is what a person says of a collection that is to be made; other collections are named. */
 export interface NewCollection {
@@ -18,13 +19,6 @@ export interface NewCollection {
   /** Machines, by id. */
   direct?: readonly number[] | undefined;
   everyMinutes?: number | undefined;
-}
-
-/** CollectionChange is what is put into a collection, or taken out of it. */
-export interface CollectionChange {
-  direct?: readonly number[] | undefined;
-  include?: readonly string[] | undefined;
-  exclude?: readonly string[] | undefined;
 }
 
 /** Evaluated is what an evaluation of all machines did to one collection. */
@@ -46,9 +40,6 @@ export interface Caught extends Moved {
 const LOCK = 1129270348;
 /** So many changed machines are judged in one transaction. */
 const BATCH = 2000;
-const DAY_MINUTES = 1440;
-/** What changes with time alone is looked at so often where nobody says otherwise. */
-const MOVING_MINUTES = 60;
 const MINUTE_MS = 60_000;
 
 /** CollectionRecord knows the collections, and is the only writer of the tables collection*. Definitions that change are announced on 'collection'. */
@@ -128,43 +119,20 @@ export class CollectionRecord {
           by,
         ],
       );
-      await this.#put(tx, made!.id, given);
+      await put(tx, made!.id, given);
       await this.#evaluateFrom(tx, made!.id);
       return this.get(name, tx);
     });
   }
 
-  /** #put writes rules and direct members; a rule that would close a loop is refused with the way that leads back. */
-  async #put(tx: Sql, id: number, { direct, include, exclude }: CollectionChange): Promise<void> {
-    for (const [kind, names] of [
-      ['include', include ?? []],
-      ['exclude', exclude ?? []],
-    ] as const) {
-      for (const name of names) {
-        const rows = await tx.query<CollectionRow>(SELECT_COLLECTIONS);
-        const other = rowOf(rows, name);
-        const back = pathTo(rows, other.id, id);
-        if (back) {
-          const own = rows.find((row) => row.id === id)!.name;
-          throw raise('PP_COLLECTION_LOOP', { name: shownName(own), path: [own, ...back].map(shownName).join(' → ') });
-        }
-        await tx.query(
-          `insert into collection_rule (collection_id, kind, other_id) values ($1, $2, $3)
-           on conflict (collection_id, other_id) do update set kind = excluded.kind`,
-          [id, kind, other.id],
-        );
-      }
-    }
-    if (direct && direct.length > 0)
-      await tx.query(
-        'insert into collection_direct (collection_id, resource_id) select $1, unnest($2::integer[]) on conflict do nothing',
-        [id, direct],
-      );
+  /** set changes what makes a collection: its query, what it is limited to, where it stands, its name and how often it is judged. */
+  async set(name: string, given: Definitions, via?: Sql): Promise<Collection> {
+    return this.#change(name, via, (tx, id) => redefine(tx, id, given, this.#clock.now()));
   }
 
   /** add puts machines, or the members of other collections, into a collection. */
   add(name: string, change: CollectionChange, via?: Sql): Promise<Collection> {
-    return this.#change(name, via, (tx, id) => this.#put(tx, id, change));
+    return this.#change(name, via, (tx, id) => put(tx, id, change));
   }
 
   /** remove takes machines that were put in one by one, or rules, out of a collection. */
@@ -177,13 +145,13 @@ export class CollectionRecord {
     });
   }
 
-  #change(name: string, via: Sql | undefined, work: (tx: Sql, id: number) => Promise<void>): Promise<Collection> {
+  #change(name: string, via: Sql | undefined, work: (tx: Sql, id: number) => Promise<string | void>): Promise<Collection> {
     return this.#within(via, async (tx) => {
       const row = rowOf(await tx.query<CollectionRow>(SELECT_COLLECTIONS), name);
       if (row.builtin) throw raise('PP_COLLECTION_BUILTIN', { name: row.name });
-      await work(tx, row.id);
+      const called = await work(tx, row.id);
       await this.#evaluateFrom(tx, row.id);
-      return this.get(row.name, tx);
+      return this.get(called ?? row.name, tx);
     });
   }
 
@@ -305,13 +273,6 @@ export class CollectionRecord {
 function isDue(row: CollectionRow, now: Date): boolean {
   if (row.stale || row.evaluated_at === null) return true;
   return now.getTime() - row.evaluated_at.getTime() >= row.every_minutes * MINUTE_MS;
-}
-
-function rowOf(rows: readonly CollectionRow[], name: string): CollectionRow {
-  const key = collectionKey(name);
-  const found = rows.find((row) => collectionKey(row.name) === key);
-  if (!found) throw raise('PP_COLLECTION_UNKNOWN', { name: shownName(name) });
-  return found;
 }
 
 /** whyNot says why a query cannot be evaluated: one of another release may know other fields. */

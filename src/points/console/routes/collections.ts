@@ -28,6 +28,18 @@ const New = Type.Object(
 );
 const Change = Type.Object({ names: Direct, include: Others, exclude: Others }, strict);
 type Change = Static<typeof Change>;
+const OrNone = (name: number) => Type.Optional(Type.Union([line(name, 1), Type.Null()]));
+const Definitions = Type.Object(
+  {
+    name: Type.Optional(line(200, 1)),
+    comment: Type.Optional(line(500)),
+    query: OrNone(LONGEST_FILTER),
+    under: OrNone(100),
+    limitTo: OrNone(100),
+    everyMinutes: Type.Optional(Type.Integer({ minimum: 1, maximum: 525_600 })),
+  },
+  strict,
+);
 const Members = Type.Interface(
   [Page],
   { filter: Type.Optional(line(LONGEST_FILTER)), subcollections: Type.Optional(Type.Boolean()) },
@@ -109,6 +121,28 @@ function changeRoutes(api: FastifyInstance, parts: ConsoleParts): void {
           tx,
         );
         return collectionJson(made);
+      });
+    },
+  );
+  api.patch<{ Params: Static<typeof Named>; Body: Static<typeof Definitions>; Querystring: DryRun }>(
+    '/collections/:name',
+    {
+      schema: {
+        summary: 'Change what makes a collection; what is not named stays, null takes away',
+        params: Named,
+        body: Definitions,
+        querystring: DryRun,
+      },
+    },
+    async (request) => {
+      if (Object.keys(request.body).length === 0)
+        throw raise('PP_API_INVALID', { why: 'it wants a query, limitTo, under, everyMinutes, comment or name' });
+      return change(database, request.query, async (tx) => {
+        const was = await collection.get(request.params.name, tx);
+        const changed = await collection.set(request.params.name, request.body, tx);
+        const detail = { ...request.body, queryWas: was.query, membersWas: was.members, members: changed.members };
+        await write(parts, request, 'collection.set', was.name, detail, tx);
+        return collectionJson(changed);
       });
     },
   );
