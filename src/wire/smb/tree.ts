@@ -139,8 +139,9 @@ export class SmbTree {
   async mkdir(path: string): Promise<void> {
     const opening = { ...FOLDER, disposition: DISPOSITION.OPEN_IF };
     // Mostly the folder above is there: try the last one first, and go down from the top only if it is not.
-    const last = await openOr(this.#place, checkedPath(path), opening, [STATUS.OBJECT_PATH_NOT_FOUND]);
-    if (last) return last.release();
+    const made = openAndClose(this.#place, checkedPath(path), opening).then((done) => (done ? 'made' : 'no credits'));
+    const tried = await refusedOr(made, [STATUS.OBJECT_PATH_NOT_FOUND]);
+    if (tried === 'made') return;
     for (const folder of [...parentsOf(path), path]) (await openFile(this.#place, folder, opening)).release();
   }
 

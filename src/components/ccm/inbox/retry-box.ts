@@ -1,6 +1,6 @@
 import { watch, type FSWatcher } from 'node:fs';
-import { mkdir, readdir, unlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { access, mkdir, readdir, unlink } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { isLive, type Ccr, type CcrState } from '#records/ccr';
 import { nameKey } from '#records/resource';
 import { removeDrafts, writeAtomic } from '#store/inbox';
@@ -9,6 +9,8 @@ import type { InboxParts } from './parts.ts';
 
 /** The database is asked for what changed this often; a drop folder need not be quicker. */
 const LOOK_MS = 1000;
+/** With reports of the system the whole folder is read this often, in case one was lost: with thousands of files that is not for each second. */
+const LIST_MS = 60_000;
 /** States whose file stands in ccrretry.box: what waits for its next try or for its verification (D4). */
 const MIRRORED: ReadonlySet<CcrState> = new Set<CcrState>(['retry', 'waiting', 'verifying']);
 
@@ -60,6 +62,10 @@ export class RetryBox {
   readonly #byCcr = new Map<number, string>();
   #cursor: string | undefined;
   #watcher: FSWatcher | undefined;
+  /** The system has reported that one of our files is not what it was, or that it cannot tell which one. */
+  #suspects = new Set<string>();
+  #listNow = true;
+  #listAt = 0;
   #poke: () => void = () => {};
   #stopped = false;
   #running: Promise<void> = Promise.resolve();
@@ -88,19 +94,30 @@ export class RetryBox {
 
   async stop(): Promise<void> {
     this.#stopped = true;
-    this.#watcher?.close();
+    this.#unwatch();
     this.#poke();
     await this.#running;
   }
 
   #watch(): void {
-    this.#watcher?.close();
+    this.#unwatch();
     try {
-      this.#watcher = watch(this.#dir, () => this.#poke());
-      this.#watcher.on('error', () => this.#watcher?.close());
+      this.#watcher = watch(this.#dir, (_what, name) => this.#reported(name));
+      this.#watcher.on('error', () => this.#unwatch());
     } catch {
       // Without reports of the system the polling finds a deletion, a second later.
     }
+  }
+
+  #unwatch(): void {
+    this.#watcher?.close();
+    this.#watcher = undefined;
+  }
+
+  /** What we write is reported as well, so nothing is done at once: a second is soon enough. A name that is not ours may be the folder itself. */
+  #reported(name: string | null): void {
+    if (name !== null && this.#files.has(name)) this.#suspects.add(name);
+    else if (name === null || name === basename(this.#dir)) this.#listNow = true;
   }
 
   async #run(): Promise<void> {
@@ -151,14 +168,36 @@ export class RetryBox {
     }
   }
 
+  /** mayBeGone tells whether a file can have been deleted since the last look. */
+  async #mayBeGone(): Promise<boolean> {
+    const { clock } = this.#parts;
+    const suspects = [...this.#suspects];
+    this.#suspects.clear();
+    if (!this.#watcher || this.#listNow || clock.monotonic() >= this.#listAt) {
+      this.#listNow = false;
+      this.#listAt = clock.monotonic() + LIST_MS;
+      return true;
+    }
+    for (const name of suspects) {
+      const isThere = await access(join(this.#dir, name)).then(
+        () => true,
+        () => false,
+      );
+      if (!isThere && this.#files.has(name)) return true;
+    }
+    return false;
+  }
+
   async #deleted(): Promise<void> {
-    const there = await this.#listed();
+    if (!(await this.#mayBeGone())) return;
+    const there = await this.#listed().catch((error: unknown) => {
+      this.#listNow = true;
+      throw error;
+    });
     const gone = [...this.#files].filter(([name]) => !there.has(name));
     if (gone.length === 0) return;
-    for (const [name, { id }] of gone) {
-      this.#files.delete(name);
-      this.#byCcr.delete(id);
-    }
+    // Until it is written that they are cancelled, the next look finds them gone again.
+    this.#listNow = true;
     const { ccr, audit, database } = this.#parts;
     const ids = gone.map(([, { id }]) => id);
     await database.transaction(async (tx) => {
@@ -178,6 +217,10 @@ export class RetryBox {
         );
       }
     });
+    for (const [name, { id }] of gone) {
+      this.#files.delete(name);
+      this.#byCcr.delete(id);
+    }
   }
 
   async #changed(): Promise<void> {
