@@ -32,15 +32,18 @@ function answerTo(level: number): Buffer {
   return reply;
 }
 
+/** PipeEnd answers the messages of one pipe: an RPC server of ours, or whoever passes them on to another machine. */
+type PipeEnd = Pick<RpcEndpoint, 'take' | 'close'>;
+
 interface Front {
   administrators: readonly string[];
-  open(pipe: string, identity: Identity): RpcEndpoint | undefined;
+  open(pipe: string, identity: Identity): PipeEnd | undefined;
 }
 
 /** serve talks one pipe of one client of smbd to its end. */
 function serve(socket: Socket, pipe: string, front: Front): void {
   let waiting = Buffer.alloc(0);
-  let endpoint: RpcEndpoint | undefined;
+  let endpoint: PipeEnd | undefined;
   let turn: Promise<void> = Promise.resolve();
   const hello = (): boolean => {
     if (waiting.length < 12) return false;

@@ -16,6 +16,7 @@ export class Wine {
   readonly name = hostname().split('.')[0]!.slice(0, 15).toUpperCase();
   readonly #env: NodeJS.ProcessEnv;
   #holder: ChildProcess | undefined;
+  #relay: ChildProcess | undefined;
 
   private constructor(folder: string) {
     this.folder = folder;
@@ -119,8 +120,21 @@ export class Wine {
     }
   }
 
+  /** serviceManager starts the relay to the machine's own service manager and gives the port it listens on. */
+  async serviceManager(): Promise<number> {
+    const exe = this.path('relay.exe');
+    const source = new URL('svcctl-relay.c', import.meta.url).pathname;
+    const built = spawnSync('x86_64-w64-mingw32-gcc', ['-O1', '-s', '-o', exe, source, '-lws2_32'], { encoding: 'utf8' });
+    if (built.status !== 0) throw new Error(built.stderr);
+    this.remove('relay.port');
+    this.#relay = this.spawn('C:\\relay.exe', 'C:\\relay.port');
+    await this.eventually('the relay to listen', () => /^\d+\n/.test(this.text('relay.port')));
+    return Number.parseInt(this.text('relay.port'), 10);
+  }
+
   /** stop switches the machine off and throws it away. */
   async stop(): Promise<void> {
+    this.#relay?.kill();
     this.#letGo();
     spawnSync(SERVER, ['-k'], { env: this.#env, timeout: 60_000 });
     spawnSync(SERVER, ['-w'], { env: this.#env, timeout: 60_000 });
