@@ -8,6 +8,7 @@ import { backupVerb } from './verbs/backup.ts';
 import { ccrVerbs, waveVerbs } from './verbs/ccr.ts';
 import { clientVerbs } from './verbs/client.ts';
 import { collectionVerbs } from './verbs/collection.ts';
+import { policyVerbs } from './verbs/policy.ts';
 import { completionVerb } from './verbs/completion.ts';
 import { dbVerbs } from './verbs/db.ts';
 import { doctorVerb } from './verbs/doctor.ts';
@@ -149,6 +150,7 @@ export function buildProgram(): Program {
   waveVerbs(builder);
   doctorVerb(builder);
   clientVerbs(builder);
+  policyVerbs(builder);
   fspVerbs(builder);
   backupVerb(builder);
   restoreVerb(builder);

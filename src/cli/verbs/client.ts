@@ -3,6 +3,7 @@ import { usage } from '../failure.ts';
 import { EXIT, fields, print, printDone, printJson, table } from '../output.ts';
 import { DRY_RUN, numberOption, type Verbs } from '../verb.ts';
 import { conflictVerbs, type ClientJson } from './client-conflicts.ts';
+import { askVerbs } from './policy.ts';
 
 interface StateJson {
   at: string;
@@ -74,6 +75,7 @@ export function clientVerbs(verbs: Verbs): void {
   });
   for (const action of Object.keys(actions) as Action[]) actionVerb(verbs, client, action);
   conflictVerbs(verbs, client);
+  askVerbs(verbs, client);
   verbs
     .add<{ dryRun?: boolean }>(client, {
       name: 'delete <name>',

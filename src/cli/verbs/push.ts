@@ -186,7 +186,7 @@ function wishOf(names: string[], options: PushOptions): Record<string, unknown> 
 }
 
 /** stopAfterOf reads `20` or `5%`. */
-function stopAfterOf(text: string | undefined): { failures?: number; percent?: number } | undefined {
+export function stopAfterOf(text: string | undefined): { failures?: number; percent?: number } | undefined {
   if (text === undefined) return undefined;
   const match = /^([1-9]\d{0,5})(%?)$/.exec(text);
   const n = Number(match?.[1]);

@@ -79,14 +79,17 @@ async function takeClients(tx: Sql, row: AssignmentRow, ids: readonly number[], 
 
 /**
  * takeMembers takes the clients that a collection or site has now and that are not there yet. Only those that are approved: what belongs to a
- * machine goes to nobody who only says to be it.
+ * machine goes to nobody who only says to be it. Only those that get their policy from this site: its own, and those of its secondaries.
  */
 export async function takeMembers(tx: Sql, row: AssignmentRow, now: Date): Promise<number> {
   return tx.count(
-    `${TAKE} left join resource r on r.id = c.resource_id
+    `${TAKE} left join resource r on r.id = c.resource_id cross join (select code from site where own) own
+     cross join lateral (select coalesce(r.assigned_site, c.via_site, own.code) as code) at
      where not c.obsolete and not c.blocked and c.approval = 'approved' and c.believed and ${FITS}
+       and (at.code = own.code or not exists (select from site s where s.code = at.code)
+         or exists (select from site s where s.code = at.code and s.kind = 'secondary' and s.parent = own.code))
        and case when $5::integer is not null then c.resource_id in (select resource_id from collection_member where collection_id = $5)
-         else r.assigned_site = $6 or c.site = $6 and (r.assigned_site is null or exists (select from site s where s.code = $6 and s.own)) end
+         else $6 in (own.code, at.code) end
      on conflict do nothing`,
     [row.id, now, row.platform, row.version, row.collection_id, row.site],
   );

@@ -89,17 +89,28 @@ async function theAssignment(parts: ConsoleParts, id: string): Promise<Assignmen
 
 async function askOf(parts: ConsoleParts, body: Body): Promise<Omit<Ask, 'by'>> {
   const { follow, waveSize, stopAfter, patienceHours } = body;
-  return { wish: await wishOf(parts, body), of: await targetOf(parts, body), follow, waveSize, stopAfter, patienceHours };
+  const of = await targetOf(parts, body);
+  return { wish: await wishOf(parts, body), of, follow, waveSize, stopAfter, patienceHours };
 }
 
 async function targetOf(parts: ConsoleParts, { clients, collection, site }: Body): Promise<Ask['of']> {
   if ([clients, collection, site].filter((one) => one !== undefined).length !== 1)
     throw raise('PP_API_INVALID', { why: 'body takes exactly one of clients, collection and site' });
   if (collection !== undefined) return { collection };
-  if (site !== undefined) return { site: validateCode(site) };
+  if (site !== undefined) return { site: await siteOf(parts, site) };
   const ids: number[] = [];
   for (const name of clients!) ids.push((await theClient(parts, name)).id);
   return { clients: ids };
+}
+
+/** siteOf lets in the sites whose clients get their policy here: this one and its secondaries. */
+async function siteOf(parts: ConsoleParts, given: string): Promise<string> {
+  const code = validateCode(given);
+  const { here, sites } = await parts.site.branch();
+  const found = sites.find((one) => one.code === code);
+  if (!found) throw raise('PP_API_NOT_FOUND', { kind: 'site', name: code });
+  if (code === here.code || (found.kind === 'secondary' && found.parent === here.code)) return code;
+  throw raise('PP_API_INVALID', { why: `body/site is ${code}, and the clients of ${code} get their policy there` });
 }
 
 async function wishOf(parts: ConsoleParts, body: Body): Promise<Ask['wish']> {
