@@ -32,6 +32,10 @@ export interface CcrJson {
   source: string;
   site: string;
   attempts: number;
+  /** The push it came with. */
+  wave?: number;
+  /** Why nothing is begun for it, and what lets it go on. */
+  held?: { why: string; remedy: string };
   lastErrorCode?: number;
   lastError?: string;
   lastErrorText?: string;
@@ -72,10 +76,16 @@ const marks: Record<string, string> = { ok: '✓', failed: '✗', skipped: '–'
 /** showTimeline prints a CCR the way people look at it: state, reason, the attempts in the order they were made, the last one step by step. */
 export function showTimeline(ccr: CcrJson, all: boolean): void {
   const domain = ccr.domain ? `.${ccr.domain}` : '';
-  print(`${ccr.name}${domain}  ${ccr.state}${ccr.forced ? ' (forced)' : ''}  site ${ccr.site}  from ${ccr.source}`);
+  print(
+    `${ccr.name}${domain}  ${ccr.state}${ccr.forced ? ' (forced)' : ''}  site ${ccr.site}  from ${ccr.source}${ccr.wave === undefined ? '' : `, wave ${ccr.wave}`}`,
+  );
   const account = ccr.account ? `, account ${ccr.account}` : '';
   const next = ccr.nextAttemptAt ? `, next try ${ccr.nextAttemptAt}` : '';
   print(`requested ${ccr.firstRequestedAt}, ${ccr.attempts} ${ccr.attempts === 1 ? 'attempt' : 'attempts'}${account}${next}`);
+  if (ccr.held) {
+    print(`held: ${ccr.held.why}`);
+    print(`  fix:   ${ccr.held.remedy}`);
+  }
   if (ccr.proof) print(`proof: ${ccr.proof}`);
   if (ccr.lastError && ccr.state !== 'complete') {
     print(`error ${codeText(ccr)}: ${ccr.lastErrorText ?? ''}`);

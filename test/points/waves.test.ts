@@ -50,3 +50,31 @@ test('a wave that is not there, somebody else`s, and names beside a wave are ref
   const theirs = await site.records.ccr.makeWave({ by: 'another', machines: 1 });
   assert.equal((await call('POST', '/push', { names: ['PC1'], wave: theirs!.id })).status, 404);
 });
+
+test('a CCR tells what holds it: a person, its wave that was stopped, or the pause of the site', async (t) => {
+  const site = await TestSite.make(t, manual());
+  const { call } = await site.console();
+  await site.know('PC1', 'PC2', 'PC3', 'PC4');
+  const { wave } = (await call('POST', '/push', { names: ['PC1', 'PC2', 'PC3', 'PC4'], stopAfter: { failures: 1 } })).json;
+  const held = async (name: string) => {
+    const shown = (await call('GET', `/ccrs/${name}`)).json;
+    const listed = (await call('GET', '/ccrs')).json.items as { name: string; held?: unknown; wave: number }[];
+    const one = listed.find((c) => c.name === name)!;
+    assert.deepEqual([one.held, one.wave], [shown.held, wave]);
+    return shown.held;
+  };
+  assert.equal(await held('PC1'), undefined);
+  await call('POST', '/ccrs/pause', { names: ['PC1'] });
+  assert.deepEqual(await held('PC1'), { why: 'somebody paused it', remedy: 'pushpoint ccr resume PC1' });
+  assert.equal(await held('PC2'), undefined);
+  await call('PATCH', '/settings', { ccr: { held: true } });
+  assert.equal((await held('PC2')).remedy, 'pushpoint ccr resume --all');
+  assert.match((await held('PC2')).why, /^the site P01 is paused/);
+  await site.parts.database.query(
+    `update ccr set state = 'failed', finished_at = now(), due_at = null where name in ('PC2', 'PC4')`,
+  );
+  assert.ok(await site.records.ccr.haltWave(wave));
+  assert.match((await held('PC3')).why, new RegExp(`^wave ${wave} was stopped: `));
+  assert.equal((await held('PC3')).remedy, `pushpoint ccr resume --wave ${wave}`);
+  assert.equal(await held('PC2'), undefined, 'what has ended is held by nothing');
+});

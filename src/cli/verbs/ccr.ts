@@ -67,8 +67,8 @@ function listVerb(verbs: Verbs, ccr: Command): void {
           if (context.json) printJson(list);
           else
             table(
-              ['NAME', 'STATE', 'TRIES', 'CODE', 'NEXT TRY', 'WHY'],
-              list.items.map((c) => [c.name, c.state, c.attempts, codeText(c), c.nextAttemptAt, c.lastErrorText]),
+              ['NAME', 'STATE', 'WAVE', 'TRIES', 'CODE', 'NEXT TRY', 'WHY'],
+              list.items.map((c) => [c.name, c.state, c.wave, c.attempts, codeText(c), c.nextAttemptAt, whyText(c)]),
               noneText(state, wave),
             );
           return EXIT.ok;
@@ -79,6 +79,11 @@ function listVerb(verbs: Verbs, ccr: Command): void {
     .addOption(numberOption('--wave <id>', 'only those of this push', 1, 2_000_000_000))
     .addOption(numberOption('--limit <n>', 'one page of this many', 1, 1000))
     .option('--cursor <text>', 'the page after the one whose `next` this was');
+}
+
+/** whyText is what keeps a CCR: a pause before the last error, which is as old as the last attempt. */
+function whyText({ held, lastErrorText }: CcrJson): string | undefined {
+  return [held?.why, lastErrorText].filter(Boolean).join('; last: ') || undefined;
 }
 
 /** listBelow shows how the CCRs of a site below stand. */

@@ -306,6 +306,11 @@ export class CcrRecord {
     return waves.wave(this.#db, id);
   }
 
+  /** stopReasons tells which of these waves were stopped, and why. */
+  stopReasons(ids: readonly number[]): Promise<Map<number, string>> {
+    return waves.stopReasons(this.#db, ids);
+  }
+
   /** ofWave gives the live CCRs of a wave. */
   ofWave(id: number): Promise<Ccr[]> {
     return waves.ofWave(this.#db, id);

@@ -100,6 +100,15 @@ export async function ofWave(sql: Sql, id: number): Promise<Ccr[]> {
   return rows.map(ccrOf);
 }
 
+/** stopReasons tells which of these waves were stopped, and why. */
+export async function stopReasons(sql: Sql, ids: readonly number[]): Promise<Map<number, string>> {
+  const rows = await sql.query<{ id: number; stop_reason: string }>(
+    'select id, stop_reason from ccr_wave where id = any($1) and stop_reason is not null',
+    [ids],
+  );
+  return new Map(rows.map((row) => [row.id, row.stop_reason]));
+}
+
 /**
  * resumeWave takes the stop of a wave away, and with it its limit: who goes on has seen the failures, and would otherwise be stopped again
  * by the next one.

@@ -4,6 +4,7 @@ import { catalogue, type Code } from '#base/errors';
 import { CCR_STATES, isLive, type Ccr, type CcrRecord, type CcrShown } from '#records/ccr';
 import type { ConsoleParts } from '../server.ts';
 import { line, Named, Page, splitName, strict, theOne } from '../shapes.ts';
+import { whyHeld, type Held } from './held.ts';
 
 const State = Type.Union(CCR_STATES.map((state) => Type.Literal(state)));
 const ListQuery = Type.Interface(
@@ -19,7 +20,7 @@ const ListQuery = Type.Interface(
 const ShowQuery = Type.Object({ attempts: Type.Integer({ minimum: 1, maximum: 10_000, default: 20 }) }, strict);
 
 /** ccrJson is a CCR in the fixed names of the API; `lastErrorCode` is the Win32 code, `lastError` the code of the catalogue. */
-function ccrJson(ccr: Ccr): Record<string, unknown> {
+function ccrJson(ccr: Ccr, held: Held | undefined): Record<string, unknown> {
   const entry = ccr.lastError !== undefined && ccr.lastError in catalogue ? catalogue[ccr.lastError as Code] : undefined;
   return {
     id: ccr.id,
@@ -36,6 +37,7 @@ function ccrJson(ccr: Ccr): Record<string, unknown> {
     requestedBy: ccr.requestedBy,
     requestCount: ccr.requestCount,
     attempts: ccr.attempts,
+    held,
     lastErrorCode: ccr.lastErrorCode,
     lastError: ccr.lastError,
     lastErrorText: ccr.lastErrorText,
@@ -53,11 +55,11 @@ function ccrJson(ccr: Ccr): Record<string, unknown> {
 }
 
 /** shownJson: `steps` are those of the last attempt, `attempt` the rest of it; `history` are the attempts before, newest first. */
-function shownJson(shown: CcrShown): Record<string, unknown> {
+function shownJson(shown: CcrShown, held: Held | undefined): Record<string, unknown> {
   const [last, ...history] = shown.history;
   const { steps = [], ...attempt } = last ?? {};
   return {
-    ...ccrJson(shown),
+    ...ccrJson(shown, held),
     attempt: last && attempt,
     steps: steps.map((step) => ({ ...step, attempt: last?.number })),
     history,
@@ -72,7 +74,8 @@ export function ccrRoutes(api: FastifyInstance, parts: ConsoleParts): void {
     { schema: { summary: 'CCRs, the newest first', querystring: ListQuery } },
     async (request) => {
       const { items, next } = await ccr.list(request.query);
-      return { items: items.map((c) => ({ ...ccrJson(c), steps: [] })), next };
+      const held = await whyHeld(parts, items);
+      return { items: items.map((c) => ({ ...ccrJson(c, held.get(c.id)), steps: [] })), next };
     },
   );
   api.get(
@@ -101,7 +104,8 @@ export function ccrRoutes(api: FastifyInstance, parts: ConsoleParts): void {
     },
     async (request) => {
       const one = await theCcr(ccr, request.params.name);
-      return shownJson((await ccr.showId(one.id, request.query.attempts))!);
+      const shown = (await ccr.showId(one.id, request.query.attempts))!;
+      return shownJson(shown, (await whyHeld(parts, [shown])).get(shown.id));
     },
   );
 }
