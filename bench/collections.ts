@@ -80,6 +80,9 @@ async function fill({ db }: Parts, from: number, to: number): Promise<void> {
   await db.query('truncate collection_change');
 }
 
+/** What each took among a tenth of the machines. */
+const before = new Map<string, number>();
+
 async function timed(what: string, work: () => Promise<unknown>, rounds = ROUNDS): Promise<number> {
   const times: number[] = [];
   for (let i = 0; i < rounds; i++) {
@@ -89,7 +92,10 @@ async function timed(what: string, work: () => Promise<unknown>, rounds = ROUNDS
   }
   times.sort((a, b) => a - b);
   const median = times[times.length >> 1]!;
-  say(`  ${what}: ${median.toFixed(1)} ms (slowest ${times.at(-1)!.toFixed(1)})`);
+  const was = before.get(what);
+  before.set(what, median);
+  const ratio = was === undefined ? '' : `; ${(median / was).toFixed(1)} times as long as among a tenth`;
+  say(`  ${what}: ${median.toFixed(1)} ms (slowest ${times.at(-1)!.toFixed(1)})${ratio}`);
   return median;
 }
 
