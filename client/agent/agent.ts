@@ -158,6 +158,9 @@ export class Agent {
     try {
       const outcome = await this.#policy.poll();
       this.#policyDue.in(this.#policy.intervalMs * spread);
+      // A shorter interval counts from now; a longer one after the heartbeat that is due.
+      const interval = this.#interval();
+      if (this.#heartbeat.left() > interval) this.#heartbeat.in(interval);
       if (outcome !== 'moved') return;
       this.#registrar.again();
       await this.#register();

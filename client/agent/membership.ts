@@ -136,7 +136,7 @@ export class Membership {
       return false;
     }
     const isHome = location.site !== undefined && location.site === identity.memory.site;
-    await identity.remember({
+    await identity.note({
       proxyPoints: isHome ? location.proxyManagementPoints : [],
       localPoints: isHome || location.site === undefined ? [] : location.managementPoints,
       ...(isHome && location.fallbackStatusPoint !== undefined && { fallbackStatusPoint: location.fallbackStatusPoint }),

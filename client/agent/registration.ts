@@ -103,7 +103,7 @@ export class Registrar {
     const { privateKey, memory } = identity;
     const guid = memory.guid!;
     const sequence = memory.sequence + 1;
-    await identity.remember({ sequence });
+    await identity.note({ sequence });
     const facts = this.#facts();
     const message = (now: Date): Heartbeat => ({
       guid,
@@ -141,7 +141,7 @@ export class Registrar {
     // The list begins with the proxies where there are some; those are kept apart, because nobody registers there.
     const assigned = managementPoints.filter((point) => !proxyPoints?.includes(point));
     const isOwn = own === undefined || site === own;
-    await identity.remember({
+    await identity.note({
       approval,
       heartbeatMinutes,
       ...(own === undefined && { site }),

@@ -92,6 +92,11 @@ export class Identity {
     await writeJson(this.#host, layout.memory, this.#memory);
   }
 
+  /** note keeps what can be learned again; a disk without room does not silence a client. */
+  async note(change: { [K in keyof Memory]?: Memory[K] | undefined }): Promise<void> {
+    await this.remember(change).catch(() => {});
+  }
+
   /** become takes the SMSID that the site gave. */
   async become(guid: string, site: string): Promise<void> {
     const ini = [
@@ -107,9 +112,9 @@ export class Identity {
 }
 
 async function readKey(host: TargetHost): Promise<KeyObject | undefined> {
-  const bytes = await host.readFile(layout.key);
-  if (!bytes) return undefined;
   try {
+    const bytes = await host.readFile(layout.key);
+    if (!bytes) return undefined;
     const key = createPrivateKey({ key: Buffer.from(bytes), format: 'der', type: 'pkcs8' });
     return key.asymmetricKeyDetails?.namedCurve === 'prime256v1' ? key : undefined;
   } catch {
@@ -124,7 +129,7 @@ async function makeKey(host: TargetHost): Promise<KeyObject> {
 }
 
 async function readIdentityFile(host: TargetHost): Promise<{ guid: string | undefined; hardwareId: string | undefined }> {
-  const bytes = await host.readFile(layout.identity);
+  const bytes = await host.readFile(layout.identity).catch(() => undefined);
   const ini = bytes && bytes.length <= 65_536 ? new TextDecoder().decode(bytes) : '';
   const value = (key: string) =>
     new RegExp(`^[ \\t]*${key}[ \\t]*=[ \\t]*([^\\r\\n]*)$`, 'im').exec(ini)?.[1]?.trim() || undefined;

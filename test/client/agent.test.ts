@@ -1,54 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { main, status } from '#client/agent';
+import { main } from '#client/agent';
 import { layout } from '#client/host';
-import { writeMobileClient, type MobileClient } from '#messages';
+import { TOKEN, both, furnish, guidOf, lives, service, statusOf } from '#test/agent-run';
 import { HonestMp } from '#test/honest-mp';
 import { Machine, live } from '#test/memory-host';
 import { SECRET } from '#test/target';
-
-const TOKEN = 'token-0001';
-const guidOf = (machine: Machine) => /SMS Unique Identifier=(.*)/.exec(machine.text(layout.identity) ?? '')?.[1]?.trim();
-const statusOf = (machine: Machine) => status(machine.program(layout.agentFile));
-
-/** furnish lays down what ccmsetup leaves behind. */
-function furnish(machine: Machine, points: string[], options: { token?: boolean; change?: Partial<MobileClient> } = {}): void {
-  const config: MobileClient = {
-    properties: '',
-    site: 'P01',
-    managementPoints: points,
-    payload: { file: 'client.mjs', sha256: 'ab'.repeat(32), size: 1, version: '1.0.0' },
-    ...options.change,
-  };
-  machine.put(layout.agentConfig, writeMobileClient(config));
-  if (options.token === false) return;
-  machine.put(layout.token, JSON.stringify({ tokenId: TOKEN, token: SECRET, expires: '2099-01-01T00:00:00.000Z' }));
-}
-
-/** service starts the agent, lets it live until the condition holds, and gives what stops it. */
-async function service(machine: Machine, until: () => boolean): Promise<() => Promise<number>> {
-  const stop = new AbortController();
-  const running = main(machine.program(layout.agentFile, { signal: stop.signal }), []);
-  await live(machine, running, until);
-  return () => {
-    stop.abort();
-    return running;
-  };
-}
-
-/** lives starts the agent and stops it again once the condition holds. */
-async function lives(machine: Machine, until: () => boolean): Promise<void> {
-  const stop = await service(machine, until);
-  assert.equal(await stop(), 0);
-}
-
-async function both(t: Parameters<typeof HonestMp.start>[0], options: Parameters<typeof furnish>[2] = {}) {
-  const machine = new Machine();
-  const mp = await HonestMp.start(t, machine.clock);
-  mp.tokens.set(TOKEN, { secret: SECRET, used: false });
-  furnish(machine, [mp.url], options);
-  return { machine, mp };
-}
 
 test('the agent registers with its own key and the proof of the token, and sends heartbeats at the interval of the site', async (t) => {
   const { machine, mp } = await both(t);

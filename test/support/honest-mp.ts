@@ -62,6 +62,8 @@ export class HonestMp {
   readonly farewells: Farewell[] = [];
   site = 'P01';
   version = '0.1.0';
+  /** Tells a client whose heartbeat it has heard already where to go on. */
+  knowsSequence = false;
   heartbeatMinutes = 60;
   managementPoints: string[] = [];
   before: (request: IncomingMessage, response: ServerResponse) => boolean | Promise<boolean> = () => false;
@@ -209,6 +211,8 @@ export class HonestMp {
         const claim = verified(keyOf);
         if (claim.client !== message.guid) throw raise('PP_MSG_SIGNATURE');
         if (this.blocked.has(message.guid)) throw raise('PP_CLIENT_BLOCKED', { guid: message.guid });
+        const { sequence: last } = this.heartbeats.findLast(({ guid }) => guid === message.guid) ?? { sequence: 0 };
+        if (this.knowsSequence && message.sequence <= last) return { ...this.#wishes(), lastSequence: last };
         this.heartbeats.push(message);
         return this.#wishes();
       }
@@ -256,6 +260,14 @@ export class HonestMp {
 
   #wishes() {
     const { site, heartbeatMinutes, managementPoints } = this;
-    return { site, approval: 'approved', heartbeatMinutes, managementPoints, serverTime: this.#clock.now().toISOString() };
+    const policyRevision = this.policy.revision ?? 'r1';
+    return {
+      site,
+      approval: 'approved',
+      heartbeatMinutes,
+      managementPoints,
+      policyRevision,
+      serverTime: this.#clock.now().toISOString(),
+    };
   }
 }

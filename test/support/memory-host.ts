@@ -7,12 +7,15 @@ import type { FetchInit, ServiceState, ServiceWish, TargetHost } from '#client/h
 export class Machine {
   readonly files = new Map<string, { path: string; bytes: Uint8Array }>();
   readonly services = new Map<string, { wish: ServiceWish; state: ServiceState }>();
+  /** Files whose sectors are bad: they can be replaced and not read. */
+  readonly unreadable = new Set<string>();
   readonly mutexes = new Set<string>();
   readonly registry = new Map<string, Record<string, string>>();
   readonly printed: string[] = [];
   readonly clock: ManualClock;
   name = 'PC042';
   hardwareId = '2:11AA22BB';
+  addresses = ['10.1.2.3'];
   free = 1_000_000_000;
   /** How the service manager takes a start: an error is thrown at the caller, 'dies' ends the service at once. */
   onStart: (machine: Machine, service: string) => 'runs' | 'dies' = () => 'runs';
@@ -60,13 +63,14 @@ export class Machine {
       hardwareId: this.hardwareId,
       modulePath,
       os: { name: 'Windows 10 Enterprise', version: '10.0.19045', type: 'workstation' },
-      addresses: () => ['10.1.2.3'],
+      addresses: () => this.addresses,
       signal: options.signal ?? new AbortController().signal,
       clock: this.clock,
       random: systemRandom,
       print: (line) => void printed.push(line),
       readFile: async (path) => {
         alive();
+        if (this.unreadable.has(path.toLowerCase())) throw Object.assign(new Error('input/output error'), { code: 'EIO' });
         return files.get(path.toLowerCase())?.bytes.slice();
       },
       writeFile: async (path, bytes) => {

@@ -1,0 +1,200 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { test } from 'node:test';
+import { layout } from '#client/host';
+import { readMobileClient } from '#messages';
+import { TOKEN, both, furnish, guidOf, lives, service, statusOf } from '#test/agent-run';
+import { HonestMp } from '#test/honest-mp';
+import { Machine, live } from '#test/memory-host';
+import { SECRET, payload } from '#test/target';
+
+const FOLDER = 'C:\\Windows\\ccmsetup';
+const polls = (mp: HonestMp) => mp.asks('/ccm_system/policy');
+const forever = new Promise<never>(() => {});
+
+/** upgradeTo puts an upgrade of two files at a management point and into its policy. */
+function upgradeTo(mp: HonestMp, version: string, change: object = {}) {
+  const files = [
+    { name: 'ccmsetup.exe', bytes: payload(3000, 'setup') },
+    { name: 'CcmExec.exe', bytes: payload(9000, 'agent') },
+  ];
+  for (const { name, bytes } of files) mp.files.set(name, bytes);
+  const named = files.map(({ name, bytes }) => ({
+    name,
+    sha256: createHash('sha256').update(bytes).digest('hex'),
+    size: bytes.length,
+  }));
+  mp.policy = { revision: `u${version}`, upgrade: { version, files: named, ...change } };
+  return named;
+}
+
+/** registered starts a pushed client and waits until it is known; its policy can be proven from then on. */
+async function registered(t: Parameters<typeof HonestMp.start>[0]) {
+  const { machine, mp } = await both(t);
+  mp.heartbeatMinutes = 10_080;
+  const stop = await service(machine, () => /lastPolicyAt/.test(machine.text(layout.status) ?? ''));
+  mp.prove = { token: SECRET, guid: guidOf(machine)! };
+  return { machine, mp, stop };
+}
+
+test('the settings of the policy are taken at once, and one that has not changed is asked for by its revision only', async (t) => {
+  const { machine, mp, stop } = await registered(t);
+  mp.heartbeatMinutes = 90;
+  mp.policy = { revision: 'r2', policyMinutes: 120, logLevel: 3, heartbeatMinutes: 90 };
+  await live(machine, forever, () => polls(mp).length === 2);
+  await live(machine, forever, () => mp.heartbeats.length === 2);
+  const [a, b] = mp.asks('/ccm_system/heartbeat').map((one) => one.at.getTime());
+  assert.ok((b! - a!) / 60_000 <= 90);
+  await live(machine, forever, () => polls(mp).length === 8);
+  assert.deepEqual(
+    polls(mp)
+      .slice(3)
+      .map((one) => [one.headers['if-none-match'], one.status])
+      .at(0),
+    ['"r2"', 304],
+  );
+  const said = JSON.parse(machine.text(layout.memory)!);
+  assert.deepEqual([said.policyRevision, said.policyMinutes, said.logLevel], ['r2', 120, 3]);
+  const size = machine.text(layout.policyLog)!.length;
+  await live(machine, forever, () => polls(mp).length === 10);
+  assert.equal(machine.text(layout.policyLog)!.length, size, 'CCMLOGLEVEL 3 writes errors only');
+  await stop();
+});
+
+test('an upgrade: the bootstrap by its hash, mobileclient.tcf with the new payload, and its service started', async (t) => {
+  const { machine, mp, stop } = await registered(t);
+  const [setup, agent] = upgradeTo(mp, '2.0.0', { command: 'agent.cmd', arguments: '/retry:5' });
+  await live(machine, forever, () => machine.serviceState('ccmsetup') === 'running');
+  assert.equal(
+    createHash('sha256')
+      .update(machine.files.get(`${FOLDER}\\ccmsetup.exe`.toLowerCase())!.bytes)
+      .digest('hex'),
+    setup!.sha256,
+  );
+  const tcf = readMobileClient(machine.files.get(`${FOLDER}\\mobileclient.tcf`.toLowerCase())!.bytes);
+  assert.deepEqual(tcf.payload, {
+    file: 'CcmExec.exe',
+    sha256: agent!.sha256,
+    size: agent!.size,
+    version: '2.0.0',
+    command: 'agent.cmd',
+  });
+  assert.deepEqual([tcf.site, tcf.managementPoints, tcf.registration], ['P01', [mp.url], undefined]);
+  assert.equal(machine.services.get('ccmsetup')!.wish.binaryPath, `"${FOLDER}\\ccmsetup.exe" /retry:5`);
+  await stop();
+});
+
+test('an upgrade that does not come to its end is tried again after 1, 4, 24 and 24 hours, not at every poll', async (t) => {
+  const { machine, mp, stop } = await registered(t);
+  const starts: number[] = [];
+  machine.onStart = (m, service) => {
+    if (service === 'ccmsetup') starts.push(m.clock.now().getTime());
+    return 'dies';
+  };
+  mp.policy = { policyMinutes: 30 };
+  upgradeTo(mp, '2.0.0');
+  mp.policy = { ...mp.policy, policyMinutes: 30 };
+  await live(machine, forever, () => starts.length === 5);
+  const hours = starts.slice(1).map((at, i) => (at - starts[i]!) / 3_600_000);
+  [1, 4, 24, 24].forEach((most, i) => assert.ok(hours[i]! >= most && hours[i]! < most + 0.6, `${hours[i]} of ${most}`));
+  await stop();
+});
+
+test('before its time, and of the version that is there, nothing is upgraded', async (t) => {
+  const { machine, mp, stop } = await registered(t);
+  const notBefore = new Date(machine.clock.now().getTime() + 3 * 86_400_000).toISOString();
+  upgradeTo(mp, '2.0.0', { notBefore });
+  await live(machine, forever, () => machine.services.has('ccmsetup'));
+  assert.ok(machine.clock.now().toISOString() >= notBefore);
+  machine.services.delete('ccmsetup');
+  upgradeTo(mp, '1.0.0');
+  const from = polls(mp).length;
+  await live(machine, forever, () => polls(mp).length === from + 3);
+  assert.equal(machine.services.has('ccmsetup'), false);
+  await stop();
+});
+
+for (const [what, spoil] of [
+  ['that nobody proved', (mp: HonestMp) => (mp.prove = undefined)],
+  ['proven with another token', (mp: HonestMp) => (mp.prove = { token: 'another-token-of-somebody', guid: mp.prove!.guid })],
+  [
+    'proven for another client',
+    (mp: HonestMp) => (mp.prove = { token: SECRET, guid: 'GUID:00000000-0000-0000-0000-000000000009' }),
+  ],
+] as [string, (mp: HonestMp) => unknown][])
+  test(`over plain HTTP a policy ${what} changes settings and installs, moves and removes nothing`, async (t) => {
+    const { machine, mp, stop } = await registered(t);
+    spoil(mp);
+    upgradeTo(mp, '6.6.6');
+    mp.policy = { ...mp.policy, uninstall: true, migrate: { site: 'EVL', managementPoints: [mp.url] } };
+    const from = polls(mp).length;
+    await live(machine, forever, () => polls(mp).length === from + 3);
+    assert.deepEqual([machine.services.has('ccmsetup'), (await statusOf(machine))?.site], [false, 'P01']);
+    assert.match(machine.text(layout.policyLog)!, /nothing proves that it comes from the site/);
+    await stop();
+  });
+
+test('over TLS with a pin no further proof is wanted', async (t) => {
+  const machine = new Machine();
+  const mp = await HonestMp.start(t, machine.clock, 'https');
+  furnish(machine, [mp.url], { token: false, change: { certificatePin: mp.certificate!.pin } });
+  upgradeTo(mp, '2.0.0');
+  await lives(machine, () => machine.serviceState('ccmsetup') === 'running');
+});
+
+test('uninstall by policy starts the bootstrap that installed the client', async (t) => {
+  const { machine, mp, stop } = await registered(t);
+  machine.put(layout.setupFile, 'bootstrap');
+  mp.policy = { revision: 'bye', uninstall: true };
+  await live(machine, forever, () => machine.serviceState('ccmsetup') === 'running');
+  assert.equal(machine.services.get('ccmsetup')!.wish.binaryPath, `"${layout.setupFile}" /uninstall`);
+  await stop();
+});
+
+test('a client moves to another site: it looks whether that takes it, says farewell to the old one, and registers anew', async (t) => {
+  const { machine, mp, stop } = await registered(t);
+  const other = await HonestMp.start(t, machine.clock);
+  other.site = 'P02';
+  other.version = '0.0.9';
+  mp.policy = { revision: 'm1', policyMinutes: 60, migrate: { site: 'P02', managementPoints: [other.url] } };
+  await live(machine, forever, () => /newer than site P02/.test(machine.text(layout.policyLog) ?? ''));
+  assert.deepEqual([(await statusOf(machine))?.site, mp.farewells.length, other.registrations.length], ['P01', 0, 0]);
+  other.version = '0.1.0';
+  const guid = guidOf(machine);
+  await live(machine, forever, () => other.heartbeats.length === 1);
+  assert.deepEqual(
+    mp.farewells.map((f) => [f.guid, f.reason]),
+    [[guid, 'migrate']],
+  );
+  assert.deepEqual([other.registrations[0]!.site, other.registrations[0]!.guid], ['P02', guid]);
+  assert.equal((await statusOf(machine))?.site, 'P02');
+  await stop();
+  // It stays there when it is started again, whatever mobileclient.tcf says.
+  const asked = mp.asked.length;
+  await lives(machine, () => other.heartbeats.length === 2);
+  assert.equal(mp.asked.length, asked);
+});
+
+test('the policy of another site is not heeded', async (t) => {
+  const { machine, mp, stop } = await registered(t);
+  mp.policy = { revision: 'x', site: 'EVL', uninstall: true, heartbeatMinutes: 1 };
+  const from = polls(mp).length;
+  await live(machine, forever, () => polls(mp).length === from + 2);
+  assert.equal(machine.services.has('ccmsetup'), false);
+  assert.notEqual(JSON.parse(machine.text(layout.memory)!).heartbeatMinutes, 1);
+  await stop();
+});
+
+test('a new revision that a heartbeat tells of is fetched at once', async (t) => {
+  const { machine, mp, stop } = await registered(t);
+  mp.heartbeatMinutes = 60;
+  mp.policy = { revision: 'r2', heartbeatMinutes: 60 };
+  await live(machine, forever, () => polls(mp).length === 2);
+  mp.policy = { revision: 'r3', heartbeatMinutes: 60 };
+  const before = mp.heartbeats.length;
+  await live(machine, forever, () => mp.heartbeats.length === before + 1 && polls(mp).length === 3);
+  const beat = mp.asks('/ccm_system/heartbeat').at(-1)!.at.getTime();
+  assert.equal(polls(mp).at(-1)!.at.getTime(), beat);
+  await stop();
+  assert.equal(TOKEN, mp.registrations[0]!.tokenId);
+});
