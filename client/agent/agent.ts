@@ -129,7 +129,9 @@ export class Agent {
     }
     this.#heartbeat.in(this.#interval());
     this.#policyDue.in(Math.ceil(POLICY_SPREAD_MS * random.fraction()));
-    this.#locate.in(Math.ceil(LOCATE_SPREAD_MS * random.fraction()));
+    // Where there are several management points, one may be a proxy, which is asked before the others.
+    const spread = this.#parts.choice.forMessages().length > 1 ? START_SPREAD_MS : LOCATE_SPREAD_MS;
+    this.#locate.in(Math.ceil(spread * random.fraction()));
     await this.#membership.succeeded();
   }
 

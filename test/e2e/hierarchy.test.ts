@@ -113,25 +113,30 @@ const sources = ({ sources: all }: DeviceJson) =>
 const noCcr = async (site: WholeSite, name: string) =>
   assert.equal((await site.call('GET', `/ccrs/${name}`)).status, 404, `there is a CCR of ${name} at ${site.code}`);
 
-/** installed waits for the client and tells to which site it belongs, which MP it talks to, and from where its files came. */
-async function installed(site: WholeSite, name: string): Promise<{ ccr: Shown; site: string; point: string; files: string }> {
+/** installed waits for the client and tells to which site it belongs, which MP it talks to first, and from where its files came. */
+async function installed(
+  site: WholeSite,
+  name: string,
+  wanted: string,
+): Promise<{ ccr: Shown; site: string; point: string; files: string }> {
   await eventually(`a CCR of ${name} at ${site.code}`, async () => (await site.call('GET', `/ccrs/${name}`)).status === 200);
   const ccr = await site.until(name, 'complete');
   const folder = join(primary.folder, 'hosts', name, 'Windows', 'CCM');
-  let status: { site?: string; managementPoint?: string } = {};
-  await eventually(`the agent of ${name} to say where it is registered`, async () => {
+  let status: { site?: string; managementPoint?: string; proxyManagementPoints?: string[] } = {};
+  const talksTo = () =>
+    [primary, secondary].find(({ points }) => points === (status.proxyManagementPoints?.[0] ?? status.managementPoint))?.code;
+  await eventually(`the agent of ${name} to talk to ${wanted}`, async () => {
     // The agent may be in the middle of writing it.
     const text = await readFile(join(folder, 'status.json'), 'utf8').catch(() => '');
     if (!text.trimEnd().endsWith('}')) return false;
     status = JSON.parse(text) as typeof status;
-    return status.managementPoint !== undefined;
+    return talksTo() === wanted;
   });
   const log = await readFile(join(primary.folder, 'hosts', name, 'Windows', 'ccmsetup', 'logs', 'ccmsetup.log'), 'utf8');
   const files = [primary, secondary]
     .filter(({ points }) => log.includes(`Downloading ${points}/CCM_Client/`))
     .map(({ code }) => code);
-  const named = [primary, secondary].find(({ points }) => points === status.managementPoint)?.code;
-  return { ccr, site: status.site!, point: named!, files: files.join(' ') };
+  return { ccr, site: status.site!, point: talksTo()!, files: files.join(' ') };
 }
 
 /** The client belongs to the primary, and both sites know it. */
@@ -166,7 +171,7 @@ for (const [how, point] of [
     const [preview] = (await ask({ includeUnassigned: true, dryRun: true })).items;
     assert.deepEqual([preview!.decision, preview!.managementPoint], ['push', (point === 'S01' ? secondary : primary).points]);
     await ask({ includeUnassigned: true });
-    const done = await installed(primary, name);
+    const done = await installed(primary, name, point);
     assert.deepEqual([done.site, done.point, done.files], ['P01', point, point]);
     await known(name);
     await noCcr(secondary, name);
@@ -176,7 +181,7 @@ for (const [how, point] of [
     await proxy(point === 'S01');
     await push(true);
     const name = await discover(secondary);
-    const done = await installed(secondary, name);
+    const done = await installed(secondary, name, point);
     assert.equal((done.ccr as unknown as { source: string }).source, 'discovery');
     assert.deepEqual([done.site, done.point, done.files], ['P01', point, point]);
     assert.equal(sources(await device(primary, name)), 'import@S01');
@@ -193,7 +198,7 @@ for (const [how, point] of [
     await proxy(point === 'S01');
     await push(true);
     const name = await discover(primary);
-    const done = await installed(secondary, name);
+    const done = await installed(secondary, name, point);
     assert.deepEqual([done.site, done.point, done.files], ['P01', point, point]);
     assert.equal(sources(await device(secondary, name)), 'pdr@P01');
     assert.equal(sources(await device(primary, name)), 'import@P01');
@@ -210,13 +215,13 @@ test('the line is cut: S01 goes on pushing what it has, and P01 hears of it when
   await primary.kill();
   // Switched on now, it takes what the PDR told.
   await push(true);
-  const done = await installed(secondary, name);
+  const done = await installed(secondary, name, 'S01');
   assert.deepEqual([done.site, done.point, done.files], ['P01', 'S01', 'S01']);
   // What it discovers itself now waits for a PDR, but not where a person asks for it.
   const late = await discover(secondary);
   await noCcr(secondary, late);
   await secondary.push(late);
-  assert.deepEqual((await installed(secondary, late)).point, 'S01');
+  assert.deepEqual((await installed(secondary, late, 'S01')).point, 'S01');
   await primary.spawn();
   for (const one of [name, late]) {
     await known(one);
