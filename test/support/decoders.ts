@@ -1,5 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { raise } from '#base/errors';
 import { readCcrFile } from '#components/ccm';
 import {
@@ -18,6 +19,7 @@ import {
 } from '#messages';
 import { parseBoundary } from '#records/boundary';
 import { parseDevices } from '#records/resource';
+import { Archive, checkArchive } from '#store/archive';
 import { Authenticate, AuthenticateHead, avFlags, Challenge, ClientChallenge, decodeToken, namesOf } from '#wire/auth';
 import { fromHex, type Bytes } from '#wire/bytes';
 import { Framing } from '#wire/http';
@@ -25,6 +27,7 @@ import { lsarpc, pdu, srvsvc, svcctl, winreg, type Message, type Operation } fro
 import * as smb from '#wire/smb';
 import { STATUS } from '#wire/status';
 import { hostAcceptor, logOn, pushAuthenticator } from './logon.ts';
+import { scratch } from './scratch.ts';
 import { readRecord, type RecordName } from './smb-record.ts';
 
 /** Decoder is one way in for octets that somebody else made, with good samples of them. */
@@ -449,7 +452,36 @@ function fileDecoders(): Decoder[] {
   ];
 }
 
+const PASSPHRASE = 'a passphrase of some length';
+
+/** archive is a reader of backups and exports, with the octets of a small one; what is read is written into a file first, as restore finds it. */
+async function archive(name: string, passphrase?: string): Promise<Decoder> {
+  const folder = mkdtempSync(join(scratch, 'pushpoint-archive-'));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  const made = join(folder, 'made');
+  const written = await Archive.inFile(made, { passphrase, madeAt: new Date(0) });
+  await written.add('manifest.json', text('{"version":1}'));
+  await written.add('tables/01-site/00001.jsonl.gz', new Uint8Array(700).fill(7));
+  await written.add('empty', new Uint8Array(0));
+  await written.end();
+  const file = join(folder, 'read');
+  return {
+    name,
+    samples: [new Uint8Array(readFileSync(made))],
+    async decode(octets) {
+      writeFileSync(file, octets);
+      const { sums, kept, octets: size } = await checkArchive({ file, passphrase }, () => true);
+      return [size, [...sums], [...kept]];
+    },
+  };
+}
+
+/** sealedArchive is apart from the others: its key takes time by design. */
+export function sealedArchive(): Promise<Decoder> {
+  return archive('sealed archive', PASSPHRASE);
+}
+
 /** allDecoders is every reader of foreign octets that the product has below HTTP. */
 export async function allDecoders(): Promise<Decoder[]> {
-  return [...smbDecoders(), ...(await authDecoders()), ...rpcDecoders(), ...fileDecoders()];
+  return [...smbDecoders(), ...(await authDecoders()), ...rpcDecoders(), ...fileDecoders(), await archive('archive')];
 }
