@@ -54,7 +54,11 @@ test('a scrape needs a token, or an address that the settings open', async (t) =
     401,
     'a wrong token is wrong all the same',
   );
-  assert.equal((await call('PATCH', '/settings', { metrics: { open: ['everybody'] } })).status, 400);
+  for (const nonsense of ['everybody', '/99', '10.1.2.3/99', '10.1.2', '1:2', 'fe80::/129', '...', '10.0.0.0/8/8']) {
+    const refused = await call('PATCH', '/settings', { metrics: { open: ['127.0.0.1', nonsense] } });
+    assert.equal(refused.status, 400, nonsense);
+    assert.match(refused.json.detail, /metrics\.open.*it takes addresses and networks/, nonsense);
+  }
 });
 
 test('requests are counted by route and status, not by what stood in their path', async (t) => {

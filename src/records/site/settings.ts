@@ -1,7 +1,8 @@
+import { isIP } from 'node:net';
 import * as Type from 'typebox';
 import { Check, Errors } from 'typebox/value';
 import { raise } from '#base/errors';
-import { namePattern } from '#records/resource';
+import { namePattern, shownName } from '#records/resource';
 
 const whole = (minimum: number, maximum: number) => Type.Integer({ minimum, maximum });
 const strict = { additionalProperties: false };
@@ -175,6 +176,7 @@ export function patched(stored: StoredSettings, patch: SettingsPatch): StoredSet
     throw raise('PP_SITE_SETTING', { setting, why: whyWrong(errors) });
   }
   checkPeriods(result);
+  checkOpen(result);
   return next;
 }
 
@@ -189,13 +191,25 @@ function checkPeriods({ maintenance, client }: SiteSettings): void {
     }
 }
 
+const WHAT_OPENS = 'it takes addresses and networks, such as 10.1.0.7 or 10.2.0.0/16';
+
+/** What looks like an address and is none would let in nobody, and nobody would know why. */
+function checkOpen({ metrics }: SiteSettings): void {
+  const wrong = metrics.open.find((one) => {
+    const [address = '', bits] = one.split('/');
+    const version = isIP(address);
+    return version === 0 || (bits !== undefined && Number(bits) > (version === 4 ? 32 : 128));
+  });
+  if (wrong !== undefined)
+    throw raise('PP_SITE_SETTING', { setting: 'metrics.open', why: `${WHAT_OPENS}, not ${shownName(wrong)}` });
+}
+
 type Wrong = ReturnType<typeof Errors>[number];
 
 /** whyWrong says what is wrong with the first setting of a list of errors, with its values where there are few. */
 function whyWrong([first, ...rest]: Wrong[]): string {
   if (first?.keyword === 'boolean') return 'there is no such setting';
-  if (first?.keyword === 'pattern' && first.instancePath.startsWith('/metrics/open/'))
-    return 'it takes addresses and networks, such as 10.1.0.7 or 10.2.0.0/16';
+  if (first?.keyword === 'pattern' && first.instancePath.startsWith('/metrics/open/')) return WHAT_OPENS;
   if (first?.keyword !== 'const') return first?.message ?? 'it does not have the right form';
   const values = [first, ...rest].flatMap((e) =>
     e.keyword === 'const' && e.instancePath === first.instancePath ? [e.params] : [],
