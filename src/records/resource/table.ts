@@ -36,7 +36,8 @@ const FIELDS = `${NAMES.join(', ')}, told`;
 const TYPED = `${NAMES.map((name) => `${name} ${COLUMNS[name]}`).join(', ')}, told jsonb`;
 const WRITTEN = NAMES.filter((name) => name !== 'id');
 const CHANGED = [...WRITTEN, 'told'].map((name) => `${name} = d.${name}`).join(', ');
-const INSERTED = WRITTEN.filter((name) => name !== 'obsolete').join(', ');
+// A new machine may be obsolete already: in the same file another one took its name.
+const INSERTED = WRITTEN.join(', ');
 
 function shape(known: Known): string {
   const { told, dirty: _dirty, moved: _moved, touched: _touched, ...stored } = known;
