@@ -34,7 +34,9 @@ function usable({ config }: Pick<AgentParts, 'config'>, points: readonly string[
 /** anchors are the management points that came with the installation. They are of the site of mobileclient.tcf. */
 export function anchors(parts: Pick<AgentParts, 'config'>): string[] {
   const { properties, tcf } = parts.config;
-  return usable(parts, [...new Set([...properties.points, ...tcf.managementPoints])]);
+  // SMSMP is a name only, of a point whose whole address stands in the file as a rule.
+  const hosts = new Set(tcf.managementPoints.map((point) => new URL(point).hostname));
+  return usable(parts, [...tcf.managementPoints, ...properties.points.filter((point) => !hosts.has(new URL(point).hostname))]);
 }
 
 /** refreshChoice tells the choice which points there are now. */

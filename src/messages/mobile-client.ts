@@ -2,6 +2,27 @@ import * as Type from 'typebox';
 import { raise } from '#base/errors';
 import { FileName, Instant, MachineName, PointUrl, Sha256, SiteCode, TokenId, Version, matches, text } from './fields.ts';
 
+const size = Type.Integer({ minimum: 1, maximum: 4_294_967_296 });
+
+/** Prerequisite is a file that is installed before the payload, unless what `check` names is there: a path, or a registry key `HKLM\\…`. */
+const Prerequisite = Type.Object({
+  file: FileName,
+  sha256: Sha256,
+  size,
+  command: text(1024),
+  check: Type.Optional(text(500)),
+});
+
+/** Requires is what a machine must have before anything is brought (facts D5); what is not there is not asked for. */
+const Requires = Type.Object({
+  minimumBuild: Type.Optional(Type.Integer({ minimum: 0, maximum: 10_000_000 })),
+  architectures: Type.Optional(Type.Array(Type.String({ pattern: '^[A-Za-z0-9_-]{1,16}$' }), { minItems: 1, maxItems: 8 })),
+  freeBytes: Type.Optional(Type.Integer({ minimum: 0, maximum: 999_999_999_999_999 })),
+  /** Version of Windows Installer: 3.1 is 301. */
+  windowsInstaller: Type.Optional(Type.Integer({ minimum: 100, maximum: 9999 })),
+  noRestartPending: Type.Optional(Type.Boolean()),
+});
+
 /**
  * mobileclient.tcf (facts D1): the INI text that CCM lays beside ccmsetup over the signed SMB session. It is the trust anchor of a
  * deployment: where the MPs are, which file is the client and what its hash is, and which certificate to expect. The copy of one push also
@@ -16,11 +37,14 @@ export const MobileClient = Type.Object({
   payload: Type.Object({
     file: FileName,
     sha256: Sha256,
-    size: Type.Integer({ minimum: 1, maximum: 4_294_967_296 }),
+    size,
     version: Version,
     /** Command that installs the file; without one the file is the agent itself. */
     command: Type.Optional(text(1024)),
   }),
+  requires: Type.Optional(Requires),
+  /** In the order in which they are installed. */
+  prerequisites: Type.Optional(Type.Array(Prerequisite, { maxItems: 8 })),
   /** Hex SHA-256 of the DER certificate that https MPs show. */
   certificatePin: Type.Optional(Sha256),
   registration: Type.Optional(
@@ -72,6 +96,7 @@ export function writeMobileClient(value: MobileClient): Uint8Array {
         ['Command', payload.command],
       ],
     ],
+    ...requirements(value),
     ['Trust', [['CertificatePin', value.certificatePin]]],
     [
       'Registration',
@@ -92,6 +117,32 @@ export function writeMobileClient(value: MobileClient): Uint8Array {
     if (present.length > 0) lines.push(`[${section}]`, ...present.map(([k, v]) => `${k}=${plain(k, v!)}`), '');
   }
   return encoded(lines.join('\r\n'));
+}
+
+function requirements({ requires, prerequisites }: MobileClient): [string, [string, string | undefined][]][] {
+  const digits = (n: number | undefined) => (n === undefined ? undefined : String(n));
+  return [
+    [
+      'Requires',
+      [
+        ['MinimumBuild', digits(requires?.minimumBuild)],
+        ['Architectures', requires?.architectures?.join(';')],
+        ['FreeBytes', digits(requires?.freeBytes)],
+        ['WindowsInstaller', digits(requires?.windowsInstaller)],
+        ['NoRestartPending', requires?.noRestartPending ? '1' : undefined],
+      ],
+    ],
+    ...(prerequisites ?? []).map((one, i): [string, [string, string | undefined][]] => [
+      `Prerequisite ${i + 1}`,
+      [
+        ['File', one.file],
+        ['SHA256', one.sha256],
+        ['Size', String(one.size)],
+        ['Command', one.command],
+        ['Check', one.check],
+      ],
+    ]),
+  ];
 }
 
 /** encoded writes ASCII as it is and anything else as UTF-16LE with a BOM, which is what Windows' own INI reader takes. */
@@ -149,6 +200,8 @@ export function readMobileClient(bytes: Uint8Array): MobileClient {
       version: one('payload.version'),
       command: one('payload.command'),
     },
+    requires: requiresOf(one),
+    prerequisites: prerequisitesOf(one),
     certificatePin: one('trust.certificatepin')?.toLowerCase().replaceAll(':', ''),
     registration: one('registration.tokenid')
       ? {
@@ -163,6 +216,36 @@ export function readMobileClient(bytes: Uint8Array): MobileClient {
   const bare = JSON.parse(JSON.stringify(value)) as unknown;
   if (!matches(MobileClient, bare)) throw refuse(wrongPart(bare));
   return bare;
+}
+
+type One = (key: string) => string | undefined;
+
+const numeric = (value: string | undefined) => (value === undefined ? undefined : Number(value));
+
+function requiresOf(one: One): unknown {
+  const architectures = one('requires.architectures')?.split(/[;, ]+/);
+  const pending = one('requires.norestartpending');
+  const found = {
+    minimumBuild: numeric(one('requires.minimumbuild')),
+    ...(architectures && { architectures }),
+    freeBytes: numeric(one('requires.freebytes')),
+    windowsInstaller: numeric(one('requires.windowsinstaller')),
+    ...(pending !== undefined && { noRestartPending: /^(1|true)$/i.test(pending) }),
+  };
+  return Object.values(found).some((value) => value !== undefined) ? found : undefined;
+}
+
+function prerequisitesOf(one: One): unknown {
+  const found = [];
+  for (let i = 1; one(`prerequisite ${i}.file`) !== undefined && i <= 9; i++)
+    found.push({
+      file: one(`prerequisite ${i}.file`),
+      sha256: one(`prerequisite ${i}.sha256`)?.toLowerCase(),
+      size: numeric(one(`prerequisite ${i}.size`)),
+      command: one(`prerequisite ${i}.command`),
+      check: one(`prerequisite ${i}.check`),
+    });
+  return found.length > 0 ? found : undefined;
 }
 
 function wrongPart(value: unknown): string {

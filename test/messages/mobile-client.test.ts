@@ -15,6 +15,17 @@ const full: MobileClient = {
     version: '1.2.3',
     command: 'msiexec /i client.msi /qn',
   },
+  requires: {
+    minimumBuild: 9600,
+    architectures: ['x64', 'arm64'],
+    freeBytes: 100_000_000,
+    windowsInstaller: 301,
+    noRestartPending: true,
+  },
+  prerequisites: [
+    { file: 'vcredist.exe', sha256: 'ef'.repeat(32), size: 12, command: 'vcredist.exe /q', check: 'HKLM\\SOFTWARE\\VC' },
+    { file: 'bits.msu', sha256: '01'.repeat(32), size: 99, command: 'wusa bits.msu /quiet' },
+  ],
   certificatePin: 'cd'.repeat(32),
   registration: { machine: 'PC042', tokenId: 'tok_12345678', token: 'q'.repeat(43), expires: '2026-01-12T08:00:00.000Z' },
 };

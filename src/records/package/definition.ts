@@ -23,10 +23,27 @@ const Definition = Type.Object(
       Type.Object(
         {
           minimumBuild: Type.Optional(Type.Integer({ minimum: 0, maximum: 10_000_000 })),
-          architectures: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 16 }), { maxItems: 8 })),
+          architectures: Type.Optional(Type.Array(Type.String({ pattern: '^[A-Za-z0-9_-]{1,16}$' }), { maxItems: 8 })),
           freeBytes: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
+          /** Version of Windows Installer: 3.1 is 301. */
+          windowsInstaller: Type.Optional(Type.Integer({ minimum: 100, maximum: 9999 })),
+          noRestartPending: Type.Optional(Type.Boolean()),
         },
         strict,
+      ),
+    ),
+    /** Installed first, in this order, where what `check` names (a path, or a registry key) is not there. */
+    prerequisites: Type.Optional(
+      Type.Array(
+        Type.Object(
+          {
+            file: FileName,
+            command: Type.String({ minLength: 1, maxLength: 1024, pattern: '^[^\\u0000-\\u001f\\u007f]*$' }),
+            check: Type.Optional(Line),
+          },
+          strict,
+        ),
+        { maxItems: 8 },
       ),
     ),
     default: Type.Optional(Type.Boolean()),
@@ -45,6 +62,7 @@ export function packageDefinition(value: unknown): PackageDefinition {
 
 /** filesOf names the files that a definition needs. */
 export function filesOf(definition: PackageDefinition): string[] {
-  const files = [definition.bootstrap.file, definition.payload?.file, definition.uninstall?.file];
+  const first = definition.prerequisites?.map(({ file }) => file) ?? [];
+  const files = [definition.bootstrap.file, definition.payload?.file, definition.uninstall?.file, ...first];
   return [...new Set(files.filter((f) => f !== undefined))];
 }

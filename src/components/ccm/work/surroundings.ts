@@ -123,9 +123,17 @@ export class Surroundings {
     // A package whose bootstrap is all there is names it as the payload too, so that the file is whole for every reader.
     const file = fileOf(chosen, definition.payload?.file ?? definition.bootstrap.file);
     const first = new URL(best.address);
-    const own = `SMSSITECODE=${clientSite} SMSMP=${first.hostname} CCMHTTP${first.protocol === 'https:' ? 'S' : ''}PORT=${portOf(first)}`;
+    const isTls = first.protocol === 'https:';
+    const own = [
+      `SMSSITECODE=${clientSite}`,
+      `SMSMP=${isTls ? 'https://' : ''}${first.hostname}`,
+      `CCMHTTP${isTls ? 'S' : ''}PORT=${portOf(first)}`,
+    ];
+    // Who reads the file takes one of two values of a property; what the administrator says is the one that counts.
+    const wished = site.settings.push.properties;
+    const isWished = (property: string) => new RegExp(`(?:^|\\s)${property.split('=')[0]}=`, 'i').test(wished);
     return {
-      properties: `${own} ${site.settings.push.properties}`.trim(),
+      properties: [...own.filter((property) => !isWished(property)), wished].join(' ').trim(),
       site: clientSite,
       managementPoints: points.map((p) => p.address),
       fallbackStatusPoint: pointsFor('fsp', branch, assigned)[0]?.address,
@@ -136,6 +144,7 @@ export class Surroundings {
         version: chosen.version,
         command: definition.payload?.command,
       },
+      ...firstOf(chosen),
       certificatePin: best.pin,
     };
   }
@@ -154,6 +163,18 @@ export class Surroundings {
       registration: { machine: name, tokenId: token.id, token: token.secret, expires: expires.toISOString() },
     });
   }
+}
+
+/** firstOf is what a package wants of a machine, and to be installed on it, before its payload is brought. */
+function firstOf(chosen: Package): Pick<MobileClient, 'requires' | 'prerequisites'> {
+  const { requires, prerequisites } = chosen.definition;
+  const wanted =
+    requires && Object.fromEntries(Object.entries(requires).filter(([, value]) => !Array.isArray(value) || value.length > 0));
+  const files = prerequisites?.map(({ file, command, check }) => {
+    const { name, sha256, size } = fileOf(chosen, file);
+    return { file: name, sha256, size, command, ...(check && { check }) };
+  });
+  return { ...(wanted && { requires: wanted }), ...(files?.length && { prerequisites: files }) };
 }
 
 /** roomFor is what an installation takes on the disk: the files as they are fetched and once more in their place, and some air. */
