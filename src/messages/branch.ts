@@ -69,6 +69,8 @@ export const SentClient = Type.Object(
     site: Type.Optional(SiteCode),
     approval: Approval,
     approvedBy: Type.Optional(text(128)),
+    /** How it showed who it is. */
+    provenBy: Type.Optional(Type.Union([Type.Literal('token'), Type.Literal('domain')])),
     blocked: Type.Boolean(),
     obsolete: Type.Boolean(),
     tokenId: Type.Optional(TokenId),
@@ -80,6 +82,22 @@ export const SentClient = Type.Object(
   strict,
 );
 export type SentClient = Type.Static<typeof SentClient>;
+
+/**
+ * SentDecision is what a person at the top of a branch decided about a client that seems to be somebody else, on its way down to the site
+ * that has the client. That site takes it where it asks a person itself (the setting client.conflicts).
+ */
+export const SentDecision = Type.Object(
+  {
+    guid: Guid,
+    action: Type.Union([Type.Literal('merge'), Type.Literal('new'), Type.Literal('block')]),
+    into: Type.Optional(Guid),
+    by: text(128),
+    at: Instant,
+  },
+  strict,
+);
+export type SentDecision = Type.Static<typeof SentDecision>;
 
 /** SentState is a state message of a client; `proven` tells a signed one from a hint. */
 export const SentState = Type.Object({ message: StateMessage, proven: Type.Boolean() }, strict);

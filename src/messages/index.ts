@@ -1,4 +1,4 @@
-export { OperatingSystem, checked, matches } from './fields.ts';
+export { OperatingSystem, checked, compiled, matches } from './fields.ts';
 export { isSmsid, smsidOf } from './smsid.ts';
 export { POLICY_PROOF, policyKey, policyProof, policyProofHolds, tokenKeyOf, tokenProof, tokenProofHolds } from './token.ts';
 export { branchKey, branchTokenId, branchTokenSecret, isForMachine, readBranchToken, type BranchToken } from './branch-token.ts';
@@ -10,12 +10,13 @@ export {
   readPublicKey,
   signRequest,
   verifyRequest,
+  verifyRequestAside,
   type Claim,
   type SignableRequest,
   type Signer,
   type VerificationKey,
 } from './signing.ts';
-export { Pdr, SentBoundary, SentCcr, SentClient, SentDdr, SentPackage, SentSite, SentState } from './branch.ts';
+export { Pdr, SentBoundary, SentCcr, SentClient, SentDdr, SentDecision, SentPackage, SentSite, SentState } from './branch.ts';
 export { Nonces } from './nonces.ts';
 export { Approval, Heartbeat, HeartbeatReply, Registration, RegistrationReply } from './registration.ts';
 export { Farewell, FarewellReply, Policy, PolicyFile, PolicyMigrate, PolicyUpgrade } from './policy.ts';

@@ -50,6 +50,8 @@ export interface Client {
   believed: boolean;
   blocked: boolean;
   obsolete: boolean;
+  /** The site that told of it, where that is another one of the branch. */
+  viaSite: string | undefined;
   tokenId: string | undefined;
   lastAddress: string | undefined;
   registeredAt: Date;
@@ -88,6 +90,7 @@ export interface ClientRow {
   believed: boolean;
   blocked: boolean;
   obsolete: boolean;
+  via_site: string | null;
   token_id: string | null;
   last_address: string | null;
   registered_at: Date;
@@ -126,6 +129,7 @@ export function clientOf(row: ClientRow): Client {
     believed: row.believed,
     blocked: row.blocked,
     obsolete: row.obsolete,
+    viaSite: row.via_site ?? undefined,
     tokenId: row.token_id ?? undefined,
     lastAddress: row.last_address ?? undefined,
     registeredAt: row.registered_at,

@@ -4,23 +4,16 @@ import type { Random } from '#base/random';
 import type { Approval, Heartbeat, Registration, SentClient, SentState, StateMessage } from '#messages';
 import { nameKey, shortKey } from '#records/resource';
 import { Gatherer, type Database, type Sql } from '#store/database';
-import {
-  machineOf,
-  pageOfClients,
-  takeClient,
-  takeUnsent,
-  takeUnsentStates,
-  tellsOf,
-  type Teller,
-  type UnsentClient,
-} from './branch.ts';
+import { pageOfClients, takeUnsent, takeUnsentStates, type UnsentClient } from './branch.ts';
 import { clientOf, trustRules, type Client, type ClientRow, type Wanted } from './client.ts';
 import { openCloneAlarm, wentBack, whyAlarm } from './clone.ts';
 import { leave } from './decide.ts';
+import { takeHeartbeats, type Beat } from './heartbeats.ts';
 import { keyHashOf, register, type Registered, type RegisterOptions } from './register.ts';
 import { attach, standings, type Standing } from './standing.ts';
 import { addState, states, type State } from './state.ts';
 import * as tokens from './token.ts';
+import { machineOf, takeClient, tellsOf, type Teller } from './taken.ts';
 import { ClientTrust } from './trust.ts';
 
 /** ClientQuery narrows a list of clients; `filter` is a part of the name. */
@@ -49,6 +42,15 @@ export interface Heard {
   lastSequence?: number | undefined;
 }
 
+/** So many heartbeats go into one statement. */
+const MOST_BEATS = 128;
+
+async function clientsByGuid(sql: Sql, guids: readonly string[]): Promise<(Client | undefined)[]> {
+  const rows = await sql.exec<ClientRow>({ name: 'client_by_guid', text: 'select * from client where guid = any($1)' }, [guids]);
+  const found = new Map(rows.map((row) => [row.guid, clientOf(row)]));
+  return guids.map((guid) => found.get(guid));
+}
+
 /** ClientRecord knows the clients, their tokens and what they said, and is the only writer of those tables. */
 export class ClientRecord {
   readonly #db: Database;
@@ -56,6 +58,8 @@ export class ClientRecord {
   readonly #random: Random;
   readonly #shared: tokens.BranchKeys | undefined;
   readonly #tokens: Gatherer<tokens.TokenWish, { id: string; secret: string }>;
+  readonly #beats: Gatherer<Beat, ClientRow | undefined>;
+  readonly #byGuid: Gatherer<string, Client | undefined>;
   /** Whom the site believes, and what people decide about it. */
   readonly trust: ClientTrust;
 
@@ -66,6 +70,8 @@ export class ClientRecord {
     this.#clock = clock;
     this.#random = random;
     this.trust = new ClientTrust(db, clock);
+    this.#beats = new Gatherer((beats) => takeHeartbeats(db, beats, clock.now()), MOST_BEATS);
+    this.#byGuid = new Gatherer((guids) => clientsByGuid(db, guids), MOST_BEATS);
     this.#tokens = new Gatherer((wishes) => tokens.issueTokens(db, { random, clock, shared }, wishes));
   }
 
@@ -103,41 +109,9 @@ export class ClientRecord {
 
   /** heartbeat keeps a sign of life; a blocked client and one that is not known are refused, an old message changes nothing. */
   async heartbeat(guid: string, heartbeat: Heartbeat, o: { address?: string | undefined } = {}): Promise<Heard> {
-    const now = this.#clock.now();
-    const [row] = await this.#db.exec<ClientRow>(
-      {
-        name: 'client_heartbeat',
-        text: `update client set name = $3, name_key = $4, domain = $5, domain_key = $6, fqdn = $7, addresses = $8, version = $9,
-            os = $11, os_version = $12, type = $13, architecture = $14, last_address = coalesce($15, last_address),
-            sequence = $2, last_seen_at = greatest(last_seen_at, $16), sent_at = $17, started_at = $18,
-            started_before = case when started_at <> $18 then started_at else started_before end,
-            alarm = hardware_id <> $10 or coalesce(started_before = $18 and started_at <> $18, false)
-          where guid = $1 and not blocked and sequence < $2 returning *`,
-      },
-      [
-        guid,
-        heartbeat.sequence,
-        heartbeat.name,
-        nameKey(heartbeat.name),
-        heartbeat.domain,
-        nameKey(heartbeat.domain),
-        heartbeat.fqdn,
-        heartbeat.addresses,
-        heartbeat.clientVersion,
-        heartbeat.hardwareId,
-        heartbeat.os.name,
-        heartbeat.os.version,
-        heartbeat.os.type,
-        heartbeat.architecture,
-        o.address,
-        now,
-        new Date(heartbeat.sentAt),
-        new Date(heartbeat.startedAt),
-      ],
-    );
+    const row = await this.#beats.ask({ heartbeat: { ...heartbeat, guid }, address: o.address });
     if (!row) return this.#oldNews(guid, heartbeat, o.address);
     const client = clientOf(row);
-    await this.#tell(client);
     return { client, alarm: row.alarm ? await this.#alarm(row, heartbeat, whyAlarm(row, heartbeat), o.address) : undefined };
   }
 
@@ -214,10 +188,7 @@ export class ClientRecord {
 
   /** byGuid gives the client of an SMSID, an obsolete one too. */
   async byGuid(guid: string): Promise<Client | undefined> {
-    const [row] = await this.#db.exec<ClientRow>({ name: 'client_by_guid', text: 'select * from client where guid = $1' }, [
-      guid,
-    ]);
-    return row && clientOf(row);
+    return this.#byGuid.ask(guid);
   }
 
   /** byKey gives the client of a public key (base64 SPKI). */
