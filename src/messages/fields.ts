@@ -1,4 +1,5 @@
 import * as Type from 'typebox';
+import { Compile } from 'typebox/compile';
 import { Check, Errors } from 'typebox/value';
 import { raise } from '#base/errors';
 
@@ -7,8 +8,8 @@ import { raise } from '#base/errors';
  * again, and no pattern here can run away (no nested repetition).
  */
 
-/** text is one line of up to `max` characters: no control characters, so that it can be logged and stored as it is. */
-export const text = (max: number) => Type.String({ maxLength: max, pattern: '^[^\\u0000-\\u001f\\u007f]*$' });
+/** text is one line of up to `max` characters: no control characters and no half of a pair, so that it can be logged and stored as it is. */
+export const text = (max: number) => Type.String({ maxLength: max, pattern: '^[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]*$' });
 
 /** MachineName is a NetBIOS or first-label host name. */
 export const MachineName = Type.String({ minLength: 1, maxLength: 63, pattern: '^[A-Za-z0-9][A-Za-z0-9_-]*$' });
@@ -63,6 +64,16 @@ export const Addresses = Type.Array(Address, { maxItems: 32 });
 /** matches tells whether a value has the shape of a schema. */
 export function matches<S extends Type.TSchema>(schema: S, value: unknown): value is Type.Static<S> {
   return Check(schema, value);
+}
+
+/**
+ * compiled makes a `checked` for one message: the schema is turned into a function, which costs a few milliseconds once and makes each check
+ * thirty times faster. It is for points, which check thousands in a second.
+ */
+export function compiled<S extends Type.TSchema>(schema: S, message: string): (value: unknown) => Type.Static<S> {
+  let fast: { Check(value: unknown): boolean } | undefined;
+  // What is wrong is found out by the thorough way.
+  return (value) => ((fast ??= Compile(schema)).Check(value) ? (value as Type.Static<S>) : checked(schema, value, message));
 }
 
 /**

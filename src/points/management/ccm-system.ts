@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { raise } from '#base/errors';
 import {
-  checked,
+  compiled,
   Heartbeat,
   Registration,
   StateMessage,
@@ -22,6 +22,10 @@ import { SignedRequests, type Signer } from './signed.ts';
 const UNPROVEN_BURST = 200;
 const UNPROVEN_PER_SECOND = 2;
 
+const registrationIn = compiled(Registration, 'Registration');
+const heartbeatIn = compiled(Heartbeat, 'Heartbeat');
+const stateIn = compiled(StateMessage, 'StateMessage');
+
 /** ccmSystem answers what clients send under /ccm_system: registration, heartbeat, state messages. All are signed (messages/signing). */
 export function ccmSystem(app: FastifyInstance, parts: ManagementParts): void {
   const signed = new SignedRequests(parts);
@@ -34,7 +38,7 @@ export function ccmSystem(app: FastifyInstance, parts: ManagementParts): void {
   policyRoutes(app, parts, signed);
   app.post('/ccm_system/registration', async (request): Promise<RegistrationReply> => {
     const address = plainAddress(request.ip);
-    const registration = signed.byOwnKey(request, (value) => checked(Registration, value, 'Registration'));
+    const registration = await signed.byOwnKey(request, registrationIn);
     const tokenId = await provenToken(parts, registration);
     if (tokenId === undefined) unproven.take(address);
     const branch = await parts.site.branch();
@@ -45,7 +49,7 @@ export function ccmSystem(app: FastifyInstance, parts: ManagementParts): void {
   });
 
   app.post('/ccm_system/heartbeat', async (request): Promise<HeartbeatReply> => {
-    const { signer, body } = await signed.bySigner(request, (value) => checked(Heartbeat, value, 'Heartbeat'));
+    const { signer, body } = await signed.bySigner(request, heartbeatIn);
     if (signer.client?.guid !== body.guid) throw raise('PP_MSG_SIGNATURE');
     const address = plainAddress(request.ip);
     const { client: heard, alarm, lastSequence } = await client.heartbeat(body.guid, body, { address });
@@ -56,7 +60,7 @@ export function ccmSystem(app: FastifyInstance, parts: ManagementParts): void {
   });
 
   app.post('/ccm_system/state', async (request): Promise<StateReply> => {
-    const { signer, body } = await signed.bySigner(request, (value) => checked(StateMessage, value, 'StateMessage'));
+    const { signer, body } = await signed.bySigner(request, stateIn);
     const { name, domain, resourceId } = machineOf(signer, body);
     // The message is about the machine of its signer, whatever names it gives.
     const message = { ...body, name, domain, guid: signer.client?.guid };

@@ -116,7 +116,7 @@ async function deliver(
     await pump(handle, parts, {
       response,
       buffers,
-      wait: pace.wait,
+      wait: (octets, signal) => pace.wait(octets, signal),
       async most() {
         if (clock.monotonic() - looked > LOOK_MS) {
           looked = clock.monotonic();

@@ -1,6 +1,7 @@
+import type { KeyObject } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import { raise } from '#base/errors';
-import { Nonces, readClaim, verifyRequest, type Claim, type VerificationKey } from '#messages';
+import { Nonces, readClaim, readPublicKey, verifyRequest, verifyRequestAside, type Claim, type VerificationKey } from '#messages';
 import type { Client } from '#records/client';
 import type { TokenKey } from '#records/client';
 import type { ManagementParts } from './server.ts';
@@ -8,10 +9,27 @@ import type { ManagementParts } from './server.ts';
 /** Signer is who signed a request: a registered client that is not blocked, or a bootstrap with a token that has not expired. */
 export type Signer = { client: Client; token?: undefined } | { token: TokenKey; client?: undefined };
 
+/** So many keys are kept ready. */
+const KEYS = 4096;
+
+/** ReadKeys keeps the keys that were used last, read. It knows nothing of whose they are: who may use one is looked up each time. */
+class ReadKeys {
+  readonly #keys = new Map<string, KeyObject>();
+
+  read(text: string): KeyObject {
+    const key = this.#keys.get(text) ?? readPublicKey(text);
+    this.#keys.delete(text);
+    this.#keys.set(text, key);
+    if (this.#keys.size > KEYS) this.#keys.delete(this.#keys.keys().next().value!);
+    return key;
+  }
+}
+
 /** SignedRequests verifies what clients send (messages/signing): form, signature, time, and that it comes once. */
 export class SignedRequests {
   readonly #parts: ManagementParts;
   readonly #nonces: Nonces;
+  readonly #keys = new ReadKeys();
 
   constructor(parts: ManagementParts) {
     this.#parts = parts;
@@ -19,11 +37,11 @@ export class SignedRequests {
   }
 
   /** byOwnKey reads a body that brings the key it is signed with. */
-  byOwnKey<T extends { publicKey: string }>(request: FastifyRequest, read: (value: unknown) => T): T {
+  async byOwnKey<T extends { publicKey: string }>(request: FastifyRequest, read: (value: unknown) => T): Promise<T> {
     const claim = readClaim(request.headers);
     if (claim.client !== undefined || claim.token !== undefined) throw raise('PP_MSG_SIGNATURE');
     const body = read(bodyOf(request));
-    this.#verify(request, claim, { publicKey: body.publicKey });
+    await this.#verify(request, claim, { publicKey: body.publicKey });
     return body;
   }
 
@@ -45,7 +63,7 @@ export class SignedRequests {
 
   async #signer(request: FastifyRequest, claim: Claim): Promise<Signer> {
     const signer = await this.#signerOf(claim);
-    this.#verify(request, claim, signer.client ? { publicKey: signer.client.publicKey } : { tokenKey: signer.token.key });
+    await this.#verify(request, claim, signer.client ? { publicKey: signer.client.publicKey } : { tokenKey: signer.token.key });
     const { client, token } = signer;
     if (client?.blocked) throw raise('PP_CLIENT_BLOCKED', { guid: client.guid, name: client.name });
     if (token && token.expiresAt <= this.#parts.clock.now())
@@ -67,9 +85,12 @@ export class SignedRequests {
     return { token };
   }
 
-  #verify(request: FastifyRequest, claim: Claim, key: VerificationKey): void {
+  async #verify(request: FastifyRequest, claim: Claim, key: VerificationKey): Promise<void> {
     const { method, url: path } = request;
-    verifyRequest({ method, path, body: octetsOf(request) }, claim, key, this.#parts.clock.now());
+    const signable = { method, path, body: octetsOf(request) };
+    const now = this.#parts.clock.now();
+    if ('tokenKey' in key) verifyRequest(signable, claim, key, now);
+    else await verifyRequestAside(signable, claim, { publicKey: this.#keys.read(key.publicKey) }, now);
     this.#nonces.use(claim);
   }
 }

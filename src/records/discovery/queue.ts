@@ -19,16 +19,30 @@ interface Row {
   body: Ddr;
 }
 
-/** leave queues a DDR. Of one sender only the newest waits, so that a flood of one sender is one row. */
-export async function leave(sql: Sql, { method, key, site, receivedAt, ddr }: QueuedDdr): Promise<void> {
+/**
+ * leave queues DDRs, and announces them on 'ddr'. Of one sender only the newest waits, so that a flood of one sender is one row; of two in one
+ * call it is the last.
+ */
+export async function leave(sql: Sql, ddrs: readonly QueuedDdr[]): Promise<void> {
+  // One statement may not touch one row twice.
+  const newest = [...new Map(ddrs.map((ddr) => [`${ddr.method} ${ddr.key}`, ddr])).values()];
+  newest.sort((a, b) => (a.key < b.key ? -1 : 1));
   await sql.exec(
     {
       name: 'ddr_leave',
-      text: `insert into ddr (method, key, site, received_at, body) values ($1, $2, $3, $4, $5)
+      text: `with told as (select pg_notify('ddr', ''))
+        insert into ddr (method, key, site, received_at, body)
+        select m.* from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::jsonb[]) as m, told
         on conflict (method, key) do update set site = excluded.site, received_at = excluded.received_at, body = excluded.body
           where coalesce(excluded.body ->> 'at', '') >= coalesce(ddr.body ->> 'at', '')`,
     },
-    [method, key, site, receivedAt, ddr],
+    [
+      newest.map(({ method }) => method),
+      newest.map(({ key }) => key),
+      newest.map(({ site }) => site),
+      newest.map(({ receivedAt }) => receivedAt),
+      newest.map(({ ddr }) => JSON.stringify(ddr)),
+    ],
   );
 }
 

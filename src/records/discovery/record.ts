@@ -12,7 +12,7 @@ import {
   type RowOutcome,
 } from '#records/resource';
 import { boundaryText } from '#records/boundary';
-import type { Database, Sql } from '#store/database';
+import { Gatherer, type Database, type Sql } from '#store/database';
 import type { Automatic } from './automatic.ts';
 import { dueTasks, runTask, type Maintained } from './maintenance.ts';
 import { pages, type WhomToReassign } from './pages.ts';
@@ -92,12 +92,17 @@ export class DiscoveryRecord {
   readonly #clock: Clock;
   readonly #parts: SettleParts;
   readonly #onStored: OnStored | undefined;
+  readonly #leaving: Gatherer<QueuedDdr, undefined>;
 
   constructor(db: Database, clock: Clock, parts: SettleParts, onStored?: OnStored) {
     this.#db = db;
     this.#clock = clock;
     this.#parts = parts;
     this.#onStored = onStored;
+    this.#leaving = new Gatherer(async (ddrs) => {
+      await leave(db, ddrs);
+      return ddrs.map(() => undefined);
+    });
   }
 
   #within<T>(via: Sql | undefined, work: (tx: Sql) => Promise<T>): Promise<T> {
@@ -133,9 +138,10 @@ export class DiscoveryRecord {
   }
 
   /** leave queues a DDR for DDM, as the points do; of one sender only the newest waits. Announced on 'ddr'. */
-  async leave(queued: Omit<QueuedDdr, 'receivedAt'>, via: Sql = this.#db): Promise<void> {
-    await leave(via, { ...queued, receivedAt: this.#clock.now() });
-    await this.#db.notify('ddr', '', via);
+  async leave(queued: Omit<QueuedDdr, 'receivedAt'>, via?: Sql): Promise<void> {
+    const one = { ...queued, receivedAt: this.#clock.now() };
+    if (via) await leave(via, [one]);
+    else await this.#leaving.ask(one);
   }
 
   /** claim takes queued DDRs out of the queue, within the transaction that takes them in. */
