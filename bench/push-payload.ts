@@ -22,3 +22,15 @@ export function inertProgram(length: number): Uint8Array {
 export const main = ({ signal }) => new Promise((done) => signal.addEventListener('abort', () => done(0), { once: true }));`;
   return padded(encoder.encode(text), length);
 }
+
+/** briefProgram installs a service that runs, and ends: the least that a bootstrap can do so that its push can be proven. */
+export function briefProgram(length: number): Uint8Array {
+  const text = `${MARK}
+export const main = async (host, args) => {
+  if (args.includes('--agent')) return new Promise((done) => host.signal.addEventListener('abort', () => done(0), { once: true }));
+  await host.services.create({ name: 'CcmExec', displayName: 'Agent', binaryPath: host.modulePath + ' --agent', startType: 'auto' });
+  await host.services.start('CcmExec');
+  return 0;
+};`;
+  return padded(encoder.encode(text), length);
+}

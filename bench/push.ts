@@ -3,15 +3,13 @@
  * round. It prints what a push costs the site server's process, how fast pushes go, connections, turn-arounds, octets and memory; then lets
  * Samba's and impacket's clients do the same work on such hosts; and ends with the bar and whether it was reached.
  */
-import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { cpus, loadavg, tmpdir } from 'node:os';
+import { mkdir } from 'node:fs/promises';
+import { cpus, loadavg } from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { ask, child, withLab } from './children.ts';
 import { median, table } from './figures.ts';
-import type { LabFound, LabOrder } from './push-lab.ts';
 import { peers, type PeerCost } from './push-peers.ts';
 import type { SiteCost, SiteOrder } from './push-site.ts';
 
@@ -37,41 +35,6 @@ const slowFor = (concurrency: number) => Math.min(1500, 6 * concurrency);
 const MIB = 1_048_576;
 
 const say = (line: string) => process.stdout.write(`${line}\n`);
-
-function child(name: string): ChildProcess {
-  return fork(fileURLToPath(new URL(name, import.meta.url)));
-}
-
-/** ask gives a child its order and waits for its answer. */
-async function ask<T>(process: ChildProcess, order: unknown): Promise<T> {
-  process.send(order as object);
-  const ended = once(process, 'exit').then(([code]) =>
-    Promise.reject(new Error(`a process of the benchmark ended with ${code}`)),
-  );
-  const [answer] = (await Promise.race([once(process, 'message'), ended])) as [T];
-  ended.catch(() => {});
-  return answer;
-}
-
-async function end(process: ChildProcess): Promise<void> {
-  if (process.exitCode !== null || process.signalCode !== null) return;
-  const gone = once(process, 'exit');
-  if (process.connected) process.disconnect();
-  await gone;
-}
-
-async function withLab<T>(order: Omit<LabOrder, 'folder'>, work: (lab: LabFound, folder: string) => Promise<T>): Promise<T> {
-  const folder = await mkdtemp(path.join(tmpdir(), 'pushpoint-bench-'));
-  // Started by root, the database runs as another user, who has to pass through here.
-  await chmod(folder, 0o711);
-  const lab = child('push-lab.ts');
-  try {
-    return await work(await ask<LabFound>(lab, { ...order, folder: path.join(folder, 'hosts') } satisfies LabOrder), folder);
-  } finally {
-    await end(lab);
-    await rm(folder, { recursive: true, force: true });
-  }
-}
 
 type Kind = Pick<SiteOrder, 'program' | 'protection' | 'concurrency'> & { hosts: number; warm: number; slowMs: number };
 

@@ -19,6 +19,8 @@ const LAST_MS = 5_000;
 /** How soon a queue is looked at again whose head is held back, and how long what becomes due is gathered. */
 const HELD_MS = 250;
 const TOGETHER_MS = 2000;
+/** Attempts that end within this time are one reason to look at the queue, where nothing in it waits for their place. */
+const ENDED_MS = 250;
 /** How many are claimed in one go, so that several processes share a burst. */
 const CLAIM = 64;
 /** What could not be settled is tried again after this; a defect that meets each attempt of a CCR does not go round without a pause. */
@@ -49,6 +51,9 @@ export class Ccm {
   #ends: (() => Promise<void>)[] = [];
   #poke: () => void = () => {};
   #poked = false;
+  /** At the last look something was due that did not get a place. */
+  #heldBack = true;
+  #endedSoon: (() => void) | undefined;
   /** The database may say that this process has CCRs which it does not have: a claim or an outcome did not come through. */
   #doubtful = false;
   readonly #wall: WallClock;
@@ -99,6 +104,7 @@ export class Ccm {
     this.#stopping = true;
     this.#cancelRenewal();
     this.#cancelWatch();
+    this.#endedSoon?.();
     for (const running of this.#running.values()) running.stop.ask('stopping');
     this.#wake();
     const cut = clock.after(GRACE_MS, () => {
@@ -137,6 +143,7 @@ export class Ccm {
         const took = await this.#claim();
         const due = await ccr.nextDue();
         const inMs = due === undefined ? POLL_MS : due.getTime() - clock.now().getTime();
+        this.#heldBack = inMs <= 0;
         if (took > 0 && inMs <= 0) continue;
         // Something due that was not given is held back by a cap: the end of an attempt wakes this loop. What is due later may be a little
         // late: thousands that wait for their hour are then claimed together and not one by one.
@@ -214,9 +221,18 @@ export class Ccm {
         slot.leave();
         this.#threads.delete(thread);
         if (this.#running.get(id)?.claimed === claimed) this.#running.delete(id);
-        this.#wake();
+        this.#ended();
       });
     this.#running.set(id, { claimed, stop, thread, done });
+  }
+
+  /** A place is free: who waits for one gets it at once. Else it is only that the CCR itself may be due again. */
+  #ended(): void {
+    if (this.#heldBack || this.#stopping || this.#running.size === 0) return this.#wake();
+    this.#endedSoon ??= this.#parts.clock.after(ENDED_MS, () => {
+      this.#endedSoon = undefined;
+      this.#wake();
+    });
   }
 
   #thread(): number {
