@@ -32,7 +32,16 @@ function boundaryText(i: number): string {
 const SITES = Array.from({ length: 250 }, (_, i) => `S${String(i).padStart(2, '0')}`.slice(0, 3));
 const boundaries = Array.from({ length: COUNT }, (_, i): Boundary => {
   const { kind, value, span } = parseBoundary(boundaryText(i));
-  return { id: i, kind, value, span, site: SITES[next(SITES.length)]!, roaming: i % 20 === 0, createdAt: clock.now() };
+  return {
+    id: i,
+    kind,
+    value,
+    span,
+    site: SITES[next(SITES.length)]!,
+    roaming: i % 20 === 0,
+    createdAt: clock.now(),
+    idle: false,
+  };
 });
 
 function perSecond(what: string, count: number, work: () => number): void {

@@ -167,6 +167,18 @@ test('discovered at the top: the PDR goes down two levels, and the secondary pus
   await eventually('C01 to know the client', async () => (await client(central, name))?.approval === 'approved');
 });
 
+test('what a primary decides is refused at its secondary, which says where to do it', async () => {
+  const { name } = hostOf(0);
+  for (const [path, body, command] of [
+    [`/clients/${name}/approve`, {}, `pushpoint client approve ${name}`],
+    ['/devices/reassign', { all: true }, 'pushpoint device reassign'],
+  ] as const) {
+    const answer = await secondary.call<{ code: string; detail: string }>('POST', path, JSON.stringify(body), 'application/json');
+    assert.deepEqual([answer.status, answer.body.code], [409, 'PP_SITE_SECONDARY'], answer.text);
+    assert.ok(answer.body.detail.includes(`at its primary P01: ${command}`), answer.body.detail);
+  }
+});
+
 test('a block at the primary counts at the proxy MP, and the middle one may be gone for a while', async () => {
   const { name } = hostOf(0);
   await primary.send('POST', `/clients/${name}/block`);

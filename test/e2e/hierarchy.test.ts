@@ -5,6 +5,7 @@ import { after, before, test } from 'node:test';
 import { systemClock } from '#base/clock';
 import { systemRandom } from '#base/random';
 import { startFleet, type Fleet } from '#lab/fleet';
+import { pushpoint } from '#test/command';
 import { eventually, freePort, WholeSite, type Shown } from '#test/whole-site';
 
 /**
@@ -227,4 +228,24 @@ test('the line is cut: S01 goes on pushing what it has, and P01 hears of it when
     await known(one);
     await noCcr(primary, one);
   }
+});
+
+test('S01 is removed: its boundaries are shown as idle, and its machines can be given to another site', async () => {
+  const removed = await pushpoint(['site', 'remove', 'S01', '--data', primary.data]);
+  assert.equal(removed.code, 0, removed.err);
+  assert.match(removed.err, /Its boundaries are kept and assign nobody any more/);
+  const list = await pushpoint(['boundary', 'list', '--data', primary.data]);
+  assert.match(list.out, /S01 \(removed\) +site/);
+  const add = await pushpoint(['boundary', 'add', 'subnet:10.77.0.0/16', '--site', 'S01', '--data', primary.data]);
+  assert.match(add.err, /site S01 was removed: its boundaries assign nobody/);
+  await pushpoint(['device', 'reassign', '--all', '--data', primary.data]);
+  const { items } = await primary.get<{ items: DeviceJson[] }>('/devices');
+  assert.ok(items.length > 5);
+  assert.ok(items.every(({ assignedSite }) => assignedSite !== 'S01'));
+  // S01 decides for itself now.
+  await eventually('S01 to notice', async () => {
+    const { items: sites } = await secondary.get<{ items: { code: string; link?: { state: string } }[] }>('/sites');
+    return sites.some(({ code, link }) => code === 'P01' && link?.state === 'removed');
+  });
+  assert.equal((await secondary.call('POST', '/devices/reassign', '{"all":true}', 'application/json')).status, 200);
 });

@@ -30,7 +30,7 @@ const add = (text: string, site = 'P01', roaming = false) => boundaries.add([tex
 let made = 0;
 function plain(text: string, site: string, roaming = false): Boundary {
   const { kind, value, span } = parseBoundary(text);
-  return { id: ++made, kind, value, site, roaming, span, createdAt: clock.now() };
+  return { id: ++made, kind, value, site, roaming, span, createdAt: clock.now(), idle: false };
 }
 
 test('a boundary is read in every form that means one thing, and kept in one', () => {

@@ -11,6 +11,7 @@ interface BoundaryJson {
   value: string;
   site: string;
   roaming: boolean;
+  siteRemoved?: boolean;
 }
 
 interface OverlapJson {
@@ -60,9 +61,11 @@ export function boundaryVerbs(verbs: Verbs): void {
           else
             table(
               ['KIND', 'VALUE', 'SITE', 'ROLE'],
-              items.map((b) => [b.kind, b.value, b.site, roleOf(b.roaming)]),
+              items.map((b) => [b.kind, b.value, b.siteRemoved ? `${b.site} (removed)` : b.site, roleOf(b.roaming)]),
               "no boundaries yet, so every machine counts as this site's own: pushpoint boundary add KIND:VALUE",
             );
+          if (!context.json && items.some(({ siteRemoved }) => siteRemoved))
+            note('boundaries of a site that was removed assign nobody; pushpoint boundary remove takes them away');
           return EXIT.ok;
         }),
     })
@@ -136,6 +139,7 @@ async function addTo(api: Api, context: Context, { site, roaming, dryRun }: AddO
     const what = items.length === 1 ? items[0]!.boundary : `${items.length} boundaries`;
     const role = `${roleOf(roaming === true)} ${items.length === 1 ? 'boundary' : 'boundaries'}`;
     printDone(`${what} added as ${role} of site ${items[0]!.site}.`, dryRun);
+    if (items[0]!.siteRemoved) note(`site ${items[0]!.site} was removed: its boundaries assign nobody until it has joined again`);
     for (const o of overlaps.filter(({ contradictory }) => contradictory)) note(overlapText(o));
   }
   return EXIT.ok;

@@ -218,7 +218,7 @@ function removeVerb(verbs: Verbs, site: Command): void {
           else printDone(`Site ${removed.code} is removed; what it sends from now on is refused.`, dryRun);
           if (left && !context.json)
             note(
-              `Boundaries still give machines to it, and nobody pushes those: pushpoint boundary list --site ${removed.code}, boundary remove; then device reassign`,
+              `Its boundaries are kept and assign nobody any more; machines that it had stay with it until device reassign: pushpoint boundary list --site ${removed.code}, pushpoint device reassign --all`,
             );
           return EXIT.ok;
         }),

@@ -12,6 +12,8 @@ export interface Boundary {
   roaming: boolean;
   createdAt: Date;
   span: Span | undefined;
+  /** Its site was removed from the branch: it assigns nobody until the site is back. */
+  idle: boolean;
 }
 
 /** boundaryText is a boundary as people write it. */
@@ -100,8 +102,12 @@ export class BoundaryIndex {
   readonly #content: Tables;
   readonly #adSites = new Map<string, number>();
 
+  /** Those of sites that were removed, which count nowhere; in the same order. */
+  readonly idle: readonly Boundary[];
+
   constructor(boundaries: readonly Boundary[]) {
-    this.all = boundaries.toSorted(better);
+    this.all = boundaries.filter(({ idle }) => !idle).toSorted(better);
+    this.idle = boundaries.filter(({ idle }) => idle).toSorted(better);
     this.assigns = this.all.some((b) => !b.roaming);
     this.#site = tablesOf(this.all, (b) => !b.roaming);
     this.#content = tablesOf(this.all, () => true);

@@ -18,10 +18,19 @@ interface BoundaryRow {
   created_at: Date;
 }
 
-function boundaryOf(row: BoundaryRow): Boundary {
+function boundaryOf(row: BoundaryRow, removed: ReadonlySet<string> = new Set()): Boundary {
   const { id, kind, value, site, roaming } = row;
   // What is stored was written by parseBoundary, so it can be read by it.
-  return { id, kind, value, site, roaming, createdAt: row.created_at, span: parseBoundary(boundaryText(row)).span };
+  return {
+    id,
+    kind,
+    value,
+    site,
+    roaming,
+    createdAt: row.created_at,
+    span: parseBoundary(boundaryText(row)).span,
+    idle: removed.has(site),
+  };
 }
 
 const roleOf = (roaming: boolean) => (roaming ? 'roaming' : 'site');
@@ -33,12 +42,17 @@ export interface Added {
 }
 
 const TOLD = 100;
+/** The children that were removed, and the sites below them. */
+const REMOVED = `coalesce((with recursive gone (code) as (
+    select l.site from link l where l.role = 'child' and l.state = 'removed'
+    union select s.code from site s join gone g on s.parent = g.code where not s.own
+  ) select string_agg(code, ' ' order by code) from gone), '')`;
 
 /** BoundaryRecord knows the boundaries of all sites, and is the only writer of boundary. Changes are announced on 'boundary'. */
 export class BoundaryRecord {
   readonly #db: Database;
   readonly #clock: Clock;
-  #known: { version: number; index: BoundaryIndex } | undefined;
+  #known: { version: number; removed: string; index: BoundaryIndex } | undefined;
 
   constructor(db: Database, clock: Clock) {
     this.#db = db;
@@ -50,18 +64,19 @@ export class BoundaryRecord {
    * still right, so ask once for many addresses.
    */
   async index(via: Sql = this.#db): Promise<BoundaryIndex> {
-    const [now] = await via.exec<{ version: number }>(
-      { name: 'boundary_version', text: 'select version from boundary_version' },
+    const [now] = await via.exec<{ version: number; removed: string }>(
+      { name: 'boundary_version', text: `select version, ${REMOVED} as removed from boundary_version` },
       [],
     );
-    const version = now!.version;
-    if (this.#known?.version === version) return this.#known.index;
+    const { version, removed } = now!;
+    if (this.#known?.version === version && this.#known.removed === removed) return this.#known.index;
     // Version and rows in one statement, so that they belong together.
-    const rows = await via.query<BoundaryRow & { version: number }>(
-      'select b.*, v.version from boundary_version v left join boundary b on true',
+    const rows = await via.query<BoundaryRow & { version: number; removed: string }>(
+      `select b.*, v.version, ${REMOVED} as removed from boundary_version v left join boundary b on true`,
     );
-    const index = new BoundaryIndex(rows.filter((row) => row.id !== null).map(boundaryOf));
-    this.#known = { version: rows[0]!.version, index };
+    const gone = new Set(rows[0]!.removed.split(' '));
+    const index = new BoundaryIndex(rows.filter((row) => row.id !== null).map((row) => boundaryOf(row, gone)));
+    this.#known = { version: rows[0]!.version, removed: rows[0]!.removed, index };
     return index;
   }
 
@@ -99,9 +114,10 @@ export class BoundaryRecord {
         ],
       );
       const made = new Set(rows.map(({ id }) => id));
-      const { all } = await this.index(tx);
+      const { all, idle } = await this.index(tx);
       const overlaps = overlapsOf(all, { only: (a, b) => made.has(a.id) || made.has(b.id), limit: TOLD }).items;
-      return { items: rows.map(boundaryOf), overlaps };
+      const gone = new Set(idle.map((one) => one.site));
+      return { items: rows.map((row) => boundaryOf(row, gone)), overlaps };
     });
   }
 
@@ -124,9 +140,10 @@ export class BoundaryRecord {
     });
   }
 
-  /** list gives the boundaries, of one site or of all, in the order in which they count. */
+  /** list gives the boundaries, of one site or of all, in the order in which they count; those of sites that were removed come last. */
   async list(query: { site?: string | undefined } = {}, via: Sql = this.#db): Promise<readonly Boundary[]> {
-    const { all } = await this.index(via);
+    const index = await this.index(via);
+    const all = [...index.all, ...index.idle];
     const site = query.site === undefined ? undefined : validateCode(query.site);
     return site === undefined ? all : all.filter((b) => b.site === site);
   }

@@ -149,6 +149,14 @@ export const hierarchyErrors = {
       'Nothing is lost: batches wait here and are sent when the line is back. Check with curl URL/hierarchy/v1/hello from the child.',
     again: 'retry',
   },
+  PP_SITE_SECONDARY: {
+    origin: 'refused',
+    message: 'a secondary site does not decide that; at its primary {parent}: {command}',
+    http: 409,
+    cause: 'Clients and the assignment of machines belong to the primary site; what is decided there comes down to {site}.',
+    remedy: 'Run the command at the primary site.',
+    again: 'never',
+  },
   PP_LINK_PIN: {
     origin: 'refused',
     message: 'the TLS key of {url} is not the one that was there when this site joined',

@@ -25,8 +25,8 @@ const NAMED = 1000;
 
 /** boundaryJson is a boundary in the names of the API; `boundary` is what it is written as. */
 function boundaryJson(boundary: Boundary): Record<string, unknown> {
-  const { kind, value, site, roaming, createdAt } = boundary;
-  return { boundary: boundaryText(boundary), kind, value, site, roaming, createdAt };
+  const { kind, value, site, roaming, createdAt, idle } = boundary;
+  return { boundary: boundaryText(boundary), kind, value, site, roaming, createdAt, siteRemoved: idle };
 }
 
 /** boundaryRoutes: which addresses belong to which site. */

@@ -8,6 +8,7 @@ import { shownName } from '#records/resource';
 import type { Sql } from '#store/database';
 import { change, DryRun } from '../change.ts';
 import type { ConsoleParts } from '../server.ts';
+import { decidesHere } from './devices.ts';
 import { line, Named, Page, splitName, strict, theOne } from '../shapes.ts';
 
 const ListQuery = Type.Interface(
@@ -101,6 +102,8 @@ export function clientRoutes(api: FastifyInstance, parts: ConsoleParts): void {
       },
     },
     async ({ params: { name, action }, body, query, who, ip }) => {
+      // A block counts at the proxy MP of a secondary until its primary says otherwise; the rest is for the primary alone.
+      if (action !== 'block' && action !== 'unblock') await decidesHere(parts, `pushpoint client ${action} ${name}`);
       const one = await theClient(parts, name);
       const { guid } = one;
       const into = Check(Into, body) && body?.into !== undefined ? (await theClient(parts, body.into)).guid : undefined;

@@ -148,6 +148,7 @@ function reassignRoute(api: FastifyInstance, parts: ConsoleParts): void {
       const { names, filter, all } = body;
       if ([names, filter, all].filter((one) => one !== undefined).length !== 1 || all === false)
         throw raise('PP_API_INVALID', { why: 'it wants exactly one of names, filter and all' });
+      await decidesHere(parts, 'pushpoint device reassign');
       const ids = names === undefined ? undefined : await idsOf(parts, names);
       return change(parts.database, query, async (tx) => {
         const whom = ids ? { ids } : filter === undefined ? ('all' as const) : { filter };
@@ -159,6 +160,14 @@ function reassignRoute(api: FastifyInstance, parts: ConsoleParts): void {
       });
     },
   );
+}
+
+/** decidesHere refuses at a secondary what its primary decides, as long as it has one. */
+export async function decidesHere({ site, link }: Pick<ConsoleParts, 'site' | 'link'>, command: string): Promise<void> {
+  const here = await site.here();
+  if (here.kind !== 'secondary') return;
+  const parent = await link.parent();
+  if (parent?.state === 'joined') throw raise('PP_SITE_SECONDARY', { site: here.code, parent: parent.site, command });
 }
 
 async function idsOf(parts: ConsoleParts, names: readonly string[]): Promise<number[]> {
