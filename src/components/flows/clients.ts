@@ -45,9 +45,12 @@ export function clientHandler({ client, site }: FlowParts): LinkHandler {
   return {
     takesFrom: ['parent', 'child'],
     async apply(tx, { from, role, items }) {
-      const speaksFor = speaker(await site.branch(tx), { site: from, role });
+      const known = await site.branch(tx);
+      const speaksFor = speaker(known, { site: from, role });
+      const decides = role === 'child' && known.sites.some(({ code, kind }) => code === from && kind === 'primary');
+      const rules = known.here.settings.client;
       for (const { body } of items)
-        await client.takeFrom(tx, checked(SentClient, body, 'client'), { site: from, role, speaksFor });
+        await client.takeFrom(tx, checked(SentClient, body, 'client'), { site: from, role, speaksFor, rules, decides });
     },
     async *snapshot(to) {
       const known = await site.branch();

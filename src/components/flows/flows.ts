@@ -4,6 +4,7 @@ import type { Branch } from '#records/site';
 import type { Sql } from '#store/database';
 import { boundaryHandler, boundaryNews } from './boundaries.ts';
 import type { FlowParts } from './branch.ts';
+import { decisionHandler } from './decisions.ts';
 import { ccrHandler, sendCcrs } from './ccrs.ts';
 import { clientHandler, sendClients, stateHandler } from './clients.ts';
 import { ddrHandler, judgeAside, pdrHandler } from './ddr.ts';
@@ -25,6 +26,7 @@ export function flowHandlers(parts: FlowParts): LinkHandlers {
     boundary: boundaryHandler(parts),
     package: packageHandler(parts),
     client: clientHandler(parts),
+    decision: decisionHandler(parts),
     ddr: ddrHandler(parts),
     pdr: pdrHandler(parts),
     state: stateHandler(parts),

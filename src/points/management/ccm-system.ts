@@ -120,7 +120,8 @@ async function wishes(parts: ManagementParts, client: Client, branch: Here): Pro
     approval,
     heartbeatMinutes,
     managementPoints,
-    policyRevision: revision,
+    // A secondary gives no policy, so it has no revision to tell.
+    ...(branch.here.kind === 'primary' && { policyRevision: revision }),
     serverTime: parts.clock.now().toISOString(),
   };
 }

@@ -49,7 +49,10 @@ function revisionOf(policy: Omit<Policy, 'revision'>, serial: number): string {
 export function policyRoutes(app: FastifyInstance, parts: ManagementParts, signed: SignedRequests): void {
   app.get('/ccm_system/policy', async (request, reply) => {
     const client = await signed.byClient(request);
-    const policy = await policyOf(parts, client, await parts.site.branch());
+    const branch = await parts.site.branch();
+    // What proves a policy to a client is known to the site that pushed it, and does not travel.
+    if (branch.here.kind === 'secondary') throw raise('PP_POLICY_AT_PRIMARY', { site: clientSiteOf(branch.here) });
+    const policy = await policyOf(parts, client, branch);
     const etag = `"${policy.revision}"`;
     const known = request.headers['if-none-match'];
     const same = known !== undefined && known.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag);

@@ -2,7 +2,7 @@ import type { Clock } from '#base/clock';
 import type { Database, Sql } from '#store/database';
 import { clientOf, type Client, type ClientRow } from './client.ts';
 import * as decide from './decide.ts';
-import { eventsOf, type ClientEvent } from './event.ts';
+import { eventsOf, noteEvent, type ClientEvent } from './event.ts';
 import * as identity from './identity.ts';
 
 /** ConflictShown is a conflict with the clients it is about. */
@@ -65,6 +65,33 @@ export class ClientTrust {
   /** asNew says that a client is a machine of its own. */
   asNew(guid: string, by: string, via?: Sql): Promise<Client> {
     return this.#decide(via, by, (tx, decision) => decide.asNew(tx, guid, decision));
+  }
+
+  /** decideFrom takes what was decided at the top of the branch; false where there is nothing to decide here. */
+  async decideFrom(
+    tx: Sql,
+    { guid, action, into, by }: { guid: string; action: 'merge' | 'new' | 'block'; into?: string | undefined; by: string },
+  ): Promise<boolean> {
+    if (action === 'block') return (await this.block(guid, by, tx)) !== undefined;
+    const rows = await tx.query<{ id: number; guid: string }>(
+      'select id, guid from client where guid = any($1) and not obsolete',
+      [[guid, into]],
+    );
+    const one = rows.find((row) => row.guid === guid);
+    const isOpen = one !== undefined && (await identity.conflictsOf(tx, one.id)).length > 0;
+    const merges = action === 'merge' && (into === undefined ? isOpen : rows.length === 2);
+    if (!merges && !(action === 'new' && isOpen)) return false;
+    await (merges ? this.merge(guid, by, { into }, tx) : this.asNew(guid, by, tx));
+    return true;
+  }
+
+  /** settleElsewhere closes the conflicts of a client whose own site has been told what to do. */
+  async settleElsewhere(guid: string, decision: string, by: string, tx: Sql): Promise<void> {
+    const [row] = await tx.query<{ id: number }>('select id from client where guid = $1 for update', [guid]);
+    if (!row) return;
+    const now = this.#clock.now();
+    await identity.settle(tx, row.id, decision, by, now);
+    await noteEvent(tx, row.id, { what: 'decision sent', by, detail: { decision } }, now);
   }
 
   /** remove forgets a client. */

@@ -35,3 +35,9 @@ export function pointsFor(kind: PointKind, branch: Branch, assigned: string | un
   const first = secondary === undefined ? [] : on(secondary);
   return [...first, ...on(clientSiteOf(branch.here))];
 }
+
+/** primaryBelow gives the primary site below this one that a client came through: it has the client, and decides about it. */
+export function primaryBelow({ here, sites }: Omit<Branch, 'points'>, viaSite: string | undefined): string | undefined {
+  const via = sites.find(({ code }) => code === viaSite);
+  return via?.kind === 'primary' && via.code !== here.code && via.code !== here.parent ? via.code : undefined;
+}

@@ -2,9 +2,10 @@ import type { FastifyInstance } from 'fastify';
 import { Type, type Static } from 'typebox';
 import { raise } from '#base/errors';
 import { Check } from 'typebox/value';
-import { Approval, isSmsid } from '#messages';
+import { Approval, isSmsid, type SentDecision } from '#messages';
 import type { Client, ClientRecord } from '#records/client';
 import { shownName } from '#records/resource';
+import { primaryBelow } from '#records/site';
 import type { Sql } from '#store/database';
 import { change, DryRun } from '../change.ts';
 import type { ConsoleParts } from '../server.ts';
@@ -106,6 +107,8 @@ export function clientRoutes(api: FastifyInstance, parts: ConsoleParts): void {
       if (action !== 'block' && action !== 'unblock') await decidesHere(parts, `pushpoint client ${action} ${name}`);
       const one = await theClient(parts, name);
       const { guid } = one;
+      const below = primaryBelow(await parts.site.branch(), one.viaSite);
+      if (below !== undefined) return sendDecision(parts, { one, below, action, body, who, ip, query });
       const into = Check(Into, body) && body?.into !== undefined ? (await theClient(parts, body.into)).guid : undefined;
       return change(parts.database, query, async (tx) => {
         const done = await decide(client, action, { guid, into, who }, tx);
@@ -127,6 +130,58 @@ export function clientRoutes(api: FastifyInstance, parts: ConsoleParts): void {
       });
     },
   );
+}
+
+/**
+ * sendDecision tells the site that has a client what was decided about it at the top of the branch. That is possible where both ask a person
+ * (client.conflicts = manual); whatever else is decided there.
+ */
+async function sendDecision(
+  parts: ConsoleParts,
+  {
+    one,
+    below,
+    action,
+    body,
+    who,
+    ip,
+    query,
+  }: {
+    one: Client;
+    below: string;
+    action: Static<typeof Decided>;
+    body: unknown;
+    who: string;
+    ip: string;
+    query: DryRun;
+  },
+): Promise<Record<string, unknown>> {
+  const { guid, name } = one;
+  const { here } = await parts.site.branch();
+  if (here.settings.client.conflicts !== 'manual' || (action !== 'merge' && action !== 'new' && action !== 'block'))
+    throw raise('PP_CLIENT_ELSEWHERE', { name, site: below });
+  const conflicts = (await parts.client.trust.conflicts(1000)).filter(({ client }) => client.guid === guid);
+  const other =
+    Check(Into, body) && body?.into !== undefined ? await theClient(parts, body.into) : conflicts.find((c) => c.other)?.other;
+  if (action !== 'block' && conflicts.length === 0 && !other) throw raise('PP_CLIENT_NO_CONFLICT', { name });
+  if (action === 'merge' && other?.viaSite !== one.viaSite) throw raise('PP_CLIENT_ELSEWHERE', { name, site: below });
+  const into = action === 'merge' ? other?.guid : undefined;
+  const decision: SentDecision = {
+    guid,
+    action,
+    ...(into !== undefined && { into }),
+    by: who,
+    at: parts.clock.now().toISOString(),
+  };
+  return change(parts.database, query, async (tx) => {
+    await parts.link.enqueue(tx, { to: below, kind: 'decision', key: guid, body: decision, ordered: true });
+    await parts.client.trust.settleElsewhere(guid, action, who, tx);
+    await parts.audit.write(
+      { who, what: `client.${action}`, object: name, detail: { guid, into, site: below }, address: ip },
+      tx,
+    );
+    return { guid: into ?? guid, name, done: true, site: below };
+  });
 }
 
 function decide(
