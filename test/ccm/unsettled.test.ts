@@ -110,8 +110,9 @@ test('a database that dies right after the first logon leaves no session open, a
       () => true,
     ),
   );
-  const states = async () =>
-    (await Promise.all(['PC-1', 'PC-2'].map((name) => site.show(name)))).map(({ state }) => state).sort();
-  // A turn is a minute; within it the other machine is done, while the first one still stands back.
-  await waitFor('the other one to be complete', async () => (await states()).join() === 'complete,queued', 20_000);
+  const shown = () => Promise.all(['PC-1', 'PC-2'].map((name) => site.show(name)));
+  // A turn is a minute; within it the other machine is done. The first one stands back for half of it, on a slow machine it may be on its way again.
+  await waitFor('one of them to be complete', async () => (await shown()).some(({ state }) => state === 'complete'), 50_000);
+  const attempts = (await shown()).filter(({ state }) => state === 'complete').map((ccr) => ccr.attempts);
+  assert.ok(attempts.includes(1), 'the other one, which was not cut');
 });
