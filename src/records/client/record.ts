@@ -10,6 +10,7 @@ import { openCloneAlarm, wentBack, whyAlarm } from './clone.ts';
 import { leave } from './decide.ts';
 import { takeHeartbeats, type Beat } from './heartbeats.ts';
 import { keyHashOf, register, type Registered, type RegisterOptions } from './register.ts';
+import { registerPlain, type TokenRegistration } from './register-many.ts';
 import { attach, standings, type Standing } from './standing.ts';
 import { addState, states, type State } from './state.ts';
 import * as tokens from './token.ts';
@@ -44,6 +45,8 @@ export interface Heard {
 
 /** So many heartbeats go into one statement. */
 const MOST_BEATS = 128;
+/** Registrations hold three locks each until their transaction ends. */
+const MOST_REGISTRATIONS = 64;
 
 async function clientsByGuid(sql: Sql, guids: readonly string[]): Promise<(Client | undefined)[]> {
   const rows = await sql.exec<ClientRow>({ name: 'client_by_guid', text: 'select * from client where guid = any($1)' }, [guids]);
@@ -58,6 +61,8 @@ export class ClientRecord {
   readonly #random: Random;
   readonly #shared: tokens.BranchKeys | undefined;
   readonly #tokens: Gatherer<tokens.TokenWish, { id: string; secret: string }>;
+  readonly #registering: Gatherer<TokenRegistration, Registered | undefined>;
+  readonly #tokenKeys: Gatherer<string, tokens.TokenKey | undefined>;
   readonly #beats: Gatherer<Beat, ClientRow | undefined>;
   readonly #byGuid: Gatherer<string, Client | undefined>;
   /** Whom the site believes, and what people decide about it. */
@@ -70,7 +75,12 @@ export class ClientRecord {
     this.#clock = clock;
     this.#random = random;
     this.trust = new ClientTrust(db, clock);
+    this.#tokenKeys = new Gatherer((ids) => tokens.tokenKeys(db, ids, shared));
     this.#beats = new Gatherer((beats) => takeHeartbeats(db, beats, clock.now()), MOST_BEATS);
+    this.#registering = new Gatherer(
+      (wishes) => db.transaction((tx) => registerPlain(tx, wishes, clock.now())),
+      MOST_REGISTRATIONS,
+    );
     this.#byGuid = new Gatherer((guids) => clientsByGuid(db, guids), MOST_BEATS);
     this.#tokens = new Gatherer((wishes) => tokens.issueTokens(db, { random, clock, shared }, wishes));
   }
@@ -83,7 +93,7 @@ export class ClientRecord {
 
   /** tokenKey gives what is needed to check a proof made with a token. */
   tokenKey(id: string): Promise<tokens.TokenKey | undefined> {
-    return tokens.tokenKey(this.#db, id, this.#shared);
+    return this.#tokenKeys.ask(id);
   }
 
   /**
@@ -95,6 +105,11 @@ export class ClientRecord {
     const token = o.tokenId === undefined ? undefined : await this.tokenKey(o.tokenId);
     if (token?.unseen && !token.unseen.isFor(registration.name)) throw raise('PP_CLIENT_TOKEN_UNKNOWN', { token: token.id });
     const unseen = token?.unseen ? token : undefined;
+    if (o.tokenId !== undefined && token && !unseen) {
+      const rules = { ...trustRules, ...o.rules };
+      const plain = await this.#registering.ask({ registration, tokenId: o.tokenId, address: o.address, rules, uuid });
+      if (plain) return plain;
+    }
     return this.#db.transaction(async (tx) => {
       const registered = await register(
         tx,

@@ -31,9 +31,9 @@ export interface Registered {
 }
 
 /** Registrations of one key, then those of one name, and then those of one hardware id wait for each other. */
-const KEY_LOCK = 1128481347;
-const NAME_LOCK = 1128481348;
-const HARDWARE_LOCK = 1128481349;
+export const KEY_LOCK = 1128481347;
+export const NAME_LOCK = 1128481348;
+export const HARDWARE_LOCK = 1128481349;
 
 type Known = RegisterOptions & { keyHash: Uint8Array; guid: string; rules: TrustRules };
 
@@ -52,7 +52,7 @@ async function resourceOf(tx: Sql, registration: Registration): Promise<number |
 }
 
 /** judged is what the rules say of a client that nobody has decided about. */
-function judged(rules: TrustRules, proof: Proof | undefined): { approval: Approval; by: string | undefined } {
+export function judged(rules: TrustRules, proof: Proof | undefined): { approval: Approval; by: string | undefined } {
   if (rules.approval !== 'manual' && proof !== undefined) return { approval: 'approved', by: proof };
   return rules.approval === 'all' ? { approval: 'approved', by: 'setting' } : { approval: 'pending', by: undefined };
 }

@@ -104,16 +104,30 @@ export async function issueTokens(
   return made;
 }
 
-/** tokenKey looks a token up, used or expired as it may be; one that a site of the branch made need not have been seen here. */
-export async function tokenKey(sql: Sql, id: string, shared: BranchKeys | undefined): Promise<TokenKey | undefined> {
-  const [row] = await sql.exec<TokenRow & { blocked: boolean }>(
+/** tokenKeys looks tokens up, used or expired as they may be; one that a site of the branch made need not have been seen here. */
+export async function tokenKeys(
+  sql: Sql,
+  ids: readonly string[],
+  shared: BranchKeys | undefined,
+): Promise<(TokenKey | undefined)[]> {
+  const rows = await sql.exec<TokenRow & { blocked: boolean }>(
     {
-      name: 'client_token_key',
-      text: `select t.*, exists (select from client c where c.key_hash = t.used_by and c.blocked) as blocked from client_token t where id = $1`,
+      name: 'client_token_keys',
+      text: `select t.*, exists (select from client c where c.key_hash = t.used_by and c.blocked) as blocked
+        from client_token t where id = any($1)`,
     },
-    [id],
+    [ids],
   );
-  if (!row) return unseen(sql, id, shared);
+  const found = new Map(rows.map((row) => [row.id, row]));
+  return Promise.all(
+    ids.map(async (id) => {
+      const row = found.get(id);
+      return row ? tokenKeyOfRow(row) : unseen(sql, id, shared);
+    }),
+  );
+}
+
+function tokenKeyOfRow(row: TokenRow & { blocked: boolean }): TokenKey {
   return {
     id: row.id,
     key: new Uint8Array(row.key),
