@@ -113,6 +113,18 @@ test('site-wide push takes what is imported, and when it is switched on what is 
     [['queued', 'discovery', 'site-wide push']],
   );
   assert.match((await call('GET', '/devices/FAR')).json.siteWidePush.reason, /assigned to no site/);
+  // Switched off, it takes back what it has made, and leaves what somebody asked for.
+  await call('POST', '/push', { names: ['PC2'] });
+  await call('PATCH', '/settings?dryRun=true', { push: { enabled: false } });
+  await call('PATCH', '/settings', { push: { enabled: false } });
+  const log = () => site.records.audit.list({ what: 'ccr.withdraw' });
+  await eventually('what was taken back to be in the audit log', async () => (await log()).items.length > 0);
+  const entries = (await log()).items;
+  assert.deepEqual([entries.length, entries[0]!.who, entries[0]!.object], [1, 'site-wide push', '1 CCRs']);
+  assert.deepEqual((await site.records.ccr.list()).items.map((c) => [c.name, c.state, c.finishedBy]).sort(), [
+    ['PC1', 'cancelled', 'site-wide push'],
+    ['PC2', 'queued', undefined],
+  ]);
   await upkeep.stop();
 });
 
