@@ -28,10 +28,7 @@ export class TestPoint {
     const server = o.tls ? createSecureServer({ key: o.tls.key, cert: o.tls.cert }, serve) : createServer(serve);
     server.listen(o.port ?? 0, '127.0.0.1');
     await once(server, 'listening');
-    const point = new TestPoint(
-      server as Server,
-      `http${o.tls ? 's' : ''}://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    );
+    const point = new TestPoint(server, `http${o.tls ? 's' : ''}://127.0.0.1:${(server.address() as AddressInfo).port}`);
     return point;
   }
 

@@ -1,0 +1,173 @@
+import assert from 'node:assert/strict';
+import { globSync, readFileSync } from 'node:fs';
+import { after, before, test, type TestContext } from 'node:test';
+import { buildNative } from '#client/native';
+import { need } from '#test/need';
+import { TestSite } from '#test/points';
+import { Wine } from '#test/wine';
+import { TestPoint } from '#test/wine-point';
+import { Bootstrap, msiOf, VERSION } from '#test/wine-setup';
+
+/** client.msi and the service it brings, on a machine of Wine: installed, reporting, supervised, upgraded, never downgraded, removed. */
+
+const peers = need('wine64', 'x86_64-w64-mingw32-gcc', 'wixl');
+const AGENT_LOG = 'windows/CCM/logs/CcmExec.log';
+const STATUS = 'windows/CCM/status.json';
+
+let wine: Wine;
+let setup: Bootstrap;
+before(async () => {
+  if (peers.skip !== undefined) return;
+  wine = await Wine.start();
+  setup = new Bootstrap(wine);
+});
+after(() => wine?.stop());
+
+async function point(t: TestContext, body: Buffer): Promise<TestPoint> {
+  const made = await TestPoint.start(body);
+  t.after(() => made.close());
+  return made;
+}
+
+const msi = (version: string) => readFileSync(buildNative(version).files['client.msi']);
+const registry = async (key: string) => (await wine.run('reg.exe', 'query', `HKLM\\${key}`, '/s')).out;
+
+interface Said {
+  state?: string;
+  guid?: string;
+  version?: string;
+  lastHeartbeatAt?: string;
+  lastError?: string;
+}
+
+function status(): Said {
+  try {
+    return JSON.parse(wine.text(STATUS)) as Said;
+  } catch {
+    return {};
+  }
+}
+
+/** everything is all there is of files, services and keys where a client could leave something. */
+async function everything(): Promise<Set<string>> {
+  const files = globSync('{windows,Program Files,ProgramData}/**', { cwd: wine.path() });
+  const all = new Set(files.map((name) => `file ${name}`));
+  const services = await registry(String.raw`SYSTEM\CurrentControlSet\Services`);
+  for (const [key] of services.matchAll(/^HKEY.*\\Services\\[^\\\r\n]+/gm)) all.add(`service ${key}`);
+  for (const key of ['CCM', 'SMS', String.raw`Windows\CurrentVersion\Uninstall`]) {
+    const text = await registry(`SOFTWARE\\Microsoft\\${key}`);
+    for (const [line] of text.matchAll(/^HKEY[^\r\n]*/gm)) all.add(`key ${line}`);
+  }
+  return all;
+}
+
+test('installed by ccmsetup, there already, and uninstalled: 0 each, and nothing of it is left', peers, async (t) => {
+  const bytes = msi(VERSION);
+  const mp = await point(t, bytes);
+  const properties = 'SMSSITECODE=P01 SMSMP=mp1.corp.example CCMHTTPPORT=8480';
+  setup.lay({ managementPoints: [mp.url], payload: msiOf(bytes), fallbackStatusPoint: mp.url, properties });
+  const before = await everything();
+  assert.equal(await setup.byHand(), 0, setup.lines().join('\n'));
+  assert.equal((await wine.service('CcmExec'))?.state, 'running');
+  assert.match(await registry(String.raw`SOFTWARE\Microsoft\CCM`), /SMSMP\s+REG_SZ\s+mp1\.corp\.example/);
+  assert.match(await registry(String.raw`SOFTWARE\Microsoft\SMS\Mobile Client`), /AssignedSiteCode\s+REG_SZ\s+P01/);
+  assert.equal((JSON.parse(wine.text('windows/CCM/installed.json')) as { sha256: string }).sha256, msiOf(bytes).sha256);
+  assert.equal(await setup.byHand(), 0);
+  setup.told('Client 0.1.0 is installed already');
+  assert.equal(await setup.byHand('/uninstall'), 0);
+  setup.told('The client is removed');
+  // What stays is told in docs/windows-client.md: ccmsetup with its logs, the identity, and the empty folder of Windows Installer.
+  const stays = /^file windows\/(ccmsetup(\/.*)?|SMSCFG\.INI|Installer)$/i;
+  const left = [...(await everything())].filter((line) => !before.has(line) && !stays.test(line));
+  assert.deepEqual(left, []);
+  assert.equal(await setup.byHand('/uninstall'), 0, 'nothing there is fine');
+});
+
+test(
+  'the agent registers with a token, is heard, is started again when it dies, and goes on after a restart of the machine',
+  peers,
+  async (t) => {
+    const site = await TestSite.make(t);
+    const { url } = await site.managementPoint();
+    await site.know(wine.name);
+    const bytes = msi(VERSION);
+    const stored = await site.parts.content.put(bytes);
+    const expires = '2099-01-01T00:00:00.000Z';
+    const token = await site.records.client.issueToken({ name: wine.name, domain: 'CORP', expiresAt: new Date(expires) });
+    const registration = { machine: wine.name, tokenId: token.id, token: token.secret, expires };
+    const definition = {
+      name: 'client',
+      version: VERSION,
+      platform: 'windows',
+      bootstrap: { file: 'ccmsetup.exe', service: 'ccmsetup' },
+      payload: { file: 'client.msi' },
+      verify: { service: 'CcmExec' },
+    };
+    const files = ['client.msi', 'ccmsetup.exe'].map((name) => ({ name, ...stored }));
+    await site.records.package.add(definition, files, 'test');
+    setup.lay({ managementPoints: [url], payload: msiOf(bytes), registration });
+    assert.equal(await setup.byHand(), 0, setup.lines().join('\n'));
+    await wine.eventually('the agent to be registered', () => status().state === 'registered');
+    const [known] = await site.records.client.byName(wine.name);
+    assert.deepEqual([known?.approval, known?.version, known?.site, known?.guid], ['approved', VERSION, 'P01', status().guid]);
+    assert.ok(!wine.has('windows/CCM/registration.token'), 'a token is used once');
+    assert.match(wine.text('windows/SMSCFG.INI'), new RegExp(known!.guid));
+    const told = await wine.run(String.raw`C:\windows\CCM\CcmExec.exe`, 'status');
+    assert.match(told.out, /state: registered/);
+    assert.equal(told.code, 0);
+
+    const pid = /The agent runs as process (\d+)/.exec(wine.text(AGENT_LOG))![1]!;
+    await wine.run('taskkill.exe', '/f', '/pid', pid);
+    await wine.eventually('the next agent', () => (wine.text(AGENT_LOG).match(/The agent runs as process/g) ?? []).length === 2);
+    assert.match(wine.text(AGENT_LOG), /The agent is started again in 1 second/);
+    await wine.eventually('a heartbeat', () => status().lastHeartbeatAt !== undefined);
+    assert.equal(status().guid, known!.guid, 'the same client');
+
+    await wine.run('net.exe', 'stop', 'CcmExec');
+    await wine.eventually('stopped', async () => (await wine.service('CcmExec'))?.state === 'stopped');
+    assert.equal(status().state, 'stopped', 'the agent ended in order');
+    await wine.restart();
+    await wine.eventually('the service of the next start', async () => (await wine.service('CcmExec'))?.state === 'running');
+    await wine.eventually('its heartbeat', () => status().state === 'registered', 60_000);
+    assert.equal((await site.records.client.byName(wine.name)).length, 1);
+  },
+);
+
+test('a newer client takes the place of an older, an older one is refused with 1603 and the newer goes on', peers, async (t) => {
+  const newer = msi('0.2.0');
+  const older = msi(VERSION);
+  const first = await point(t, newer);
+  setup.lay({ managementPoints: [first.url], payload: msiOf(newer, '0.2.0'), fallbackStatusPoint: first.url }, { keep: true });
+  assert.equal(await setup.byHand(), 0, setup.lines().join('\n'));
+  assert.equal((await wine.service('CcmExec'))?.state, 'running');
+  const products = (await registry(String.raw`SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall`)).match(
+    /DisplayVersion\s+REG_SZ\s+\S+/g,
+  );
+  assert.deepEqual(
+    products?.map((line) => line.split(/\s+/).at(-1)),
+    ['0.2.0'],
+    'one product',
+  );
+  const second = await point(t, older);
+  setup.lay({ managementPoints: [second.url], payload: msiOf(older), fallbackStatusPoint: second.url }, { keep: true });
+  assert.equal(await setup.byHand(), 6);
+  assert.deepEqual(second.ids, [100, 313]);
+  setup.told('Installer ended with 1603');
+  assert.equal((await wine.service('CcmExec'))?.state, 'running', 'the newer one goes on');
+  assert.equal(await setup.byHand('/uninstall'), 0);
+});
+
+test('installed by hand from the MSI alone: the agent finds its site in the properties', peers, async (t) => {
+  const site = await TestSite.make(t);
+  const { port } = await site.managementPoint();
+  await site.know(wine.name);
+  for (const gone of ['windows/CCM', 'windows/SMSCFG.INI']) wine.remove(gone);
+  wine.put('client.msi', msi(VERSION));
+  const properties = ['SMSSITECODE=P01', 'SMSMP=127.0.0.1', `CCMHTTPPORT=${port}`];
+  const { code } = await wine.run('msiexec.exe', '/i', String.raw`C:\client.msi`, '/qn', ...properties);
+  assert.equal(code, 0);
+  await wine.eventually('the agent to be registered', () => status().state === 'registered');
+  const [known] = await site.records.client.byName(wine.name);
+  assert.equal(known?.approval, 'pending', 'nobody vouched for it');
+  assert.equal(known.version, VERSION);
+});
