@@ -60,8 +60,11 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
+/** How long a machine with much else to do may take for what an idle one does in a second. */
+const PATIENCE_MS = 90_000;
+
 /** eventually looks again and again, up to `ms`, until something is so. */
-export async function eventually(what: string, look: () => Promise<boolean> | boolean, ms = 30_000): Promise<void> {
+export async function eventually(what: string, look: () => Promise<boolean> | boolean, ms = PATIENCE_MS): Promise<void> {
   const until = systemClock.monotonic() + ms;
   for (let pause = 5; !(await look()); pause = Math.min(pause * 1.5, 150)) {
     if (systemClock.monotonic() > until) throw new Error(`waited ${ms} ms in vain for ${what}`);

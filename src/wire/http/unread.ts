@@ -14,5 +14,13 @@ export function endUnread(request: IncomingMessage, clock: Clock): void {
   const cancel = clock.after(MOMENT_MS, () => {
     if (!request.complete) socket.destroy();
   });
-  socket.once('close', cancel);
+  // A line that goes on, because the body came after all, carries many requests: nothing of this one stays on it.
+  const over = () => {
+    if (!request.complete && !socket.destroyed) return;
+    cancel();
+    socket.off('close', over);
+    request.off('end', over).off('close', over);
+  };
+  socket.on('close', over);
+  request.on('end', over).on('close', over);
 }
