@@ -57,10 +57,20 @@ const routes: [string, string, unknown?][] = [
   ['POST', '/ccrs/retry', { names: ['PC1'] }],
   ['GET', '/clients'],
   ['GET', '/clients/conflicts'],
+  ['GET', '/clients/approval'],
+  ['GET', '/clients/bad-hardware'],
+  ['POST', '/clients/bad-hardware', { hardwareId: 'HW-12345' }],
+  ['DELETE', '/clients/bad-hardware/HW-12345'],
   ['GET', '/clients/PC1'],
+  ['DELETE', '/clients/PC1'],
   ['POST', '/clients/PC1/block'],
+  ['GET', '/policies'],
+  ['POST', '/policies', { kind: 'uninstall', clients: ['PC1'] }],
+  ['GET', '/policies/1'],
+  ['POST', '/policies/1/pause'],
   ['GET', '/waves'],
   ['GET', '/waves/1'],
+  ['GET', '/fallback-status'],
   ['GET', '/audit'],
   ['GET', '/device-fields'],
   ['GET', '/collections'],
@@ -70,6 +80,7 @@ const routes: [string, string, unknown?][] = [
   ['POST', '/collections/Berlin/add', { names: ['PC1'] }],
   ['POST', '/collections/Berlin/remove', { names: ['PC1'] }],
   ['POST', '/collections/evaluate', {}],
+  ['PATCH', '/collections/Berlin', { comment: 'the new building' }],
   ['DELETE', '/collections/Berlin'],
   ['GET', '/discovery/methods'],
   ['GET', '/discovery/methods/network'],
@@ -299,13 +310,14 @@ test('the OpenAPI document is one, and describes every route with its parameters
     route
       .replace(/\?.*$/, '')
       .replace(/^\/collections\/Berlin/, '/collections/{name}')
-      .replace(/^\/(waves|discovery\/runs|doctor)\/1(?=\/|$)/, '/$1/{id}')
+      .replace(/^\/(waves|policies|discovery\/runs|doctor)\/1(?=\/|$)/, '/$1/{id}')
       .replace(/^\/discovery\/methods\/network/, '/discovery/methods/{method}')
       .replace(/^\/sites\/S01/, '/sites/{code}')
       .replace(/^\/boundaries\/subnet.*$/, '/boundaries/{boundary}')
       .replace(/\/(PC1|push)(?=\/|$)/, '/{name}')
       .replace(/^\/points\/\w+/, '/points/{kind}')
-      .replace(/\/(retry|block)$/, '/{action}');
+      .replace(/^\/clients\/bad-hardware\/.*$/, '/clients/bad-hardware/{id}')
+      .replace(/\/(retry|block|pause)$/, '/{action}');
   for (const [method, route] of routes) {
     const path = route === '/push' ? route : pattern(route);
     assert.ok(listed.includes(`${method.toLowerCase()} /api/v1${path}`), `${method} ${path} is not described`);

@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict';
+import { generateKeyPairSync, randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { systemClock } from '#base/clock';
+import { silentLog } from '#base/log';
+import { publicKeyOf, type Registration } from '#messages';
+import { createConsole } from '#points/console';
+import { AccountRecord } from '#records/account';
+import { AuditRecord } from '#records/audit';
+import { CollectionRecord } from '#records/collection';
+import { DoctorRecord } from '#records/doctor';
+import { FallbackStatusRecord } from '#records/fallback-status';
+import { MethodRecord } from '#records/method';
+import { PolicyRecord } from '#records/policy';
+import { createVaultKeys, openSealer } from '#store/vault';
+import { BranchSite, carry, carryUntil, fill, joined } from '#test/branch-sites';
+import { scratch } from '#test/scratch';
+
+/** Conflicting records of a primary below, decided at the top of the branch. */
+
+let top: BranchSite;
+let below: BranchSite;
+let folder: string;
+let url: string;
+let token: string;
+let stop: () => Promise<void>;
+
+before(async () => {
+  top = await BranchSite.create('P00');
+  below = await BranchSite.create('P01');
+  await joined(top, below, 'primary');
+  await below.database.db.transaction((tx) => below.parts.site.belongTo('P00', tx));
+  for (const site of [top, below]) {
+    await fill(site);
+    await site.tellOthers();
+  }
+  folder = await mkdtemp(path.join(scratch, 'pushpoint-decisions-'));
+  const { db } = top.database;
+  const app = await createConsole({
+    ...top.parts,
+    account: new AccountRecord(db, systemClock),
+    audit: new AuditRecord(db, systemClock),
+    collection: new CollectionRecord(db, systemClock),
+    doctor: new DoctorRecord(db, systemClock),
+    fallbackStatus: new FallbackStatusRecord(db, systemClock),
+    method: new MethodRecord(db, systemClock),
+    policy: new PolicyRecord(db, systemClock, top.parts.client),
+    sealer: openSealer(await createVaultKeys(folder, {})),
+    log: silentLog,
+    version: '1.0.0',
+  });
+  token = await top.parts.site.addToken({ label: 'top', scopes: ['admin'] });
+  app.server.listen(0, '127.0.0.1');
+  await once(app.server, 'listening');
+  url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}/api/v1`;
+  stop = () => app.close();
+});
+after(async () => {
+  await stop();
+  await top.close();
+  await below.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const call = async (method: string, route: string, body?: unknown) => {
+  const headers = { authorization: `Bearer ${token}`, ...(body !== undefined && { 'content-type': 'application/json' }) };
+  const answer = await fetch(url + route, { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }) });
+  return { status: answer.status, json: (await answer.json()) as Record<string, unknown> & { items: Record<string, unknown>[] } };
+};
+const until = (what: string, look: () => Promise<boolean>) => carryUntil(top, below, what, look);
+
+const registration = (name: string, hardwareId: string): Registration => ({
+  requestId: randomUUID(),
+  publicKey: publicKeyOf(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey),
+  name,
+  domain: 'CORP',
+  fqdn: '',
+  addresses: ['10.4.0.9'],
+  os: { name: 'Windows 11', version: '10.0.26100', type: 'workstation' },
+  hardwareId,
+  clientVersion: '1.0.0',
+  site: 'P01',
+  time: new Date().toISOString(),
+});
+const rules = async () => (await below.parts.site.here()).settings.client;
+const come = async (name: string, hardwareId: string) =>
+  (await below.parts.client.register(registration(name, hardwareId), { rules: await rules() })).client;
+const at = (site: BranchSite, guid: string) => site.parts.client.byGuid(guid);
+
+test('where one of the two sites asks nobody, the top decides nothing', async () => {
+  const old = await come('PC1', 'HW-0001');
+  const copy = await come('PC2', 'HW-0001');
+  await until('both at the top', async () => (await at(top, copy.guid)) !== undefined && (await at(top, old.guid)) !== undefined);
+  const answer = await call('POST', `/clients/${copy.guid}/new`);
+  assert.deepEqual([answer.status, answer.json['code']], [409, 'PP_CLIENT_ELSEWHERE']);
+  assert.equal((await call('POST', `/clients/${copy.guid}/approve`)).json['code'], 'PP_CLIENT_ELSEWHERE');
+  // The top asks, the site below does not: what comes is not taken.
+  await top.parts.site.updateSettings({ client: { conflicts: 'manual' } }, 'test');
+  assert.equal((await call('POST', `/clients/${copy.guid}/block`)).status, 200);
+  await carry(top, below);
+  assert.equal((await at(below, copy.guid))!.blocked, false);
+});
+
+test('merge, new and block of clients below are decided at the top, and come back as they are there', async () => {
+  await below.parts.site.updateSettings({ client: { conflicts: 'manual' } }, 'test');
+  const old = await come('PC3', 'HW-0003');
+  await below.parts.client.trust.approve(old.guid, 'test');
+  const same = await come('PC3', 'HW-0003');
+  const other = await come('PC4', 'HW-0003');
+  const thief = await come('PC5', 'HW-0003');
+  const conflicts = async () => {
+    const { items } = (await call('GET', '/clients/conflicts')).json;
+    return items.map(({ guid }) => guid).filter((guid) => [same.guid, other.guid, thief.guid].includes(String(guid)));
+  };
+  await until('the conflicts at the top', async () => (await conflicts()).length === 3);
+  const merged = await call('POST', `/clients/${same.guid}/merge`, { into: old.guid });
+  assert.deepEqual([merged.status, merged.json['guid'], merged.json['site']], [200, old.guid, 'P01']);
+  for (const [guid, action] of [
+    [other.guid, 'new'],
+    [thief.guid, 'block'],
+  ])
+    assert.equal((await call('POST', `/clients/${guid}/${action}`)).status, 200);
+  assert.deepEqual(await conflicts(), []);
+  await until('the merge below', async () => (await at(below, old.guid))!.publicKey === same.publicKey);
+  await until('the block below', async () => (await at(below, thief.guid))!.blocked);
+  assert.deepEqual(
+    (await below.parts.client.trust.conflicts()).filter(({ client }) =>
+      [same.guid, other.guid, thief.guid].includes(client.guid),
+    ),
+    [],
+  );
+  const history = await below.parts.client.trust.history((await at(below, other.guid))!.id);
+  assert.deepEqual([history[0]!.what, history[0]!.by], ['new', 'top at P00']);
+  // The top hears of the merge: one record, with the new key.
+  await until('the merged record at the top', async () => (await at(top, old.guid))!.publicKey === same.publicKey);
+  assert.equal(await at(top, same.guid), undefined);
+});
