@@ -229,6 +229,8 @@ export const LinkRequest = Type.Object({
   what: Type.Union([Type.Literal('begin'), Type.Literal('send'), Type.Literal('poll')]),
   /** Counts the polls of a session, so that one that comes late is not taken for a site that went back in time. */
   turn: Whole,
+  /** Another one each time the child's server starts. */
+  instance: Type.Optional(text(64)),
   waitMs: Type.Integer({ minimum: 0, maximum: 60_000 }),
   ack: Type.Optional(Mark),
   batch: Type.Optional(LinkBatch),

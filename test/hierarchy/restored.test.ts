@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
-import { LinkSite } from '#test/sites';
+import { LinkSite, RawChild } from '#test/sites';
 import { eventually } from '#test/whole-site';
 
 async function pair(t: TestContext): Promise<{ parent: LinkSite; child: LinkSite }> {
@@ -114,4 +114,34 @@ test('two processes of a child: one of them keeps the line, and the other takes 
   await child.link.line.release('P01', 'another process');
   await child.say('parent', 'y');
   await eventually('it', settled(child, parent, 'y'));
+});
+
+test('two live copies of one site are noticed by the parent; a server that is started anew again and again is not', async (t) => {
+  const [parent, child] = [await LinkSite.make(t, 'P01'), await LinkSite.make(t, 'S01', 'secondary')];
+  await parent.serve();
+  await child.join(parent);
+  const raw = new RawChild(child, parent);
+  const begin = (instance: string) => raw.send({ what: 'begin', instance });
+  for (const run of ['one', 'two', 'three', 'four', 'four', 'five']) await begin(run);
+  assert.equal((await parent.state('S01')).copiesAt, undefined);
+  // One return is a line that another process of the site had for a while.
+  await begin('four');
+  assert.equal((await parent.state('S01')).copiesAt, undefined);
+  await begin('five');
+  assert.ok((await parent.state('S01')).copiesAt !== undefined);
+  assert.equal(parent.logged.filter((line) => line.includes('one of them is a copy')).length, 1);
+});
+
+test('the servers of a site and of its copy, both running', async (t) => {
+  const { parent, child } = await pair(t);
+  await child.say('parent', 'a');
+  await eventually('it', async () => (await parent.keys()).includes('a'));
+  // A copy has the key and the line of the site, and a database of its own.
+  const copy = await LinkSite.make(t, 'S01', 'secondary');
+  await copy.site.learn({ code: 'P01', kind: 'primary' });
+  copy.key = child.key;
+  const { url, publicKey, sealKey, version } = await child.state('P01');
+  await copy.database.transaction((tx) => copy.link.join(tx, { site: 'P01', role: 'parent', url, publicKey, sealKey, version }));
+  await copy.dial();
+  await eventually('the parent to notice', async () => (await parent.state('S01')).copiesAt !== undefined, 60_000);
 });

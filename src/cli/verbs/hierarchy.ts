@@ -19,6 +19,7 @@ interface LinkJson {
   acked: number;
   skewMs: number;
   restarts: number;
+  copiesAt?: string;
   error?: { code: string; message: string; at: string };
 }
 
@@ -194,6 +195,10 @@ function listVerb(verbs: Verbs, site: Command): void {
         );
         for (const { code, link } of items) {
           if (link?.error) print(`${code}: since ${link.error.at}: ${link.error.message}`);
+          if (link?.copiesAt)
+            print(
+              `${code}: two servers of this site spoke in turns until ${link.copiesAt}: one is a copy; stop it, or remove the site and join it anew`,
+            );
           if (link && Math.abs(link.skewMs) > 60_000)
             print(`${code}: its clock is ${Math.round(link.skewMs / 1000)} seconds before this one's`);
         }

@@ -43,6 +43,7 @@ export class Hierarchy {
   readonly #parts: HierarchyComponentParts;
   readonly #bell: Bell;
   readonly #owner: string;
+  readonly #instance: string;
   readonly #ended = new AbortController();
   #unlisten: () => Promise<void> = async () => {};
   #rounds: Promise<void> = Promise.resolve();
@@ -52,6 +53,7 @@ export class Hierarchy {
     this.#parts = parts;
     this.#bell = new Bell(parts.clock);
     this.#owner = parts.owner ?? parts.random.uuid();
+    this.#instance = parts.random.uuid();
   }
 
   async start(): Promise<void> {
@@ -106,7 +108,7 @@ export class Hierarchy {
     const { site, link, handlers, key, sealKey, version, dial, clock, random, log, holdMs, patienceMs } = this.#parts;
     const own = (await site.here()).code;
     const peer = dial({ url: parent.url!, pin: parent.pin });
-    const speak = new Parent({ peer, own, parent, key, sealKey, version, clock, random, patienceMs });
+    const speak = new Parent({ peer, own, parent, key, sealKey, version, clock, random, patienceMs, instance: this.#instance });
     const uplink = new Uplink({
       parent: speak,
       own,

@@ -31,6 +31,8 @@ export interface ParentParts {
   random: Random;
   /** Beyond the hold, in milliseconds; 60 s where nothing is said. */
   patienceMs?: number | undefined;
+  /** Another one each time this server starts. */
+  instance: string;
 }
 
 /** Wish is a request without what every request says. */
@@ -69,8 +71,9 @@ export class Parent {
   }
 
   #text({ what, turn = 0, waitMs = 0, ack, session = '', batch }: Wish): string {
-    const { version, sealKey, clock } = this.#parts;
-    const text = JSON.stringify({ version, sealKey, time: clock.now().toISOString(), session, what, turn, waitMs, ack });
+    const { version, sealKey, clock, instance } = this.#parts;
+    const time = clock.now().toISOString();
+    const text = JSON.stringify({ version, sealKey, time, instance, session, what, turn, waitMs, ack });
     if (!batch) return text;
     return `${text.slice(0, -1)},"batch":{"stream":${batch.stream},"first":${batch.first},"items":${batch.items}}}`;
   }

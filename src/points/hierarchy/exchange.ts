@@ -34,7 +34,7 @@ export class Exchange {
 
   /** answer works off one request of a verified child and gives the octets of the answer. */
   async answer(child: Link, packed: Uint8Array, gone: AbortSignal): Promise<Buffer> {
-    const { link, clock, random, version, sealKey } = this.#parts;
+    const { link, clock, random, version, sealKey, log } = this.#parts;
     const said = await unpackLink(LinkRequest, packed);
     const skewMs = new Date(said.time).getTime() - clock.now().getTime();
     let session = said.session;
@@ -42,7 +42,9 @@ export class Exchange {
     let batch: OutBatch | undefined;
     if (said.what === 'begin') {
       session = random.uuid();
-      ack = await link.line.begin(child.site, session);
+      const { copies, ...mark } = await link.line.begin(child.site, session, said.instance);
+      ack = mark;
+      if (copies) log.warn('two servers of one site speak in turns; one of them is a copy', { site: child.site });
     } else if (said.what === 'send') ack = await this.#take(child, said);
     else batch = await this.#next(child, said, gone);
     await link.line.heard(child.site, { version: said.version, sealKey: said.sealKey, skewMs });

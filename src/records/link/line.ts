@@ -29,6 +29,10 @@ export interface Said {
   path?: readonly string[] | undefined;
 }
 
+/** So many returns within so long are two servers of one site. */
+const COPIES = 2;
+const COPIES_MS = 3_600_000;
+
 type Way = (via: Sql, to: string) => Promise<{ peer: string } | undefined>;
 
 /** Rows of a snapshot that are queued in one transaction. */
@@ -51,12 +55,29 @@ export class Line {
   }
 
   /** begin opens a session, which ends the one before, and gives how far this site has come in the neighbour's stream. */
-  async begin(peer: string, session: string): Promise<Mark> {
+  async begin(peer: string, session: string, instance = ''): Promise<Mark & { copies: boolean }> {
     return this.#db.transaction(async (tx) => {
       const row = await lockLink(tx, peer);
       await tx.query('update link set session = $2, turn = 0 where site = $1', [peer, session]);
-      return { stream: row.in_stream, seq: row.in_seq };
+      const copies = instance !== '' && instance !== row.instance && (await this.#another(tx, row, instance));
+      return { stream: row.in_stream, seq: row.in_seq, copies };
     });
+  }
+
+  /**
+   * another takes note of another run of a neighbour's server. A server that was started anew never comes back as the one before it; one that
+   * does speaks beside another one. One return may be a process of the site that took the line over and gave it back.
+   */
+  async #another(tx: Sql, row: LinkRow, instance: string): Promise<boolean> {
+    const now = this.#clock.now();
+    const back = instance === row.instance_before;
+    const recent = row.copies_at !== null && now.getTime() - row.copies_at.getTime() < COPIES_MS;
+    const copies = back ? (recent ? row.copies : 0) + 1 : recent ? row.copies : 0;
+    await tx.query(
+      `update link set instance = $2, instance_before = instance, copies = $3, copies_at = case when $4 then $5 else copies_at end where site = $1`,
+      [row.site, instance, copies, back, now],
+    );
+    return back && copies === COPIES;
   }
 
   /** heard keeps what a neighbour said of itself; a line that works has no error. */

@@ -81,6 +81,8 @@ export interface Link extends Peer {
   received: number;
   restarts: number;
   restartedWhy: string | undefined;
+  /** When two servers of this site were last seen to speak in turns. */
+  copiesAt: Date | undefined;
 }
 
 /** LinkState is a Link with what waits. */

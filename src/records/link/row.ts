@@ -31,6 +31,10 @@ export interface LinkRow {
   error_at: Date | null;
   restarts: number;
   restarted_why: string | null;
+  instance: string;
+  instance_before: string;
+  copies: number;
+  copies_at: Date | null;
 }
 
 /** linkOf reads a row. */
@@ -57,6 +61,7 @@ export function linkOf(row: LinkRow): Link {
     received: row.in_seq,
     restarts: row.restarts,
     restartedWhy: row.restarted_why ?? undefined,
+    copiesAt: row.copies >= 2 ? (row.copies_at ?? undefined) : undefined,
   };
 }
 

@@ -15,7 +15,7 @@ const DAY_HOURS = 24;
 /** linkShape is a line to a neighbour as the API shows it. */
 function linkShape(link: LinkState, now: Date) {
   const { role, state, url, pin, version, joinedAt, removedAt, exchangedAt, receivedAt } = link;
-  const { backlog, oldestAt, rejected, sent, acked, received, skewMs, restarts, restartedWhy, error } = link;
+  const { backlog, oldestAt, rejected, sent, acked, received, skewMs, restarts, restartedWhy, error, copiesAt } = link;
   const times = { joinedAt, removedAt, exchangedAt, receivedAt };
   // By the clock here, which whoever asks need not share. A line that works is heard of every 20 seconds.
   const silentSeconds = exchangedAt && Math.max(0, Math.round((now.getTime() - exchangedAt.getTime()) / 1000));
@@ -36,6 +36,8 @@ function linkShape(link: LinkState, now: Date) {
     skewMs,
     restarts,
     restartedWhy,
+    /** Told for a day. */
+    copiesAt: copiesAt && now.getTime() - copiesAt.getTime() < DAY_HOURS * 3_600_000 ? copiesAt : undefined,
     error,
   };
 }
