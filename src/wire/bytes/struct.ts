@@ -180,7 +180,7 @@ function readRepeated(r: Reader, { field, slot }: Step, places: number[]): unkno
 }
 
 function readStruct(r: Reader, { steps, blank }: Plan): Record<string, unknown> {
-  const places = blank.slice();
+  const places = blank.length > 0 ? blank.slice() : NO_POSITIONS;
   const outer = r.field;
   const value: Record<string, unknown> = {};
   for (const step of steps) {
@@ -198,10 +198,10 @@ function readStruct(r: Reader, { steps, blank }: Plan): Record<string, unknown> 
 /** patchPlaces writes where a located field came to stand, into the fields before it that tell. */
 function patchPlaces(w: Writer, steps: readonly Step[], slot: number, positions: number[], offset: number, length: number): void {
   const back = w.at;
-  for (const [index, at] of positions.entries()) {
+  for (let index = 0; index < positions.length; index++) {
     const { kind, field, slot: of } = steps[index]!;
     if (of !== slot || (kind !== 'offset' && kind !== 'length')) continue;
-    w.at = at;
+    w.at = positions[index]!;
     (field as Auto).codec.write(w, kind === 'offset' ? offset : length);
   }
   w.at = back;
@@ -217,9 +217,12 @@ function writeLocated(w: Writer, { steps }: Plan, step: Step, value: unknown, po
   patchPlaces(w, steps, step.slot, positions, offset, length);
 }
 
+/** What a struct without located fields has of positions; nobody adds to it. */
+const NO_POSITIONS: number[] = [];
+
 function writeStruct(w: Writer, plan: Plan, value: Record<string, unknown>): void {
   const { steps, blank } = plan;
-  const positions: number[] = [];
+  const positions = blank.length > 0 ? [] : NO_POSITIONS;
   for (const step of steps) {
     const { key, kind, field } = step;
     if (blank.length > 0) positions.push(w.at);

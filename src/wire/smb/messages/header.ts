@@ -1,4 +1,4 @@
-import { bytes, Reader, struct, u16, u32, u64, Writer, type Of, type Struct } from '#wire/bytes';
+import { bytes, constant, Reader, struct, u16, u32, u64, Writer, type Of, type Struct } from '#wire/bytes';
 import { FLAG } from './constants.ts';
 
 /** HEADER_SIZE is the length of both forms of the header. */
@@ -10,10 +10,16 @@ const sizes = { protocolId: u32, structureSize: u16 };
 const start = { creditCharge: u16, status: u32, command: u16, credits: u16, flags: u32, nextCommand: u32, messageId: u64 };
 const end = { sessionId: u64, signature: bytes(16) };
 
-/** [MS-SMB2] 2.2.1.2 SMB2 Packet Header — SYNC */
-const SyncHeader = struct('SMB2 header', { ...sizes, ...start, processId: u32, treeId: u32, ...end });
+const sync = { ...start, processId: u32, treeId: u32, ...end };
+const async = { ...start, asyncId: u64, ...end };
+const fixed = { protocolId: constant(u32, PROTOCOL_ID), structureSize: constant(u16, HEADER_SIZE) };
+
+/** [MS-SMB2] 2.2.1.2 SMB2 Packet Header — SYNC; in what is read, the first two fields are looked at by themselves. */
+const SyncHeader = struct('SMB2 header', { ...sizes, ...sync });
+const SyncToWrite = struct('SMB2 header', { ...fixed, ...sync });
 /** [MS-SMB2] 2.2.1.1 SMB2 Packet Header — ASYNC */
-const AsyncHeader = struct('SMB2 header', { ...sizes, ...start, asyncId: u64, ...end });
+const AsyncHeader = struct('SMB2 header', { ...sizes, ...async });
+const AsyncToWrite = struct('SMB2 header', { ...fixed, ...async });
 
 /** Header is either form: `asyncId` stands if the ASYNC flag does, and then there is no tree id (it reads as 0). */
 export type Header = Omit<Of<typeof SyncHeader>, 'protocolId' | 'structureSize'> & { asyncId: bigint };
@@ -49,14 +55,14 @@ function read(r: Reader): Header {
   r.field = 'header';
   r.need(HEADER_SIZE);
   const isAsync = r.octets[at + FLAGS_AT]! & FLAG.ASYNC_COMMAND;
-  if (isAsync) return { ...checked(r, at, AsyncHeader.read(r)), processId: 0, treeId: 0 };
-  return { ...checked(r, at, SyncHeader.read(r)), asyncId: 0n };
+  // Filled up in place: there is one for each message, and a copy costs as much as the reading.
+  if (isAsync) return Object.assign(checked(r, at, AsyncHeader.read(r)), { processId: 0, treeId: 0 });
+  return Object.assign(checked(r, at, SyncHeader.read(r)), { asyncId: 0n });
 }
 
 function write(w: Writer, value: Header): void {
-  const fixed = { protocolId: PROTOCOL_ID, structureSize: HEADER_SIZE };
-  if (value.flags & FLAG.ASYNC_COMMAND) AsyncHeader.write(w, { ...fixed, ...value });
-  else SyncHeader.write(w, { ...fixed, ...value });
+  if (value.flags & FLAG.ASYNC_COMMAND) AsyncToWrite.write(w, value);
+  else SyncToWrite.write(w, value);
 }
 
 /** Header reads and writes the 64 octets in front of each message, in the form its flags say. */
