@@ -1,19 +1,27 @@
 import { raise } from '#base/errors';
+import { Contact } from '#client/contact';
+import { sayFarewell } from '#client/farewell';
+import { Identity } from '#client/identity';
+import { readProperties } from '#client/properties';
 import { joinPath, layout, writeJson, type Installed, type TargetHost } from '#client/host';
 import type { ClientLog } from '#client/log';
-import { writeMobileClient, type MobileClient } from '#messages';
-import { createService, startService, stopService } from './services.ts';
-
-/** What Windows installers end with when all is well but the machine must be restarted. */
-const RESTART_CODES = new Set([3010, 1641]);
+import { readMobileClient, writeMobileClient, type MobileClient } from '#messages';
+import { RESTART_CODES } from './check.ts';
+import { createService, startService, staysRunning, stopService } from './services.ts';
 
 /** handOver writes what the agent needs beside itself: where its points are, and the one-time token in a file of its own. */
 export async function handOver(host: TargetHost, config: MobileClient): Promise<void> {
   const { registration, ...plain } = config;
+  if (readProperties(config.properties).resetKey) await forgetKey(host);
   await host.writeFile(layout.agentConfig, writeMobileClient(plain));
   if (!registration) return;
   const token = { tokenId: registration.tokenId, token: registration.token, expires: registration.expires };
   await host.writeFile(layout.token, new TextEncoder().encode(JSON.stringify(token)), { secret: true });
+}
+
+/** forgetKey makes the agent make a new key when it starts, under the SMSID it had (RESETKEYINFORMATION=TRUE). */
+async function forgetKey(host: TargetHost): Promise<void> {
+  for (const path of [layout.key, layout.siteKey, layout.memory]) await host.remove(path);
 }
 
 /**
@@ -39,6 +47,8 @@ export async function installAgent(host: TargetHost, log: ClientLog, config: Mob
   log.info(`Starting service ${layout.agentService}`);
   try {
     await startService(host, layout.agentService);
+    // A new agent that ends again at once would leave a machine without a client that had one.
+    if (before.file) await staysRunning(host, layout.agentService);
   } catch (error) {
     if (before.file) await goBack(host, log, before.file, before.note);
     throw error;
@@ -86,21 +96,33 @@ export async function noteTaken(host: TargetHost, config: MobileClient, installe
 
 async function noteInstalled(host: TargetHost, config: MobileClient): Promise<void> {
   const { version, sha256 } = config.payload;
-  const note: Installed = { version, sha256, site: config.site, installedAt: host.clock.now().toISOString(), ...pushOf(config) };
+  const note: Installed = {
+    version,
+    sha256,
+    site: config.site,
+    installedAt: host.clock.now().toISOString(),
+    setup: host.modulePath,
+    ...pushOf(config),
+  };
   await host.registry?.set(layout.registryKey, { ProductVersion: version, AssignedSiteCode: config.site });
   await writeJson(host, layout.installed, note);
 }
 
 /** clearAway removes what only an installation in progress needs, of this run and of one that was killed. */
-export async function clearAway(host: TargetHost): Promise<void> {
+export async function clearAway(host: TargetHost, config?: MobileClient): Promise<void> {
   await host.remove(layout.agentBefore);
+  for (const { file } of config?.prerequisites ?? []) await host.remove(joinPath(layout.setupFolder, file));
   for (const name of await host.list(layout.setupFolder)) {
     if (/\.part$/i.test(name)) await host.remove(joinPath(layout.setupFolder, name));
   }
 }
 
-/** uninstall takes the client away; the SMSID in SMSCFG.INI and the logs of ccmsetup stay. Nothing there is fine. */
+/**
+ * uninstall takes the client away: what the package's own installer put there, service, files, registry, and the SMSID. The site is told last,
+ * with the key that is gone then. What this program still needs itself, its own folder, goes when it has ended. Nothing there is fine.
+ */
 export async function uninstall(host: TargetHost, log: ClientLog): Promise<void> {
+  const goodbye = await leaver(host, log);
   await host.remove(layout.installed);
   if ((await host.services.status(layout.agentService)) !== undefined) {
     log.info(`Removing service ${layout.agentService}`);
@@ -108,6 +130,29 @@ export async function uninstall(host: TargetHost, log: ClientLog): Promise<void>
     await host.services.remove(layout.agentService);
   }
   await host.remove(layout.agentFolder);
+  await host.remove(layout.identity);
   await clearAway(host);
   await host.registry?.remove(layout.registryKey);
+  await goodbye();
+}
+
+/** leaver gives what tells the site that this client is gone, made while its key is still there. */
+async function leaver(host: TargetHost, log: ClientLog): Promise<() => Promise<void>> {
+  try {
+    const bytes = await host.readFile(layout.agentConfig);
+    const isRegistered = (await host.readFile(layout.key)) !== undefined && (await host.readFile(layout.identity)) !== undefined;
+    if (!bytes || !isRegistered) return async () => {};
+    const { managementPoints, certificatePin } = readMobileClient(bytes);
+    const identity = await Identity.load(host);
+    const points = [...new Set([...(identity.memory.managementPoints ?? []), ...managementPoints])];
+    return async () => {
+      const contact = new Contact(host, certificatePin);
+      await sayFarewell({ host, identity, contact }, points, 'uninstall').catch((error: unknown) =>
+        log.warn(`The site was not told: ${error instanceof Error ? error.message : String(error)}`),
+      );
+    };
+  } catch (error) {
+    log.warn(`The site is not told: ${error instanceof Error ? error.message : String(error)}`);
+    return async () => {};
+  }
 }

@@ -1,18 +1,14 @@
 import { isCode, raise } from '#base/errors';
-import { Download } from '#client/download';
+import { readProperties } from '#client/properties';
 import { folderOf, joinPath, layout, readInstalled, type TargetHost } from '#client/host';
 import { ClientLog } from '#client/log';
 import { Reporter } from '#client/report';
 import { readMobileClient, tokenKeyOf, writeMobileClient, type MobileClient } from '#messages';
 import { clearAway, handOver, installAgent, noteTaken, runInstaller, uninstall } from './install.ts';
-import { readOptions, type SetupOptions } from './options.ts';
+import { checkMachine, fetchFile, installPrerequisites } from './check.ts';
+import { readOptions, usage, type SetupOptions } from './options.ts';
 import { RETURN, outcomeOf } from './outcome.ts';
 import { startService, stopService } from './services.ts';
-
-/** The largest payload this bootstrap takes; it holds the file in memory while it checks it. */
-const LARGEST_PAYLOAD = 536_870_912;
-/** What must be free beside the payload itself, in part and in place. */
-const SPARE_BYTES = 10_000_000;
 
 /**
  * main is ccmsetup: it reads the mobileclient.tcf beside it, fetches the client from the management points, checks it, installs it, starts
@@ -20,6 +16,10 @@ const SPARE_BYTES = 10_000_000;
  */
 export async function main(host: TargetHost, args: string[]): Promise<number> {
   const log = new ClientLog(host, layout.setupLog, 'ccmsetup');
+  if (args.some((argument) => /^[/-]\?$/.test(argument))) {
+    for (const line of usage) host.print(line);
+    return RETURN.ok;
+  }
   log.info(`==========[ ccmsetup started, ${args.length} argument(s) ]==========`);
   const release = host.mutex(layout.setupMutex);
   if (!release) {
@@ -27,7 +27,11 @@ export async function main(host: TargetHost, args: string[]): Promise<number> {
     return finish(log, RETURN.running);
   }
   try {
-    return finish(log, await run(host, log, args));
+    const { code, isGone } = await run(host, log, args);
+    await finish(log, code);
+    // The last of ours, with this log and this program in it.
+    if (isGone) host.removeAfter(layout.setupFolder);
+    return code;
   } finally {
     release();
   }
@@ -39,29 +43,52 @@ async function finish(log: ClientLog, code: number): Promise<number> {
   return code;
 }
 
-async function run(host: TargetHost, log: ClientLog, args: string[]): Promise<number> {
+/** Ended is how a run ended, and whether nothing of the client is to stay. */
+interface Ended {
+  code: number;
+  isGone: boolean;
+}
+
+async function run(host: TargetHost, log: ClientLog, args: string[]): Promise<Ended> {
   let reporter: Reporter | undefined;
   try {
     // The file first: a wrong command line is reported too, where possible.
     const config = await configOf(host, log, args);
-    if (config instanceof Error) {
-      readOptions(args);
-      if (!isUninstall(args)) throw config;
-    } else {
-      reporter = reporterOf(host, log, config);
-    }
+    if (!(config instanceof Error)) reporter = reporterOf(host, log, config);
     const options = readOptions(args);
-    if (options.uninstall) return await remove(host, log);
-    const code = await install(host, log, config as MobileClient, options, reporter!);
+    if (options.uninstall) {
+      await uninstall(host, log);
+      log.info('The client is removed');
+      await removeSelf(host, log);
+      return { code: RETURN.ok, isGone: true };
+    }
+    if (config instanceof Error) throw config;
+    const settled = settle(log, config, options);
+    reporter = reporterOf(host, log, settled, reporter?.topicId);
+    const code = await install(host, log, settled, options, reporter);
     await removeSelf(host, log);
-    return code;
+    return { code, isGone: false };
   } catch (error) {
-    return failed(host, log, reporter, error);
+    return { code: await failed(host, log, reporter, error), isGone: false };
   }
 }
 
+/** settle lets properties of the command line have their say; sources are not mixed, so those of the file do not count then. */
+function settle(log: ClientLog, config: MobileClient, { properties }: SetupOptions): MobileClient {
+  if (properties === undefined) return config;
+  log.info('Installation properties of the command line are used');
+  const { site, points, fallbackStatusPoint } = readProperties(properties);
+  return {
+    ...config,
+    properties,
+    ...(site !== undefined && /^[A-Z0-9]{3}$/.test(site) && { site }),
+    managementPoints: [...new Set([...points, ...config.managementPoints])],
+    ...(fallbackStatusPoint !== undefined && { fallbackStatusPoint }),
+  };
+}
+
 /** reporterOf reports for the push that brought this file: signed with its token where it has one. */
-function reporterOf(host: TargetHost, log: ClientLog, config: MobileClient): Reporter {
+function reporterOf(host: TargetHost, log: ClientLog, config: MobileClient, topicId?: string): Reporter {
   const { registration, certificatePin, fallbackStatusPoint, managementPoints, payload, site } = config;
   return new Reporter(host, log, {
     site,
@@ -70,10 +97,9 @@ function reporterOf(host: TargetHost, log: ClientLog, config: MobileClient): Rep
     fallbackStatusPoints: fallbackStatusPoint === undefined ? [] : [fallbackStatusPoint],
     ...(certificatePin !== undefined && { pin: certificatePin }),
     ...(registration && { signer: { token: registration.tokenId, tokenKey: tokenKeyOf(registration.token) } }),
+    ...(topicId !== undefined && { topicId }),
   });
 }
-
-const isUninstall = (args: readonly string[]) => args.some((argument) => /^[/-]uninstall$/i.test(argument));
 
 /** configOf gives the file, or the error that says why there is none. */
 async function configOf(host: TargetHost, log: ClientLog, args: readonly string[]): Promise<MobileClient | Error> {
@@ -108,6 +134,11 @@ async function install(
   options: SetupOptions,
   reporter: Reporter,
 ): Promise<number> {
+  if (options.logon && (await host.services.status(layout.agentService)) !== undefined) {
+    log.info('A client is installed and /logon was given; nothing is done');
+    await reporter.send(104, { exitCode: RETURN.ok });
+    return RETURN.ok;
+  }
   await reporter.send(100);
   const installed = await readInstalled(host);
   const present = installed?.sha256 === config.payload.sha256 && (await host.services.status(layout.agentService)) !== undefined;
@@ -120,15 +151,17 @@ async function install(
     await startService(host, layout.agentService);
     return succeeded(host, log, config, reporter, false);
   }
-  await checkPayload(host, config);
-  const download = new Download(host, log, config.payload, {
+  await checkMachine(host, config, options);
+  const rules = {
     points: options.points.length > 0 ? options.points : config.managementPoints,
     retryMinutes: options.retryMinutes,
     downloadMinutes: options.downloadMinutes,
     pin: config.certificatePin,
     onWait: async () => void (await reporter.send(101)),
-  });
-  const bytes = await download.run();
+  };
+  const bring = { host, log, options, rules };
+  await installPrerequisites(bring, config);
+  const bytes = await fetchFile(bring, config.payload);
   const { command } = config.payload;
   const restart =
     command !== undefined
@@ -147,17 +180,9 @@ async function succeeded(
   const code = restart ? RETURN.reboot : RETURN.ok;
   await reporter.send(restart ? 401 : 400, { exitCode: code });
   await scrub(host, config);
-  await clearAway(host);
+  await clearAway(host, config);
   log.info('Installation succeeded');
   return code;
-}
-
-async function checkPayload(host: TargetHost, { payload }: MobileClient): Promise<void> {
-  if (payload.size > LARGEST_PAYLOAD)
-    throw raise('PP_SETUP_UNSUPPORTED', { why: `the payload is larger than ${LARGEST_PAYLOAD} bytes` });
-  const free = await host.freeBytes();
-  const needed = payload.size * 2 + SPARE_BYTES;
-  if (free < needed) throw raise('PP_SETUP_DISK_FULL', { free, needed });
 }
 
 /** scrub takes the token out of the file beside ccmsetup: it did its work, and files stay for years. */
@@ -165,13 +190,6 @@ async function scrub(host: TargetHost, config: MobileClient): Promise<void> {
   if (!config.registration) return;
   const { registration: _, ...plain } = config;
   await host.writeFile(joinPath(folderOf(host.modulePath), layout.configFile), writeMobileClient(plain));
-}
-
-async function remove(host: TargetHost, log: ClientLog): Promise<number> {
-  await uninstall(host, log);
-  log.info('The client is removed');
-  await removeSelf(host, log);
-  return RETURN.ok;
 }
 
 /** removeSelf marks the temporary service for deletion; it goes when this run ends. */
@@ -196,6 +214,7 @@ async function failed(host: TargetHost, log: ClientLog, reporter: Reporter | und
     exitCode: exit,
     detail,
   });
-  await removeSelf(host, log);
+  // After the restart that it waits for, the service starts it again.
+  if (exit !== RETURN.reboot) await removeSelf(host, log);
   return exit;
 }

@@ -30,6 +30,20 @@ export async function startService(host: TargetHost, service: string): Promise<v
   await reach(host, service, 'running', 'started');
 }
 
+/** How long a service that replaced another one is watched. */
+const SETTLE_MS = 5_000;
+
+/** staysRunning watches a service that was just started for a moment. */
+export async function staysRunning(host: TargetHost, service: string): Promise<void> {
+  const end = host.clock.monotonic() + SETTLE_MS;
+  while (host.clock.monotonic() < end) {
+    await host.clock.sleep(POLL_MS, host.signal);
+    const state = await host.services.status(service);
+    if (state !== 'running')
+      throw raise('PP_SETUP_SERVICE', { service, doing: 'started', why: `it is ${state ?? 'not there'} again` });
+  }
+}
+
 /** stopService stops a service if it is there and runs. */
 export async function stopService(host: TargetHost, service: string): Promise<void> {
   const state = await host.services.status(service);

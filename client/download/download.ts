@@ -44,6 +44,11 @@ export class Download {
     this.#part = joinPath(layout.setupFolder, `${payload.file}.${payload.sha256.slice(0, 16)}.part`);
   }
 
+  /** isRight tells whether bytes are exactly the file that is meant. */
+  static isRight(bytes: Uint8Array, { size, sha256 }: MobileClient['payload']): boolean {
+    return bytes.length === size && createHash('sha256').update(bytes).digest('hex') === sha256;
+  }
+
   /** clear takes away what was kept for a download that is done. */
   async clear(): Promise<void> {
     await this.#again();
@@ -98,11 +103,8 @@ export class Download {
 
   async #verified(): Promise<Uint8Array> {
     const bytes = await this.#host.readFile(this.#part);
-    const hash = createHash('sha256')
-      .update(bytes ?? new Uint8Array())
-      .digest('hex');
-    if (bytes?.length === this.#payload.size && hash === this.#payload.sha256) {
-      this.#log.info(`Hash of ${this.#payload.file} is right: ${hash}`);
+    if (bytes && Download.isRight(bytes, this.#payload)) {
+      this.#log.info(`Hash of ${this.#payload.file} is right: ${this.#payload.sha256}`);
       return bytes;
     }
     await this.#again();

@@ -76,7 +76,15 @@ export interface TargetHost {
   readonly registry?: {
     set(key: string, values: Record<string, string>): Promise<void>;
     remove(key: string): Promise<void>;
+    /** has tells whether a key is there. */
+    has?(key: string): Promise<boolean>;
   };
+  /** windowsInstaller is the version of Windows Installer, 3.1 = 301; a host without one leaves it out. */
+  windowsInstaller?(): Promise<number>;
+  /** restartPending tells whether the system waits for a restart. */
+  restartPending?(): Promise<boolean>;
+  /** removeAfter takes away a file or folder when this run has ended, because nobody can delete the program that he runs. */
+  removeAfter(path: string): void;
   /** run starts a command and gives its exit code; a host that cannot leaves it out. */
   run?(command: string, options: { folder: string; signal: AbortSignal }): Promise<number>;
   fetch(url: string, init?: FetchInit): Promise<Response>;

@@ -89,6 +89,25 @@ export interface Run {
   over: AbortSignal;
 }
 
+/** The disk holds the program of a run a moment longer than the run. */
+const HELD_MS = 100;
+const TRIES = 50;
+
+/** removeAfter takes a folder away when the program that lies in it has ended. */
+function removeAfter({ disk, clock }: Machine, { over }: Run, path: string): void {
+  const remove = async () => {
+    for (let tries = 0; tries < TRIES; tries++) {
+      const gone = await coded(path, (names) => removeWhole(disk, names)).then(
+        () => true,
+        () => false,
+      );
+      if (gone) return;
+      await clock.sleep(HELD_MS);
+    }
+  };
+  over.addEventListener('abort', () => void remove(), { once: true });
+}
+
 /** targetHost is a lab host as one run of a program sees it. */
 export function targetHost(machine: Machine, run: Run): TargetHost {
   const { disk } = machine;
@@ -114,6 +133,7 @@ export function targetHost(machine: Machine, run: Run): TargetHost {
     list: (path) => coded(path, async (names) => (await listWhole(disk, names)).map((info) => info.name)),
     freeBytes: async () => Math.max(0, disk.freeBytes),
     mutex: mutexOf(machine, run.over),
+    removeAfter: (path) => removeAfter(machine, run, path),
     services: {
       create: (wish) => numbered(machine.createService(wish)),
       start: (name) => numbered(machine.startService(name)),

@@ -389,26 +389,21 @@ test('told to stop while it waits, it ends at once and its service stays for the
   );
 });
 
-test('/uninstall takes service, files and registry away, keeps the SMSID, and may be repeated', async (t) => {
-  const machine = new Machine();
-  const mp = await HonestMp.start(t, machine.clock);
-  pushed(machine, [mp], bytes);
-  await run(machine);
-  machine.put(layout.identity, 'SMS Unique Identifier=GUID:0');
-  for (let times = 0; times < 2; times++) {
-    assert.equal(await run(machine, ['/uninstall']), 0);
-    assert.equal(machine.serviceState('CcmExec'), undefined);
-    assert.ok(![...machine.files.keys()].some((path) => path.startsWith('c:\\windows\\ccm\\')));
-    assert.ok(machine.files.has(layout.identity.toLowerCase()));
-    assert.equal(machine.registry.size, 0);
-    machine.files.delete(TCF.toLowerCase());
-  }
-});
-
 test('a wrong command line is state 307 and 6; a missing or damaged file is 6', async (t) => {
   const machine = new Machine();
   const mp = await HonestMp.start(t, machine.clock);
-  for (const args of [['/instal'], ['SMSSITECODE=P01'], ['/retry:0'], ['/retry:x'], ['/mp:ftp://x'], ['/config:']]) {
+  for (const args of [
+    ['/instal'],
+    ['SMS"=P01'],
+    ['/uninstall:x'],
+    ['/BITSPriority:SOON'],
+    ['/skipprereq:'],
+    ['/regtoken:x'],
+    ['/retry:0'],
+    ['/retry:x'],
+    ['/mp:ftp://x'],
+    ['/config:'],
+  ]) {
     pushed(machine, [mp], bytes);
     assert.equal(await run(machine, args), 6, args.join(' '));
     assert.equal(mp.states.at(-1)!.stateId, 307);

@@ -17,6 +17,7 @@ export class Machine {
   hardwareId = '2:11AA22BB';
   addresses = ['10.1.2.3'];
   free = 1_000_000_000;
+  restartPending = false;
   /** How the service manager takes a start: an error is thrown at the caller, 'dies' ends the service at once. */
   onStart: (machine: Machine, service: string) => 'runs' | 'dies' = () => 'runs';
   run: TargetHost['run'];
@@ -61,6 +62,7 @@ export class Machine {
       domain: 'CORP',
       fqdn: `${this.name.toLowerCase()}.corp.example`,
       hardwareId: this.hardwareId,
+      architecture: 'x64',
       modulePath,
       os: { name: 'Windows 10 Enterprise', version: '10.0.19045', type: 'workstation' },
       addresses: () => this.addresses,
@@ -98,6 +100,9 @@ export class Machine {
           .filter((f) => f.path.toLowerCase().startsWith(under))
           .map((f) => f.path.slice(under.length).split('\\')[0]!);
       },
+      removeAfter: (path) => {
+        for (const key of files.keys()) if (`${key}\\`.startsWith(`${path.toLowerCase()}\\`)) files.delete(key);
+      },
       freeBytes: async () => this.free,
       mutex: (name) => {
         if (mutexes.has(name)) return undefined;
@@ -109,7 +114,9 @@ export class Machine {
       registry: {
         set: async (key, values) => void registry.set(key, values),
         remove: async (key) => void registry.delete(key),
+        has: async (key) => registry.has(key),
       },
+      restartPending: async () => this.restartPending,
       fetch: async (url, init) => {
         alive();
         return this.#fetch(url, init);
