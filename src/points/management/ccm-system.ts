@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { raise } from '#base/errors';
 import {
   compiled,
@@ -13,6 +13,7 @@ import {
 } from '#messages';
 import type { Client } from '#records/client';
 import { plainAddress, Rate } from '#wire/http';
+import { Admission, type AdmissionWish } from './admission.ts';
 import { policyOf, policyRoutes, type Here } from './policy.ts';
 import { Refusals } from './refusals.ts';
 import type { ManagementParts } from './server.ts';
@@ -21,6 +22,10 @@ import { SignedRequests, type Signer } from './signed.ts';
 /** Anybody can make a key and register with it, so registrations without a token are few per sender; those with one were asked for. */
 const UNPROVEN_BURST = 200;
 const UNPROVEN_PER_SECOND = 2;
+
+/** More than these would wait longer than a client does. A heartbeat has a week's time, so it may well come later. */
+const REGISTRATIONS: AdmissionWish = { most: 1000, from: 5, to: 30 };
+const HEARTBEATS: AdmissionWish = { most: 2000, from: 10, to: 60 };
 
 const registrationIn = compiled(Registration, 'Registration');
 const heartbeatIn = compiled(Heartbeat, 'Heartbeat');
@@ -33,10 +38,12 @@ export function ccmSystem(app: FastifyInstance, parts: ManagementParts): void {
   // Who seems to be somebody else stands in the audit log; many of them cannot fill it.
   const doubts = new Refusals(parts, 'client.conflict');
   app.addHook('onClose', () => doubts.close());
-  const { client } = parts;
+  const { client, random } = parts;
+  const registrations = new Admission(random, { ...REGISTRATIONS, ...parts.admission?.registrations });
+  const heartbeats = new Admission(random, { ...HEARTBEATS, ...parts.admission?.heartbeats });
 
   policyRoutes(app, parts, signed);
-  app.post('/ccm_system/registration', async (request): Promise<RegistrationReply> => {
+  const register = async (request: FastifyRequest): Promise<RegistrationReply> => {
     const address = plainAddress(request.ip);
     const registration = await signed.byOwnKey(request, registrationIn);
     const tokenId = await provenToken(parts, registration);
@@ -46,9 +53,9 @@ export function ccmSystem(app: FastifyInstance, parts: ManagementParts): void {
     const { guid, name } = registered.client;
     if (registered.flagged !== undefined) await doubts.note({ object: `${name} ${guid}`, code: registered.flagged, address });
     return { guid, ...(await wishes(parts, registered.client, branch)) };
-  });
+  };
 
-  app.post('/ccm_system/heartbeat', async (request): Promise<HeartbeatReply> => {
+  const hear = async (request: FastifyRequest): Promise<HeartbeatReply> => {
     const { signer, body } = await signed.bySigner(request, heartbeatIn);
     if (signer.client?.guid !== body.guid) throw raise('PP_MSG_SIGNATURE');
     const address = plainAddress(request.ip);
@@ -57,7 +64,9 @@ export function ccmSystem(app: FastifyInstance, parts: ManagementParts): void {
     const branch = await parts.site.branch();
     await parts.discovery.leave({ method: 'heartbeat', key: body.guid, site: branch.here.code, ddr: ddrOf(body) });
     return { ...(await wishes(parts, heard, branch)), ...(lastSequence !== undefined && { lastSequence }) };
-  });
+  };
+  app.post('/ccm_system/registration', (request) => registrations.admit(() => register(request)));
+  app.post('/ccm_system/heartbeat', (request) => heartbeats.admit(() => hear(request)));
 
   app.post('/ccm_system/state', async (request): Promise<StateReply> => {
     const { signer, body } = await signed.bySigner(request, stateIn);

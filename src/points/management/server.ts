@@ -10,6 +10,7 @@ import type { SiteRecord } from '#records/site';
 import type { ContentStore } from '#store/content';
 import type { Database } from '#store/database';
 import { createListener, type ListenerParts } from '#wire/http';
+import type { AdmissionWish } from './admission.ts';
 import { ccmSystem } from './ccm-system.ts';
 import { refuseContent } from './blocked-content.ts';
 import { clientFiles } from './client-files.ts';
@@ -30,6 +31,8 @@ export interface ManagementParts extends ListenerParts {
   audit: AuditRecord;
   content: ContentStore;
   random: Random;
+  /** How many requests are let in at once. */
+  admission?: { registrations?: Partial<AdmissionWish>; heartbeats?: Partial<AdmissionWish> };
   /** The bandwidth that several listeners of one process share. */
   paces?: Paces;
   /** Build number that MPLIST shows as the version of the site. */

@@ -309,6 +309,14 @@ export const requestErrors = {
     remedy: 'Fetch it again from the certification authority, in PEM form.',
     again: 'wait',
   },
+  PP_MP_BUSY: {
+    origin: 'refused',
+    message: 'the management point has more to do than it can; come again in {seconds} s',
+    http: 429,
+    cause: 'Very many clients registered or reported at the same moment, as after a power cut, or the database is slow.',
+    remedy: 'Nothing: clients come again by themselves, each at a moment of its own. If it lasts, look at the database and run the role mp in more processes.',
+    again: 'retry',
+  },
   PP_MP_NATIVE: {
     origin: 'refused',
     message: 'this site is in native mode: {why}',
