@@ -105,7 +105,7 @@ export class SiteFacts {
       return { found: `none is live; the last one ended ${ccr.state}${ended}${ccr.state === 'complete' ? '' : last}` };
     }
     const next = ccr.nextAttemptAt ? `, next attempt ${ccr.nextAttemptAt.toISOString()}` : '';
-    const found = `it is ${ccr.state} after ${ccr.attempts} attempts${next}${last}`;
+    const found = `it is ${ccr.state} after ${ccr.attempts === 1 ? 'one attempt' : `${ccr.attempts} attempts`}${next}${last}`;
     if (ccr.state === 'paused') {
       // What paused it may be the limit of its wave, and no person.
       const wave = ccr.wave ? await this.#parts.ccr.wave(ccr.wave) : undefined;
