@@ -7,7 +7,7 @@ import { Meter } from '#base/meter';
 import { Ccm, CcmInbox, Doctor, openFiles, Surroundings, type Network } from '#components/ccm';
 import { Ddm, DdrBox } from '#components/ddm';
 import { Discovery } from '#components/discovery';
-import { CollectionUpkeep, PolicyUpkeep, Upkeep } from '#components/upkeep';
+import { CollectionUpkeep, PolicySecrets, PolicyUpkeep, Upkeep } from '#components/upkeep';
 import { createConsole } from '#points/console';
 import { Paces } from '#points/management';
 import { openVault } from '#store/vault';
@@ -143,6 +143,9 @@ export class Executive {
     const ccm = new Ccm({ ...common, network, log: log.with({ component: 'ccm' }) });
     this.#stops.push({ what: 'ccm', stop: () => ccm.stop() });
     await ccm.start();
+    const secrets = new PolicySecrets({ ...common, log: log.with({ component: 'policies' }) });
+    this.#stops.push({ what: 'secrets', stop: () => secrets.stop() });
+    await secrets.start();
     const doctor = new Doctor({
       ...common,
       network: doctorNetwork(network),

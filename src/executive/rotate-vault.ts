@@ -20,13 +20,14 @@ export async function rotateVault(data: string, o: { dryRun?: boolean | undefine
     await checkRotation(folder.vault);
     const site = await openSite(folder, { file, connections: 2 });
     try {
-      const { account, audit, link } = site.records;
+      const { account, audit, link, policy } = site.records;
       if (o.dryRun) return { data: folder.path, accounts: (await account.list()).length };
       let accounts = 0;
       const rotation = await rotate(folder.vault, (reseal) =>
         site.database.transaction(async (tx) => {
           accounts = await account.reseal(reseal, tx);
           await link.reseal(reseal, tx);
+          await policy.reseal(reseal, tx);
           await audit.write({ who: 'vault rotate', what: 'vault.rotate', object: file.code, detail: { accounts } }, tx);
         }),
       );

@@ -18,9 +18,11 @@ export {
 } from './signing.ts';
 export { Pdr, SentBoundary, SentCcr, SentClient, SentDdr, SentDecision, SentPackage, SentSite, SentState } from './branch.ts';
 export { Nonces } from './nonces.ts';
+export { pointsDocument } from './openapi.ts';
 export { Approval, Heartbeat, HeartbeatReply, Registration, RegistrationReply } from './registration.ts';
 export { Farewell, FarewellReply, Policy, PolicyFile, PolicyMigrate, PolicyUpgrade } from './policy.ts';
 export { Location, LocationQuery, MOST_ADDRESSES, SiteInformation } from './location.ts';
+export { openSealed, sealFor } from './sealed.ts';
 export { Ddr } from './ddr.ts';
 export { Problem } from './problem.ts';
 export { ContentManifest } from './content.ts';

@@ -57,7 +57,7 @@ export const Policy = Type.Object({
   upgrade: Type.Optional(PolicyUpgrade),
   migrate: Type.Optional(PolicyMigrate),
   uninstall: Type.Optional(Type.Literal(true)),
-  /** Only for approved clients. */
+  /** Only for approved clients; each sealed for the key of the client (sealed.ts). */
   secrets: Type.Optional(
     Type.Record(Type.String({ maxLength: 64, pattern: '^[A-Za-z][A-Za-z0-9._-]*$' }), Type.String({ maxLength: 8192 })),
   ),

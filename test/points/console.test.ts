@@ -66,6 +66,9 @@ const routes: [string, string, unknown?][] = [
   ['POST', '/clients/PC1/block'],
   ['GET', '/policies'],
   ['POST', '/policies', { kind: 'uninstall', clients: ['PC1'] }],
+  ['GET', '/policies/secrets'],
+  ['PUT', '/policies/secrets/wifi.key', { value: CANARY }],
+  ['DELETE', '/policies/secrets/wifi.key'],
   ['GET', '/policies/1'],
   ['POST', '/policies/1/pause'],
   ['GET', '/waves'],
@@ -316,6 +319,7 @@ test('the OpenAPI document is one, and describes every route with its parameters
       .replace(/^\/boundaries\/subnet.*$/, '/boundaries/{boundary}')
       .replace(/\/(PC1|push)(?=\/|$)/, '/{name}')
       .replace(/^\/points\/\w+/, '/points/{kind}')
+      .replace(/^\/policies\/secrets\/.*$/, '/policies/secrets/{name}')
       .replace(/^\/clients\/bad-hardware\/.*$/, '/clients/bad-hardware/{id}')
       .replace(/\/(retry|block|pause)$/, '/{action}');
   for (const [method, route] of routes) {

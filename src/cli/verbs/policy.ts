@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { usage } from '../failure.ts';
+import { readText } from '../input.ts';
 import { namesFrom } from '../names.ts';
 import { EXIT, fields, print, printDone, printJson, table } from '../output.ts';
 import { DRY_RUN, numberOption, type Context, type Verbs } from '../verb.ts';
@@ -86,6 +87,49 @@ export function policyVerbs(verbs: Verbs): void {
     cancel: 'end one, and take back what nobody has done yet',
   };
   for (const [action, does] of Object.entries(acts)) actVerb(verbs, policy, action, does);
+  secretVerb(verbs, policy);
+}
+
+function secretVerb(verbs: Verbs, policy: Command): void {
+  verbs
+    .add<{ set?: string; valueFile?: string; remove?: string; dryRun?: boolean }>(policy, {
+      name: 'secret',
+      does: 'secrets that approved clients get with their policy, each sealed for the client: list them, set one, take one out',
+      examples: [
+        'pushpoint policy secret --data ./p01',
+        'pushpoint policy secret --set wifi.key --value-file ./wifi.txt --data ./p01',
+        'pushpoint policy secret --remove wifi.key --data ./p01',
+      ],
+      run: async (context, { set, valueFile, remove, dryRun }) => {
+        if ((set === undefined) !== (valueFile === undefined)) throw usage('--set and --value-file go together');
+        const value = valueFile === undefined ? undefined : (await readText(valueFile)).replace(/\r?\n$/, '');
+        return context.withApi(async (api) => {
+          const path = (name: string) => `/policies/secrets/${encodeURIComponent(name)}`;
+          const done =
+            set !== undefined
+              ? await api.send<{ name: string }>('PUT', path(set), { value }, { dryRun })
+              : remove !== undefined
+                ? await api.send<{ name: string }>('DELETE', path(remove), undefined, { dryRun })
+                : undefined;
+          if (done) {
+            if (context.json) printJson(done);
+            else printDone(`${done.name} is ${set === undefined ? 'out of' : 'in'} the policy of approved clients.`, dryRun);
+            return EXIT.ok;
+          }
+          const list = await api.get<{ items: { name: string; changedBy: string; changedAt: string }[] }>('/policies/secrets');
+          if (context.json) printJson(list);
+          else {
+            const rows = list.items.map((one) => [one.name, one.changedBy, one.changedAt]);
+            table(['NAME', 'CHANGED BY', 'AT'], rows, 'no secret is in the policy');
+          }
+          return EXIT.ok;
+        });
+      },
+    })
+    .option('--set <name>', 'its name')
+    .option('--value-file <file>', 'what it is: a file, - reads standard input')
+    .option('--remove <name>', 'take this one out')
+    .option(...DRY_RUN);
 }
 
 function actVerb(verbs: Verbs, policy: Command, action: string, does: string): void {

@@ -34,6 +34,8 @@ export async function policyOf(parts: ManagementParts, client: Client, branch: H
     ...(upgrade && { upgrade }),
     ...(migrate && { migrate }),
     ...(uninstall && { uninstall }),
+    // Withheld from everybody whom nobody approved, and from whom the approval was taken.
+    ...(client.approval === 'approved' && Object.keys(client.sealed).length > 0 && { secrets: client.sealed }),
   };
   return { revision: revisionOf(policy, client.policySerial), ...policy };
 }

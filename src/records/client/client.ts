@@ -59,6 +59,8 @@ export interface Client {
   wanted: Wanted;
   /** Grows whenever what the site wants of it changes. */
   policySerial: number;
+  /** Secrets of the policy, sealed for its key. */
+  sealed: Record<string, string>;
   /** Proves the site's policy to a client that was pushed. */
   policyKey: Uint8Array | undefined;
 }
@@ -102,6 +104,7 @@ export interface ClientRow {
   alarm: boolean;
   wanted: Wanted | null;
   policy_serial: number;
+  sealed: Record<string, string> | null;
   policy_key: Buffer | null;
 }
 
@@ -136,6 +139,7 @@ export function clientOf(row: ClientRow): Client {
     lastSeenAt: row.last_seen_at,
     wanted: row.wanted ?? {},
     policySerial: row.policy_serial,
+    sealed: row.sealed ?? {},
     policyKey: row.policy_key ? new Uint8Array(row.policy_key) : undefined,
   };
 }

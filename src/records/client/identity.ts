@@ -171,7 +171,7 @@ export async function rekey(tx: Sql, row: ClientRow, key: NewKey, why: string, n
   await tx.query('delete from client_key where key_hash = $1', [key.keyHash]);
   const [next] = await tx.query<ClientRow>(
     `update client set public_key = $2, key_hash = $3, request_id = $4, sequence = 0, started_at = null, started_before = null, sent_at = null,
-       alarm = false where id = $1 returning *`,
+       alarm = false, sealed = null, sealed_edition = 0 where id = $1 returning *`,
     [row.id, key.publicKey, key.keyHash, key.requestId],
   );
   return next!;

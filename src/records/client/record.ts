@@ -169,6 +169,26 @@ export class ClientRecord {
     );
   }
 
+  /** unsealed gives approved clients that have another edition of the secrets than this one, and locks them. */
+  async unsealed(tx: Sql, edition: number, limit: number): Promise<Client[]> {
+    const rows = await tx.query<ClientRow>(
+      `select * from client where sealed_edition <> $1 and approval = 'approved' and not obsolete and not blocked
+       order by id limit $2 for update skip locked`,
+      [edition, limit],
+    );
+    return rows.map(clientOf);
+  }
+
+  /** keepSealed keeps secrets that were sealed for the keys of clients. */
+  async keepSealed(tx: Sql, some: readonly { id: number; sealed: Record<string, string> }[], edition: number): Promise<void> {
+    await tx.query(
+      `update client c set sealed = nullif(s.sealed, '{}'), sealed_edition = $3,
+         policy_serial = policy_serial + (c.sealed is distinct from nullif(s.sealed, '{}'))::integer
+       from unnest($1::integer[], $2::jsonb[]) as s(id, sealed) where c.id = s.id`,
+      [some.map(({ id }) => id), some.map(({ sealed }) => JSON.stringify(sealed)), edition],
+    );
+  }
+
   /** blockedAt gives the blocked client that was heard last at an address, unless one that is not blocked was heard there since. */
   async blockedAt(address: string): Promise<Client | undefined> {
     const [row] = await this.#db.exec<ClientRow>(

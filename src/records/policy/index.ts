@@ -1,5 +1,6 @@
 export type { Assignment, Target } from './assignment.ts';
 export type { Ask } from './make.ts';
+export { secretPurpose } from './secrets.ts';
 export { PolicyRecord } from './record.ts';
 
 /** migrations are the tables of this record. */

@@ -5,6 +5,7 @@ import type { Database, Sql } from '#store/database';
 import { advance, withdraw, type Advanced } from './advance.ts';
 import { assignmentOf, COUNTED, type Assignment, type AssignmentRow, type Target, type TargetState } from './assignment.ts';
 import { makeAssignment, type Ask } from './make.ts';
+import * as secrets from './secrets.ts';
 
 /** One process at a time brings assignments forward. */
 const ADVANCE_LOCK = 1128481361;
@@ -115,6 +116,33 @@ export class PolicyRecord {
     await withdraw(tx, this.#client, row, now);
     await tx.query("update policy_assignment set state = 'cancelled', ended_at = $2 where id = $1", [id, now]);
     return true;
+  }
+
+  /** putSecret keeps a secret of the policy, sealed for the vault with `secretPurpose`; approved clients get it. */
+  async putSecret(o: { name: string; sealed: Uint8Array; by: string }, tx: Sql): Promise<void> {
+    await secrets.putSecret(tx, o, this.#clock.now());
+    await this.#db.notify('policy_secret', o.name, tx);
+  }
+
+  /** removeSecret takes one out of the policy. */
+  async removeSecret(name: string, tx: Sql): Promise<void> {
+    await secrets.removeSecret(tx, name);
+    await this.#db.notify('policy_secret', name, tx);
+  }
+
+  /** secrets lists them, without what they are. */
+  secrets(): Promise<secrets.Secret[]> {
+    return secrets.secrets(this.#db);
+  }
+
+  /** sealSecrets seals the secrets for some approved clients that do not have them as they are now, and gives for how many. */
+  sealSecrets(open: (sealed: Uint8Array, purpose: string) => Uint8Array): Promise<number> {
+    return this.#db.transaction((tx) => secrets.sealDue(tx, this.#client, open));
+  }
+
+  /** reseal seals all of them anew, for another key of the vault. */
+  reseal(change: (sealed: Uint8Array, purpose: string) => Uint8Array, tx: Sql): Promise<number> {
+    return secrets.resealSecrets(tx, change);
   }
 
   /** advance brings all assignments that run forward; undefined where another process is at it. */

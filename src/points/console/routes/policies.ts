@@ -3,7 +3,7 @@ import { Type, type Static } from 'typebox';
 import { raise } from '#base/errors';
 import type { PolicyUpgrade } from '#messages';
 import type { Package } from '#records/package';
-import type { Ask, Assignment } from '#records/policy';
+import { secretPurpose, type Ask, type Assignment } from '#records/policy';
 import { pointAddress, validateCode } from '#records/site';
 import { change, DryRun } from '../change.ts';
 import type { ConsoleParts } from '../server.ts';
@@ -31,6 +31,8 @@ const Body = Type.Object(
   strict,
 );
 type Body = Static<typeof Body>;
+const SecretName = Type.Object({ name: Type.String({ pattern: '^[A-Za-z][A-Za-z0-9._-]{0,63}$' }) });
+const SecretBody = Type.Object({ value: Type.String({ minLength: 1, maxLength: 4096 }) }, strict);
 const Id = Type.Object({ id: Type.String({ pattern: '^[1-9][0-9]{0,8}$' }) });
 const Act = Type.Interface([Id], { action: Type.Union([Type.Literal('pause'), Type.Literal('resume'), Type.Literal('cancel')]) });
 const Query = Type.Object(
@@ -41,6 +43,7 @@ const Query = Type.Object(
 /** policyRoutes: what is asked of clients by policy, and how far it is. */
 export function policyRoutes(api: FastifyInstance, parts: ConsoleParts): void {
   const { policy } = parts;
+  secretRoutes(api, parts);
   api.get<{ Querystring: Static<typeof Query> }>(
     '/policies',
     { schema: { summary: 'Assignments: what is asked of clients by policy, the newest first', querystring: Query } },
@@ -77,6 +80,41 @@ export function policyRoutes(api: FastifyInstance, parts: ConsoleParts): void {
         const done = await policy[action](Number(id), tx);
         if (done) await parts.audit.write({ who, what: `policy.${action}`, object: id, address: ip }, tx);
         return { id: Number(id), done, assignment: await policy.get(Number(id), tx) };
+      }),
+  );
+}
+
+/** secretRoutes: secrets that approved clients get with their policy. They can be set, and never be read here. */
+function secretRoutes(api: FastifyInstance, parts: ConsoleParts): void {
+  const { policy, sealer } = parts;
+  api.get('/policies/secrets', { schema: { summary: 'Secrets of the policy, by name' } }, async () => ({
+    items: await policy.secrets(),
+  }));
+  api.put<{ Params: Static<typeof SecretName>; Body: Static<typeof SecretBody>; Querystring: DryRun }>(
+    '/policies/secrets/:name',
+    {
+      schema: {
+        summary: 'Give a secret to all approved clients; it is sealed at once and cannot be read here again',
+        params: SecretName,
+        body: SecretBody,
+        querystring: DryRun,
+      },
+    },
+    async ({ params: { name }, body, query, who, ip }) =>
+      change(parts.database, query, async (tx) => {
+        await policy.putSecret({ name, sealed: sealer.seal(body.value, secretPurpose(name)), by: who }, tx);
+        await parts.audit.write({ who, what: 'policy.secret.set', object: name, address: ip }, tx);
+        return { name, done: true };
+      }),
+  );
+  api.delete<{ Params: Static<typeof SecretName>; Querystring: DryRun }>(
+    '/policies/secrets/:name',
+    { schema: { summary: 'Take a secret out of the policy', params: SecretName, querystring: DryRun } },
+    async ({ params: { name }, query, who, ip }) =>
+      change(parts.database, query, async (tx) => {
+        await policy.removeSecret(name, tx);
+        await parts.audit.write({ who, what: 'policy.secret.remove', object: name, address: ip }, tx);
+        return { name, done: true };
       }),
   );
 }
