@@ -7,7 +7,7 @@ import { createManagementPoint, type Paces } from '#points/management';
 import { createListener } from '#wire/http';
 import { keyPin } from './lines.ts';
 import type { Role } from './roles.ts';
-import type { OpenSite } from './site-folder.ts';
+import { version, type OpenSite } from './site-folder.ts';
 import type { Tls } from './tls-files.ts';
 
 /** PointsWish is what one listener is to answer. */
@@ -24,7 +24,17 @@ export interface PointsWish {
 export function openPoints(site: OpenSite, wish: PointsWish): Promise<FastifyInstance> {
   const { records, database, content, clock, random, log } = site;
   const { roles, lines, tls, ...rest } = wish;
-  const parts = { ...records, database, content, clock, random, log: log.with({ point: 'mp' }), ...rest, ...(tls && { tls }) };
+  const parts = {
+    ...records,
+    database,
+    content,
+    clock,
+    random,
+    version,
+    log: log.with({ point: 'mp' }),
+    ...rest,
+    ...(tls && { tls }),
+  };
   const also = (app: FastifyInstance): void => {
     lines?.routes(app, tls && { pin: keyPin(tls.cert) });
     if (roles.has('mp')) locatorRoutes(app, parts, '/ccm_system');

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import type { Random } from '#base/random';
+import { pointsDocument } from '#messages';
 import type { AuditRecord } from '#records/audit';
 import type { CcrRecord } from '#records/ccr';
 import type { ClientRecord } from '#records/client';
@@ -31,6 +32,8 @@ export interface ManagementParts extends ListenerParts {
   audit: AuditRecord;
   content: ContentStore;
   random: Random;
+  /** The version that its OpenAPI document names. */
+  version?: string;
   /** How many requests are let in at once. */
   admission?: { registrations?: Partial<AdmissionWish>; heartbeats?: Partial<AdmissionWish> };
   /** The bandwidth that several listeners of one process share. */
@@ -49,6 +52,8 @@ export function createManagementPoint(parts: ManagementParts): Promise<FastifyIn
       nativeMode(api, parts);
       machineCcr(api, parts);
       mpList(api, parts);
+      const document = pointsDocument(parts.version ?? '');
+      api.get('/ccm_system/openapi.json', async () => document);
       refuseContent(api, parts);
       clientFiles(api, parts);
       ccmSystem(api, parts);
