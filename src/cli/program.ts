@@ -167,7 +167,11 @@ export function buildProgram(): Program {
         if (error.exitCode === 0) return EXIT.ok;
         // A group without a verb has printed its help, which says more than a complaint.
         if (error.code === 'commander.help') return EXIT.usage;
-        throw usage(error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' '));
+        const why = error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ');
+        // What resembles nothing has no suggestion: then the verbs of the group are few enough to be named.
+        const group = builder.program.commands.find((one) => one.commands.length > 0 && args.includes(one.name()));
+        const isBare = error.code === 'commander.unknownCommand' && group !== undefined && !why.includes('Did you mean');
+        throw usage(isBare ? `${why}; ${group.name()} has ${group.commands.map((one) => one.name()).join(', ')}` : why);
       }
     },
   };
