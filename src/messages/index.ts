@@ -47,6 +47,7 @@ export {
   linkHolds,
   LinkJoin,
   LinkJoined,
+  LinkPin,
   LinkRequest,
   LinkTokenFile,
   macHolds,

@@ -247,6 +247,10 @@ export const LinkAnswer = Type.Object({
 });
 export type LinkAnswer = Type.Static<typeof LinkAnswer>;
 
+/** LinkPin is the SHA-256 of the TLS key of the listener that a parent answers on, empty where it does not know it. */
+export const LinkPin = Type.Object({ pin: Digest });
+export type LinkPin = Type.Static<typeof LinkPin>;
+
 /** LinkTokenFile is the file that a token for joining travels in. */
 export const LinkTokenFile = Type.Object({
   format: Type.Literal('pushpoint site token 1'),

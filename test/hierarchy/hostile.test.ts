@@ -168,11 +168,33 @@ test('over HTTPS the key of the parent is taken note of at the join, and another
   await child.say('parent', 'a');
   await child.dial();
   await eventually('it', async () => (await parent.keys()).includes('a'));
+  // Another key there, for which the parent does not vouch: as somebody between the two who passes everything on, or a TLS server before it.
   await parent.stopPoint();
-  await parent.serve({ tls: second, pin: keyPin(Buffer.from(second.cert)) });
+  await parent.serve({ tls: second, pin: keyPin(Buffer.from(first.cert)) });
   await child.say('parent', 'b');
   await eventually('it to be noticed', async () => (await child.state('P01')).error?.code === 'PP_LINK_PIN');
   assert.deepEqual(await parent.keys(), ['a']);
+  // An administrator who knows better says so.
+  assert.equal(await child.link.repin('P01', keyPin(Buffer.from(second.cert))), true);
+  await eventually('it to arrive', async () => (await parent.keys()).includes('b'));
+});
+
+test('a certificate with another key is taken without a join when the parent vouches for it with the key of its site', async (t) => {
+  const { selfMade } = await import('#test/certificate');
+  const { keyPin } = await import('../../src/executive/lines.ts');
+  const [first, second] = [selfMade(), selfMade()];
+  const [parent, child] = [await LinkSite.make(t, 'P01'), await LinkSite.make(t, 'S01', 'secondary')];
+  await parent.serve({ tls: first, pin: keyPin(Buffer.from(first.cert)) });
+  await child.join(parent);
+  await child.say('parent', 'a');
+  await child.dial();
+  await eventually('it', async () => (await parent.keys()).includes('a'));
+  await parent.stopPoint();
+  await parent.serve({ tls: second, pin: keyPin(Buffer.from(second.cert)) });
+  await child.say('parent', 'b');
+  await eventually('it to arrive', async () => (await parent.keys()).includes('b'));
+  assert.equal((await child.state('P01')).pin, keyPin(Buffer.from(second.cert)));
+  assert.ok(child.logged.some((line) => line.includes('vouches for it')));
 });
 
 test('who joins through somebody with a certificate of his own is refused by a parent that knows its own', async (t) => {

@@ -38,11 +38,12 @@ interface TokenJson {
   expiresAt: string;
 }
 
-/** hierarchyVerbs: site token, join, list, remove. */
+/** hierarchyVerbs: site token, join, list, pin, remove. */
 export function hierarchyVerbs(verbs: Verbs, site: Command): void {
   tokenVerb(verbs, site);
   joinVerb(verbs, site);
   listVerb(verbs, site);
+  pinVerb(verbs, site);
   removeVerb(verbs, site);
 }
 
@@ -205,6 +206,29 @@ function listVerb(verbs: Verbs, site: Command): void {
         return EXIT.ok;
       }),
   });
+}
+
+function pinVerb(verbs: Verbs, site: Command): void {
+  verbs
+    .add<{ dryRun?: boolean }>(site, {
+      name: 'pin <code> <sha256>',
+      does: 'say which TLS key the parent has now, where another server does TLS for it and its certificate got another key',
+      examples: [
+        'pushpoint site pin P01 584d84344259eddba6ba84079d6e33f380117c401af2d419c80a5bc9b599f936 --data ./s01',
+        'openssl x509 -in p01.pem -noout -pubkey | openssl pkey -pubin -outform der | sha256sum',
+      ],
+      run: (context, { dryRun }, code, pin) =>
+        context.withApi(async (api) => {
+          if (!/^[0-9a-f]{64}$/i.test(pin ?? ''))
+            throw usage('the key is named by its SHA-256: 64 digits from 0 to 9 and a to f');
+          const path = `/sites/${encodeURIComponent(code)}/pin`;
+          const done = await api.send<{ code: string; pin: string }>('PUT', path, { pin: pin.toLowerCase() }, { dryRun });
+          if (context.json) printJson(done);
+          else printDone(`The line to ${done.code} takes the TLS key ${done.pin}, and no other.`, dryRun);
+          return EXIT.ok;
+        }),
+    })
+    .option(...DRY_RUN);
 }
 
 function removeVerb(verbs: Verbs, site: Command): void {

@@ -99,7 +99,8 @@ export class Hierarchy {
       this.#line &&
       parent?.joinedAt.getTime() === this.#line.parent.joinedAt.getTime() &&
       parent.site === this.#line.parent.site &&
-      parent.url === this.#line.parent.url;
+      parent.url === this.#line.parent.url &&
+      parent.pin === this.#line.parent.pin;
     if (this.#line && (!wanted || !same)) await this.#hangUp();
     if (wanted && !this.#line && !this.#ended.signal.aborted) await this.#pickUp(parent);
   }
@@ -120,6 +121,7 @@ export class Hierarchy {
       random,
       log,
       holdMs,
+      repinned: (signal) => this.#repinned(parent, signal),
     });
     const end = new AbortController();
     const done = uplink
@@ -127,6 +129,27 @@ export class Hierarchy {
       .catch((error: unknown) => log.error('the line to the parent ended', { error }))
       .finally(() => peer.close());
     this.#line = { parent, speak, end, done };
+  }
+
+  /** repinned asks the parent, over a connection to whoever is there, whether the TLS key shown there is its own; only its signature counts. */
+  async #repinned(parent: Link, signal: AbortSignal): Promise<boolean> {
+    const { site, link, key, sealKey, version, dial, clock, random, log } = this.#parts;
+    const own = (await site.here()).code;
+    const peer = dial({ url: parent.url!, pin: undefined });
+    try {
+      const speak = new Parent({ peer, own, parent, key, sealKey, version, clock, random, instance: this.#instance });
+      const pin = await speak.vouched(signal);
+      if (pin === '' || pin !== peer.shown) return false;
+      await link.repin(parent.site, pin);
+      log.warn('the parent has another TLS key, and vouches for it with the key of its site', { parent: parent.site, pin });
+      this.#bell.ring();
+      return true;
+    } catch {
+      // What is wrong stands in the state of the line already.
+      return false;
+    } finally {
+      peer.close();
+    }
   }
 
   /** fetchContent reads a content of the parent from an octet on, in signed pieces, and goes on where the line was cut; who stores it holds the bytes against the hash. */

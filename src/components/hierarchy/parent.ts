@@ -4,6 +4,8 @@ import type { Random } from '#base/random';
 import {
   LINK_LARGEST,
   LinkAnswer,
+  LinkPin,
+  readLink,
   linkHolds,
   packLink,
   readLinkClaim,
@@ -68,6 +70,16 @@ export class Parent {
     const reply = await this.#signed({ method: 'GET', target, body: new Uint8Array(), waitMs: 0, signal });
     if (reply.refused) throw reply.refused;
     return reply.body;
+  }
+
+  /**
+   * vouched asks for the key of the listener that the parent answers on, signed by the parent; empty where it does not know, because another
+   * server does TLS for it. Whoever stands between the two can pass the question on, and gets the answer of another key than its own.
+   */
+  async vouched(signal: AbortSignal): Promise<string> {
+    const reply = await this.#signed({ method: 'GET', target: '/hierarchy/v1/pin', body: new Uint8Array(), waitMs: 0, signal });
+    if (reply.refused) throw reply.refused;
+    return readLink(LinkPin, reply.body).pin;
   }
 
   #text({ what, turn = 0, waitMs = 0, ack, session = '', batch }: Wish): string {

@@ -29,6 +29,8 @@ export interface UplinkParts {
   random: Random;
   log: Log;
   holdMs?: number | undefined;
+  /** repinned tells whether the parent itself vouches for the TLS key that is there now, which then counts: the line is to be made anew. */
+  repinned: (signal: AbortSignal) => Promise<boolean>;
 }
 
 /** Uplink is the line to the parent, as long as it is wanted: it sends what waits, takes what comes, and comes back when it was cut. */
@@ -56,6 +58,7 @@ export class Uplink {
           return;
         }
         await this.#note(error);
+        if (isCode(error, 'PP_LINK_PIN') && (await this.#parts.repinned(signal))) return;
         // A session that ended is no failure unless the next one ends as well.
         const wait = isCode(error, 'PP_LINK_SESSION') && this.#failures === 1 ? 0 : this.#wait();
         await clock.sleep(wait, signal).catch(() => {});

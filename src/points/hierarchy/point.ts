@@ -28,7 +28,7 @@ function goneOf(reply: FastifyReply): AbortSignal {
   return gone.signal;
 }
 
-/** hierarchyPoint answers `/hierarchy/v1/…`: hello, join, exchange, content. */
+/** hierarchyPoint answers `/hierarchy/v1/…`: hello, join, exchange, pin, content. */
 export async function hierarchyPoint(parts: HierarchyParts): Promise<HierarchyPoint> {
   const exchange = new Exchange(parts);
   await exchange.start();
@@ -50,6 +50,14 @@ export async function hierarchyPoint(parts: HierarchyParts): Promise<HierarchyPo
             const body = await exchange.answer(child, octetsOf(request), goneOf(reply));
             return reply
               .type('application/octet-stream')
+              .headers(await signed.headers(request, 200, body))
+              .send(body);
+          });
+          api.get('/pin', async (request, reply) => {
+            await signed.verify(request);
+            const body = Buffer.from(JSON.stringify({ pin: pin ?? '' }));
+            return reply
+              .type('application/json')
               .headers(await signed.headers(request, 200, body))
               .send(body);
           });

@@ -147,6 +147,17 @@ export class LinkRecord {
     await tx.query('update link set restarts = 0, restarted_why = null where site = $1', [link.site]);
   }
 
+  /** repin takes note of another TLS key of the parent; false where no such parent is reached over HTTPS. */
+  async repin(site: string, pin: string, via: Sql = this.#db): Promise<boolean> {
+    const done = await via.count(
+      `update link set pin = $2, error_code = null, error = null, error_at = null
+       where site = $1 and role = 'parent' and state = 'joined' and url like 'https:%'`,
+      [site, pin],
+    );
+    await this.#db.notify('link', site, via);
+    return done === 1;
+  }
+
   /** remove ends a link; what waits for the neighbour is dropped. */
   async remove(tx: Sql, site: string): Promise<void> {
     const touched = await tx.count(

@@ -162,7 +162,8 @@ export const hierarchyErrors = {
     message: 'the TLS key of {url} is not the one that was there when this site joined',
     http: 502,
     cause: 'The certificate of the parent was renewed with another key, or somebody stands between the two sites.',
-    remedy: 'If the certificate was renewed, join again with a new token, which takes note of the new key.',
+    remedy:
+      'A renewed certificate of a parent that does TLS itself is taken by itself. Where another server does TLS for the parent: pushpoint site pin CODE SHA256 here, with the SHA-256 of its key; else find out who is there.',
     again: 'wait',
   },
 } as const satisfies Record<string, Entry>;

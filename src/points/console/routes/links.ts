@@ -10,6 +10,7 @@ import { strict } from '../shapes.ts';
 const TokenBody = Type.Object({ hours: Type.Optional(Type.Integer({ minimum: 1, maximum: 8760 })) }, strict);
 const Code = Type.Object({ code: Type.String({ pattern: '^[A-Za-z0-9]{3}$' }) });
 const Limit = Type.Object({ limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000 })) }, strict);
+const PinBody = Type.Object({ pin: Type.String({ pattern: '^[0-9a-f]{64}$' }) }, strict);
 const DAY_HOURS = 24;
 
 /** linkShape is a line to a neighbour as the API shows it. */
@@ -95,6 +96,24 @@ export function linkRoutes(api: FastifyInstance, parts: ConsoleParts): void {
         };
       });
     },
+  );
+  api.put<{ Params: Static<typeof Code>; Body: Static<typeof PinBody>; Querystring: DryRun }>(
+    '/sites/:code/pin',
+    {
+      schema: {
+        summary: 'Say which TLS key the parent has now, where the line to it goes over HTTPS',
+        params: Code,
+        body: PinBody,
+        querystring: DryRun,
+      },
+    },
+    async ({ params, body: { pin }, query, who, ip }) =>
+      change(parts.database, query, async (tx) => {
+        const code = params.code.toUpperCase();
+        if (!(await parts.link.repin(code, pin, tx))) throw raise('PP_LINK_NO_WAY', { site: code });
+        await parts.audit.write({ who, what: 'site.pin', object: code, detail: { pin }, address: ip }, tx);
+        return { code, pin };
+      }),
   );
   api.delete<{ Params: Static<typeof Code>; Querystring: DryRun }>(
     '/sites/:code',
