@@ -100,9 +100,16 @@ export class ResourceRecord {
     const run = <T>(fn: (tx: Sql) => Promise<T>) => (via ? fn(via) : this.#db.transaction(fn));
     // Whoever waits for one of them hears that it was seen.
     const tell = async (ids: readonly number[], tx: Sql) => {
-      for (let at = 0; at < ids.length; at += TOLD) await this.#db.notify('resource', ids.slice(at, at + TOLD).join(','), tx);
+      await this.#tell(ids, tx);
     };
     return importRows(run, rows, o, this.#clock.now(), tell);
+  }
+
+  /** tell says with one statement which machines were seen, however many they are. */
+  async #tell(ids: readonly number[], tx: Sql): Promise<void> {
+    const parts: string[] = [];
+    for (let at = 0; at < ids.length; at += TOLD) parts.push(ids.slice(at, at + TOLD).join(','));
+    if (parts.length > 0) await tx.query(`select pg_notify('resource', part) from unnest($1::text[]) as part`, [parts]);
   }
 
   /** byId gives one device. */
@@ -251,8 +258,7 @@ export class ResourceRecord {
       changed += await this.#db.transaction(async (tx) => {
         await lockMerging(tx);
         const ids = await notThere(tx, part, wasAsked, this.#clock.now());
-        for (let from = 0; from < ids.length; from += TOLD)
-          await this.#db.notify('resource', ids.slice(from, from + TOLD).join(','), tx);
+        await this.#tell(ids, tx);
         return ids.length;
       });
     }
