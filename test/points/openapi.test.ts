@@ -28,8 +28,8 @@ test('the document names every route of the points and no other, and every shape
     },
   });
   t.after(() => app.close());
-  const answer = await app.inject({ url: '/ccm_system/openapi.json' });
-  const document = answer.json<Document>();
+  const { url: served } = await site.managementPoint({ version: '9.8.7' });
+  const document = (await (await fetch(`${served}/ccm_system/openapi.json`)).json()) as Document;
   assert.equal(document.openapi, '3.1.0');
   assert.equal(document.info.version, '9.8.7');
   for (const [path, methods] of Object.entries(document.paths))
@@ -41,11 +41,12 @@ test('the document names every route of the points and no other, and every shape
   // Every line of the tree that ends in methods is a route.
   const tree = app.printRoutes({ commonPrefix: false });
   const routes = [...tree.matchAll(/[─ ](\/\S*) \(([A-Z, -]+)\)/g)].map(([, url, methods]) => ({
-    url: url!,
+    // Two routes that differ in the name of a parameter only stand in one line.
+    url: url!.split('|')[0]!,
     methods: methods!.split(', '),
   }));
   const described = Object.keys(document.paths).map((path) => path.replace(/\{(\w+)\}/g, ':$1').toLowerCase());
-  for (const { url } of routes.filter(({ url: one }) => one !== '/' && one !== '*'))
+  for (const { url } of routes)
     assert.ok(
       described.some((path) => path.endsWith(url.toLowerCase())),
       `${url} is answered and not described\n${tree}`,
