@@ -188,13 +188,25 @@ test('a blocked machine that comes with a new key is held for a person, in every
   assert.deepEqual(await conflicts(), []);
 });
 
-test('what a blocked client can still do: MPLIST, and client files unless the setting refuses them', async (t) => {
-  const { site, url, decide, settings, clock } = await start(t);
+test('what a blocked client can still do is what docs/clients.md says: ask what anybody may ask, and come back as a stranger', async (t) => {
+  const { site, url, decide, settings, clock, conflicts } = await start(t);
+  await site.records.site.setPoint('fsp', { address: 'http://fsp.corp.example' }, 'test');
   const pc = new Pc(site, url);
   await pc.register();
   await decide(pc.guid!, 'block');
-  const asks = async (path: string) => (await fetch(url + path)).status;
+  const asks = async (path: string, init?: RequestInit) => (await fetch(url + path, init)).status;
   assert.equal(await asks('/SMS_MP/.sms_aut?MPLIST'), 200);
+  assert.equal(await asks('/ccm_system/location?address=10.0.0.1'), 200);
+  // A hint is kept apart, and is no state message of the client.
+  assert.equal(await asks('/sms_fsp/state', { method: 'POST', body: JSON.stringify(pc.state(313)) }), 200);
+  assert.deepEqual(await site.records.client.statesOf({ name: 'PC042' }), []);
+  assert.equal(await asks('/sms_mp/machine.ccr?mn=PC042&dn=CORP&fkey=False', { method: 'SMS_POST' }), 200);
+  // With other hardware and another key it is somebody whom nobody knows, and waits.
+  const stranger = new Pc(site, url, 'PC999');
+  assert.equal((await stranger.register(stranger.registration({ hardwareId: 'SOMETHING-ELSE' }))).json['approval'], 'pending');
+  assert.deepEqual(await conflicts(), []);
+  await decide(stranger.guid!, 'block');
+  // Client files are public, unless the setting refuses them by address.
   assert.equal(await asks('/CCM_Client/ccmsetup.exe'), 200);
   await settings({ blockedContent: 'refuse' });
   assert.equal(await asks('/CCM_Client/ccmsetup.exe'), 403);
