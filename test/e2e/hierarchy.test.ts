@@ -171,6 +171,8 @@ for (const [how, point] of [
     assert.match(refused!.reason, /it is assigned to site S01: push from there, or with --include-unassigned/);
     const [preview] = (await ask({ includeUnassigned: true, dryRun: true })).items;
     assert.deepEqual([preview!.decision, preview!.managementPoint], ['push', (point === 'S01' ? secondary : primary).points]);
+    const shown = await pushpoint(['push', name, '--include-unassigned', '--dry-run', '--data', primary.data]);
+    assert.match(shown.out, new RegExp(`^NAME +DECISION +ASSIGNED +PUSHED BY .*\\n${name} +push +S01 +P01 `), shown.err);
     await ask({ includeUnassigned: true });
     const done = await installed(primary, name, point);
     assert.deepEqual([done.site, done.point, done.files], ['P01', point, point]);

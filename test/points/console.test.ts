@@ -97,7 +97,7 @@ const routes: [string, string, unknown?][] = [
   ['GET', '/sites/S01/rejected'],
   ['GET', '/sites/S01/ccrs'],
   ['POST', '/sites/tokens', {}],
-  ['PUT', '/sites/P01/pin', { pin: 'ab'.repeat(32) }],
+  ['PUT', '/sites/S01/pin', { pin: 'ab'.repeat(32) }],
   ['DELETE', '/sites/S01'],
 ];
 

@@ -196,8 +196,17 @@ export function stopAfterOf(text: string | undefined): { failures?: number; perc
 
 function printPlan(items: PushItem[], dryRun: boolean, wave?: number): void {
   if (dryRun) {
-    const rows = items.map((i) => [i.name, i.decision, i.assignedSite, i.account, i.managementPoint, i.reason]);
-    return table(['NAME', 'DECISION', 'SITE', 'ACCOUNT', 'MP', 'REASON'], rows);
+    const rows = items.map((i) => [
+      i.name,
+      i.decision,
+      i.assignedSite,
+      i.decision === 'push' ? i.site : '',
+      i.account,
+      i.managementPoint,
+      i.reason,
+    ]);
+    // Whose machine it is, and which site would push: with --include-unassigned these may be two.
+    return table(['NAME', 'DECISION', 'ASSIGNED', 'PUSHED BY', 'ACCOUNT', 'MP', 'REASON'], rows);
   }
   for (const item of items) if (item.decision !== 'push') note(`${item.name}: ${item.decision}: ${item.reason}`);
   const named = wave === undefined ? '' : `, as wave ${wave}`;
