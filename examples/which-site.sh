@@ -61,17 +61,18 @@ no_ccr() {
   done
   echo "(no CCR of $1 at P01, none at S01)"
 }
-# outcome tells what became of a machine, from what stands on its own disk.
+# outcome tells what became of a machine, from what stands on its own disk. A client registers at its primary and learns within ten seconds
+# whether there is a proxy management point for it, which it talks to from then on.
 outcome() {
   disk=lab/hosts/$1/Windows
   soon '"complete"' ccr show "$1" --json --data "$2"
   tries=0
-  until grep -qs managementPoint "$disk/CCM/status.json"; do
+  until grep -qs "$4" "$disk/CCM/status.json" && grep -qs "$3" "$disk/CCM/status.json"; do
     tries=$((tries + 1))
-    [ $tries -lt 150 ] || { echo "the client of $1 does not say where it is registered" >&2; exit 1; }
+    [ $tries -lt 150 ] || { echo "the client of $1 does not say that it talks to $3" >&2; exit 1; }
     sleep 0.2
   done
-  echo "$1: CCR at $2; client of site $(value "$disk/CCM/status.json" site); talks to $(value "$disk/CCM/status.json" managementPoint);"
+  echo "$1: CCR at $2; client of site $(value "$disk/CCM/status.json" site); talks to $3;"
   echo "    files from $(sed -n 's/.*Downloading \(http[^ ]*\)\/CCM_Client.*/\1/p' "$disk/ccmsetup/logs/ccmsetup.log" | head -1)"
 }
 
@@ -107,24 +108,24 @@ round() {
   soon "\"managementPoint\":\"$5\"" push "$(name "$2")" --include-unassigned --dry-run --json --data P01
   run push "$(name "$2")" --include-unassigned --dry-run --data P01
   run push "$(name "$2")" --include-unassigned --data P01
-  outcome "$(name "$2")" P01
+  outcome "$(name "$2")" P01 "$5" "$6"
 
   say "Scenario 2, $1: discovery and site-wide push at S01"
   run push settings --enable --systems workstations,servers,dcs --data S01
   discover S01 "$3"
-  outcome "$(name "$3")" S01
+  outcome "$(name "$3")" S01 "$5" "$6"
   run device show "$(name "$3")" --data P01
 
   say "Scenario 3, $1: discovery at P01, site-wide push on at S01"
   discover P01 "$4"
-  outcome "$(name "$4")" S01
+  outcome "$(name "$4")" S01 "$5" "$6"
   run device show "$(name "$4")" --data P01
 }
 
 run point set mp --address "$s01" --data S01
-round 'with a proxy management point' 2 3 4 "$s01"
+round 'with a proxy management point' 2 3 4 "$s01" proxyManagementPoints
 run point set mp --off --data S01
-round 'without a proxy management point' 5 6 7 "$p01"
+round 'without a proxy management point' 5 6 7 "$p01" '"managementPoint"'
 
 say 'Done'
 echo "The folder $folder has everything: P01/logs, S01/logs, lab/hosts/*/Windows/ccmsetup/logs."
