@@ -25,6 +25,8 @@ export interface Look {
   rss: number;
   files: number;
   database: number;
+  /** cpuMs is what the process has needed since the pushes were asked for. */
+  cpuMs: number;
   counts: Record<string, number>;
 }
 
@@ -60,7 +62,8 @@ function mixed(there: Wishes, away: number): Wishes {
   return all;
 }
 
-async function look({ database }: OpenSite, from: number): Promise<Look> {
+async function look({ database }: OpenSite, from: number, cpu: NodeJS.CpuUsage): Promise<Look> {
+  const { user, system } = process.cpuUsage(cpu);
   const rows = await database.query<{ state: string; n: number }>('select state, count(*)::integer as n from ccr group by state');
   const [size] = await database.query<{ octets: number }>('select pg_database_size(current_database()) as octets');
   return {
@@ -68,6 +71,7 @@ async function look({ database }: OpenSite, from: number): Promise<Look> {
     rss: process.memoryUsage.rss(),
     files: readdirSync('/proc/self/fd').length,
     database: size!.octets,
+    cpuMs: (user + system) / 1000,
     counts: Object.fromEntries(rows.map((row) => [row.state, row.n])),
   };
 }
@@ -93,7 +97,7 @@ async function work(site: OpenSite, order: PipelineOrder): Promise<PipelineFound
   const queuedMs = clock.monotonic() - from;
   const looks: Look[] = [];
   for (;;) {
-    const now = await look(site, from);
+    const now = await look(site, from, cpu);
     looks.push(now);
     const { retry = 0, queued = 0, processing = 0, verifying = 0 } = now.counts;
     if (queued + processing + verifying === 0 || (retry === wishes.length && there.length > 0)) break;

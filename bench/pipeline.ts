@@ -11,7 +11,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { ask, child, withLab } from './children.ts';
 import { table } from './figures.ts';
-import type { PipelineFound, PipelineOrder } from './pipeline-site.ts';
+import type { Look, PipelineFound, PipelineOrder } from './pipeline-site.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -27,6 +27,8 @@ const THERE = Number(options.there);
 const AWAY = Number(options.away);
 const MIB = 1_048_576;
 const say = (line: string) => process.stdout.write(`${line}\n`);
+/** Those whose first attempt has ended. */
+const ended = ({ counts }: Look) => THERE + AWAY - (counts['queued'] ?? 0) - (counts['processing'] ?? 0);
 const mib = (octets: number) => (octets / MIB).toFixed(0);
 
 const found = await withLab({ hosts: THERE, slowMs: 0 }, async (lab, folder) => {
@@ -52,17 +54,22 @@ const found = await withLab({ hosts: THERE, slowMs: 0 }, async (lab, folder) => 
 const { looks, rates, ends } = found;
 const last = looks.at(-1)!;
 const shown = looks.filter((_, i) => i % Math.max(1, Math.ceil(looks.length / 12)) === 0 || i === looks.length - 1);
+/** What one first attempt cost since the look before; from the end of the queue on there are verifications alone. */
+const since = (before: Look | undefined, now: Look) =>
+  before && ended(now) > ended(before) ? ((now.cpuMs - before.cpuMs) / (ended(now) - ended(before))).toFixed(2) : '-';
+
 say(
   `${THERE + AWAY} CCRs, ${THERE} machines there and ${AWAY} away, ${options.concurrency} at once, Node ${process.version}, load ${loadavg()[0]!.toFixed(1)}, ${new Date().toISOString()}`,
 );
 say(
   table([
-    ['s', 'RSS MiB', 'open files', 'database MiB', 'states'],
-    ...shown.map((l) => [
+    ['s', 'RSS MiB', 'open files', 'database MiB', 'CPU ms per CCR since', 'states'],
+    ...shown.map((l, i) => [
       (l.ms / 1000).toFixed(0),
       mib(l.rss),
       l.files,
       mib(l.database),
+      since(shown[i - 1], l),
       Object.entries(l.counts)
         .map(([state, n]) => `${state} ${n}`)
         .join(', '),
