@@ -48,7 +48,7 @@ export class Registrar {
   }
 
   /** register registers at the assigned site, never at a proxy. */
-  async register(): Promise<void> {
+  async register(mayRenew = true): Promise<void> {
     const { host, logs, identity, contact, choice } = this.#parts;
     const { privateKey, memory } = identity;
     const token = await readToken(host, contact.siteNow());
@@ -57,7 +57,7 @@ export class Registrar {
     // Kept before it is sent: a registration that was cut off goes out again as the same one.
     if (pending === undefined) await identity.remember({ requestId, requestToken: token?.tokenId });
     const message = (now: Date) => this.#registration(requestId, token, now);
-    const isFinal = (error: PushpointError) => saidNo(error, ...TOKEN_REFUSALS, 'PP_CLIENT_BLOCKED');
+    const isFinal = (error: PushpointError) => saidNo(error, ...TOKEN_REFUSALS, 'PP_CLIENT_BLOCKED', 'PP_CLIENT_KEY_RETIRED');
     const facts = this.#facts();
     try {
       const ask = { path: '/ccm_system/registration', message, signer: { privateKey } };
@@ -73,12 +73,22 @@ export class Registrar {
       logs.identity.info(`Registered with site ${reply.site} as ${reply.guid} (${reply.approval})`);
       await this.#parts.state.tell({});
     } catch (error) {
+      if (mayRenew && saidNo(error, 'PP_CLIENT_KEY_RETIRED')) return this.#renew();
       if (!token || !saidNo(error, ...TOKEN_REFUSALS)) throw error;
       logs.identity.warn(`The registration token ${token.tokenId} was refused; registering without it`);
       await host.remove(layout.token);
       await identity.remember({ requestId: undefined });
       await this.register();
     }
+  }
+
+  /** renew registers with a new key: two machines had the old one, and the site tells them apart from now on. */
+  async #renew(): Promise<void> {
+    const { identity, logs, host } = this.#parts;
+    logs.identity.warn('The site says that another machine has the key of this client; it makes a new one');
+    await identity.renew();
+    await host.remove(layout.siteKey);
+    await this.register(false);
   }
 
   #registration(requestId: string, token: TokenFile | undefined, now: Date): Registration {

@@ -51,8 +51,7 @@ const SECTION = 'Configuration - Client Properties';
  * - SMSCFG.INI or the memory is of other hardware: a copied disk, so likewise.
  */
 export class Identity {
-  readonly privateKey: KeyObject;
-  readonly publicKey: string;
+  #privateKey: KeyObject;
   readonly #host: TargetHost;
   #memory: Memory;
   /** The SMSID this machine had before, for the registration. */
@@ -60,8 +59,7 @@ export class Identity {
 
   private constructor(host: TargetHost, privateKey: KeyObject, memory: Memory, previousGuid: string | undefined) {
     this.#host = host;
-    this.privateKey = privateKey;
-    this.publicKey = memory.publicKey;
+    this.#privateKey = privateKey;
     this.#memory = memory;
     this.previousGuid = previousGuid;
   }
@@ -79,6 +77,23 @@ export class Identity {
     const fresh: Memory = { publicKey: publicKeyOf(privateKey), hardwareId: host.hardwareId, sequence: 0 };
     await writeJson(host, layout.memory, fresh);
     return new Identity(host, privateKey, fresh, cloned ? undefined : known.guid);
+  }
+
+  get privateKey(): KeyObject {
+    return this.#privateKey;
+  }
+
+  get publicKey(): string {
+    return this.#memory.publicKey;
+  }
+
+  /** renew takes a new key, because the site says that another machine has this one too. What was agreed with the site under the old one is over. */
+  async renew(): Promise<void> {
+    const { site, managementPoints, proxyPoints } = this.#memory;
+    this.#privateKey = await makeKey(this.#host);
+    const fresh: Memory = { publicKey: publicKeyOf(this.#privateKey), hardwareId: this.#host.hardwareId, sequence: 0 };
+    this.#memory = fresh;
+    await this.remember({ site, managementPoints, proxyPoints });
   }
 
   get memory(): Readonly<Memory> {
