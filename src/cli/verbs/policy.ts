@@ -56,9 +56,9 @@ export function policyVerbs(verbs: Verbs): void {
       name: 'list',
       does: 'the assignments, the newest first',
       examples: ['pushpoint policy list --data ./p01'],
-      run: (context, page) =>
+      run: (context, { limit, cursor }) =>
         context.withApi(async (api) => {
-          const list = await api.list<AssignmentJson>('/policies', {}, page);
+          const list = await api.list<AssignmentJson>('/policies', {}, { limit: limit ?? 50, cursor });
           if (context.json) printJson(list);
           else {
             const rows = list.items.map((one) => [one.id, whatOf(one), one.target, stateOf(one), countsOf(one), one.madeBy]);
