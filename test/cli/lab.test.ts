@@ -89,7 +89,7 @@ test('a machine that was repaired completes at the next push, and a healthy one 
 });
 
 /** What a machine that was never pushed to says of itself when it registers. */
-async function register(name: string): Promise<void> {
+async function register(name: string, hardwareId = `2:${randomUUID()}`): Promise<void> {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const path = '/ccm_system/registration';
   const registration: Registration = {
@@ -100,7 +100,7 @@ async function register(name: string): Promise<void> {
     fqdn: `${name.toLowerCase()}.corp.example`,
     addresses: ['127.0.0.1'],
     os: { name: 'Windows 11', version: '10.0.26100', type: 'workstation' },
-    hardwareId: `2:${randomUUID()}`,
+    hardwareId,
     clientVersion: '0.0.1',
     time: new Date().toISOString(),
   };
@@ -122,7 +122,10 @@ test('clients are listed, shown, blocked and unblocked; a conflict is seen, told
   const show = await on('client', 'show', real.name);
   assert.match(
     show.out,
-    new RegExp(`^name +${real.name}$[^]*^guid +${real.guid}$[^]*^approval +approved$[^]*^what it said`, 'm'),
+    new RegExp(
+      `^name +${real.name}$[^]*^guid +${real.guid}$[^]*^approval +approved by the token of a push$[^]*^what happened to it[^]*registered  by site[^]*^what it said`,
+      'm',
+    ),
   );
   const act = async (action: string, name: string, ...more: string[]) => (await on('client', action, name, ...more)).out;
   assert.equal(await act('block', real.name, '--dry-run'), `${real.name} (${real.guid}) would be blocked.\n`);
@@ -150,9 +153,45 @@ test('clients are listed, shown, blocked and unblocked; a conflict is seen, told
   assert.equal((await done('client', 'approve', 'NEWCOMER'))['done'], true);
   assert.equal((await done('client', 'approve', 'NEWCOMER'))['done'], false);
   assert.equal((await done<Client>('client', 'show', 'newcomer')).approval, 'approved');
+  assert.match((await on('client', 'reject', 'NEWCOMER')).out, / rejected\.$/m);
+  assert.match((await on('client', 'list', '--approval', 'rejected')).out, /^NEWCOMER .*rejected/m);
+  assert.match((await on('client', 'show', 'NEWCOMER')).out, /rejected {2}by console\.token {2}before approved/);
+  assert.equal((await on('client', 'list', '--approval', 'maybe')).code, 2);
+  await decideConflicts();
   const nobody = await on('client', 'approve', 'NOBODY');
   assert.deepEqual([nobody.code, /PP_API_NOT_FOUND/.test(nobody.err)], [1, true]);
 });
+
+/** One machine of two keys, one that is another machine, hardware ids that are compared no more; all of it by the command. */
+async function decideConflicts(): Promise<void> {
+  const mode = await on('site', 'approval', 'all');
+  assert.match(mode.out, /^approval is all\.$/m);
+  assert.match(mode.err, /closed networks only/);
+  assert.equal((await on('site', 'approval', 'perhaps')).code, 2);
+  await done('site', 'approval', 'proven');
+  await done('site', 'settings', 'client.conflicts=manual');
+  const hardware = `HW-${randomUUID()}`;
+  for (const name of ['TWIN-A', 'TWIN-B', 'TWIN-C']) await register(name, hardware);
+  const held = await on('client', 'approve', 'TWIN-B');
+  assert.deepEqual([held.code, /PP_CLIENT_CONFLICT/.test(held.err)], [1, true]);
+  assert.match((await on('client', 'conflicts')).out, /^TWIN-B .*pending, held +has the hardware id of TWIN-A GUID:[^ ]+ +60$/m);
+  const { guid } = await done<Client>('client', 'show', 'TWIN-A');
+  assert.equal((await on('client', 'merge', 'TWIN-B')).out, `TWIN-B is ${guid} from now on.\n`);
+  assert.match((await on('client', 'new', 'TWIN-C')).out, /^TWIN-C \(GUID:[^)]+\) is a machine of its own\.$/m);
+  assert.match((await on('client', 'delete', 'TWIN-C')).out, /^TWIN-C .* deleted\.$/m);
+  assert.match(
+    (await on('client', 'bad-hardware', '--add', hardware, '--why', 'dock')).out,
+    /is compared no more; 0 conflicts closed/,
+  );
+  assert.match((await on('client', 'bad-hardware')).out, new RegExp(`^${hardware.toUpperCase()} .*dock$`, 'm'));
+  await done('client', 'bad-hardware', '--remove', hardware);
+  const asked = await on('client', 'uninstall', guid, '--dry-run');
+  assert.match(asked.out, /^dry run, nothing is changed: uninstall is asked of 1 clients: 1 waiting\.$/m);
+  const { id } = await done<{ id: number }>('client', 'migrate', guid, '--to', 'P77', '--mp', 'http://mp77.corp.example:8480');
+  assert.match((await on('policy', 'list')).out, new RegExp(`^${id} +migrate to P77 +1 clients`, 'm'));
+  assert.match((await on('policy', 'cancel', String(id))).out, /is cancelled/);
+  assert.match((await on('policy', 'show', String(id))).out, /^state +cancelled$/m);
+}
 
 test('a second lab in the folder of one that runs is refused, and the first goes on', async () => {
   const ran = await pushpoint(['lab', 'up', '--windows', '1', '--folder', join(folder, 'lab')]);
