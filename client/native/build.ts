@@ -7,6 +7,7 @@ import {
   globSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -32,8 +33,15 @@ const FLAGS = [
   // The formatted output of the system's own library: the one of the compiler is larger than the rest of the program.
   '-D__USE_MINGW_ANSI_STDIO=0',
   // Nothing of the machine that built it gets in: no paths, no times, no compiler's name.
-  '-fno-ident -s -Wl,--no-insert-timestamp -Wl,--build-id=none -Wl,--dynamicbase,--nxcompat,--high-entropy-va',
+  '-DWIN32_LEAN_AND_MEAN -fno-ident',
 ].flatMap((line) => line.split(' '));
+const LINKING = [
+  '-municode',
+  '-s',
+  '-Wl,--no-insert-timestamp',
+  '-Wl,--build-id=none',
+  '-Wl,--dynamicbase,--nxcompat,--high-entropy-va',
+];
 const LIBRARIES = ['winhttp', 'bcrypt', 'crypt32', 'advapi32', 'netapi32', 'iphlpapi', 'ws2_32', 'shell32'].map((l) => `-l${l}`);
 const SHARED = ['base', 'wire', 'machine'];
 const PROGRAMS = { 'ccmsetup.exe': 'ccmsetup', 'CcmExec.exe': 'ccmexec' } as const;
@@ -85,7 +93,7 @@ const sources = () => globSync('**/*.{c,h,rc,manifest,wxs}', { cwd: ROOT }).sort
 
 /** keyOf names a build by everything that goes into it. */
 function keyOf(version: string, signing: Signing | undefined): string {
-  const hash = createHash('sha256').update(JSON.stringify([version, FLAGS, LIBRARIES, signing]));
+  const hash = createHash('sha256').update(JSON.stringify([version, FLAGS, LINKING, LIBRARIES, signing]));
   for (const file of ['build.ts']) hash.update(readFileSync(new URL(file, import.meta.url)));
   for (const file of sources()) hash.update(`\0${file}\0`).update(readFileSync(join(ROOT, file)));
   hash.update(spawnSync(CC, ['--version'], { encoding: 'utf8' }).stdout ?? '');
@@ -100,17 +108,29 @@ export function numbersOf(version: string): [number, number, number, number] {
   return [a, b, c, d];
 }
 
-function compile(name: Program, version: string, folder: string): void {
+/** compile makes objects of the sources in these folders, in the order of their names. */
+function compile(parts: readonly string[], version: string, folder: string): string[] {
+  const files = parts.flatMap((part) => sources().filter((file) => file.startsWith(`${part}/`) && file.endsWith('.c')));
+  return files.map((file) => {
+    const object = join(folder, `${file.replaceAll('/', '-')}.o`);
+    run(CC, [...FLAGS, `-DCLIENT_VERSION="${version}"`, '-c', file, '-o', object]);
+    return object;
+  });
+}
+
+function link(name: Program, shared: readonly string[], version: string, folder: string): void {
   const own = PROGRAMS[name];
   const resource = join(folder, `${own}.o`);
   const numbers = `-DCLIENT_NUMBERS=${numbersOf(version).join(',')}`;
   // windres hands its defines to a shell.
   run(WINDRES, ['-I', own, numbers, `-DCLIENT_VERSION=\\"${version}\\"`, `${own}/${own}.rc`, resource]);
-  const files = [...SHARED, own].flatMap((part) =>
-    sources().filter((file) => file.startsWith(`${part}/`) && file.endsWith('.c')),
-  );
-  run(CC, [...FLAGS, `-DCLIENT_VERSION="${version}"`, ...files, resource, '-o', join(folder, name), ...LIBRARIES]);
-  rmSync(resource);
+  const objects = [...shared, ...compile([own], version, folder), resource];
+  run(CC, [...LINKING, ...objects, '-o', join(folder, name), ...LIBRARIES]);
+}
+
+/** clean leaves nothing but what was to be built. */
+function clean(folder: string): void {
+  for (const name of readdirSync(folder)) if (name.endsWith('.o')) rmSync(join(folder, name));
 }
 
 /** guidOf makes a GUID that depends on a name only. */
@@ -186,7 +206,9 @@ export function buildNative(version: string, o: { signing?: Signing | undefined;
   mkdirSync(join(folder, '..'), { recursive: true });
   const work = mkdtempSync(`${folder}.`);
   try {
-    for (const name of names) compile(name, version, work);
+    const shared = compile(SHARED, version, work);
+    for (const name of names) link(name, shared, version, work);
+    clean(work);
     if (o.signing) for (const name of names) sign(join(work, name), o.signing);
     pack(version, work, key);
     if (o.signing) sign(join(work, INSTALLER), o.signing);
