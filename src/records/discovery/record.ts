@@ -131,7 +131,7 @@ export class DiscoveryRecord {
    * that is wrong is rejected by itself with a reason; the others are taken.
    */
   async ingest(ddrs: readonly Ddr[], { method, site, trusted, speaksFor, via }: DdrOrigin): Promise<Ingested> {
-    const o = { source: method, site, trusted, speaksFor };
+    const o: ImportOptions = { source: method, site, trusted, speaksFor };
     const { outcomes, rejected, added, assigned, requested } = await this.take(ddrs, o, via);
     const merged = outcomes.length - rejected.length - added;
     return { outcomes, stored: added, merged, rejected: rejected.length, assigned, requested };

@@ -12,6 +12,8 @@ export interface ImportOptions {
   site: string;
   /** An administrator's import is trusted; other sources only when the caller says so. */
   trusted?: boolean | undefined;
+  /** May the source say anything of a machine of this site, or of none? Without it, of every machine. */
+  speaksFor?: ((assignedSite: string | undefined) => boolean) | undefined;
   /** assign gives the site of a machine that has none, where one is known. */
   assign?: ((machine: { addresses: readonly string[]; adSite: string | undefined }) => string | undefined) | undefined;
 }
@@ -121,7 +123,7 @@ function assignTo(pool: Pool, assign: NonNullable<ImportOptions['assign']>): num
 
 /** mergeBatch merges rows in one transaction. */
 async function mergeBatch(tx: Sql, batch: readonly RawDevice[], o: ImportOptions, now: Date): Promise<Imported> {
-  const origin: Origin = { method: o.source, site: o.site, trusted: o.trusted ?? o.source === 'import' };
+  const origin: Origin = { method: o.source, site: o.site, trusted: o.trusted ?? o.source === 'import', speaksFor: o.speaksFor };
   await lockMerging(tx);
   const statements = batch.map((raw) => statementOf(raw, origin));
   const before = await saidBefore(tx, statements, now);

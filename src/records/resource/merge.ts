@@ -10,6 +10,8 @@ export interface Origin {
   method: string;
   site: string;
   trusted: boolean;
+  /** May it say anything of a machine that belongs to this site, or to none? Without it, of every machine. */
+  speaksFor?: ((assignedSite: string | undefined) => boolean) | undefined;
 }
 
 /** These say of a machine what it says of itself: even an approved client must not take another machine's name. */
@@ -46,7 +48,7 @@ export class Merge {
 
   /** take merges one DDR, or tells why it cannot be. */
   take(device: KnownDevice): Merged | { reason: string } {
-    const { method, trusted } = this.#origin;
+    const { method, trusted, site } = this.#origin;
     const match = this.#pool.match(device);
     const { known } = match;
     if (!known) return this.#make(device, match);
@@ -54,10 +56,16 @@ export class Merge {
     known.touched = true;
     // What a machine says of itself does not change what a trusted source knows.
     if (known.trusted && !trusted) return { known, note: 'a claim of a machine changes nothing that a trusted source knows' };
+    if (known.trusted && !this.#speaksFor(known))
+      return { known, note: `it belongs to site ${known.assigned_site}, of which ${site} tells nothing` };
     if (trusted && !known.trusted) this.#dropClaims(known);
     const note = this.#rename(known, device);
     this.#fill(known, device, match);
     return note === undefined ? { known } : { known, note };
+  }
+
+  #speaksFor({ assigned_site: site }: Known): boolean {
+    return this.#origin.speaksFor?.(site ?? undefined) ?? true;
   }
 
   #make(device: KnownDevice, match: Match): Merged {
@@ -126,7 +134,8 @@ export class Merge {
     if (!known.told.yields('name', teller)) return `its name ${device.name} is older than the one that is known`;
     const holder = this.#pool.living(device.nameKey, domainKey);
     if (holder && holder !== known) {
-      if (holder.trusted && (!this.#origin.trusted || OF_ITSELF.has(this.#origin.method))) return notIts(device, { by: 'name' });
+      const claimed = !this.#origin.trusted || OF_ITSELF.has(this.#origin.method) || !this.#speaksFor(holder);
+      if (holder.trusted && claimed) return notIts(device, { by: 'name' });
       [holder.obsolete, holder.dirty, holder.moved] = [true, true, true];
     }
     this.#pool.setName(known, device.name, device.nameKey, keeps ? known.domain : device.domain, domainKey);
