@@ -78,6 +78,15 @@ test('a site is told by its code in either case; a code that nobody knows or tha
   assert.deepEqual([later['managementPoints'], later['fallbackStatusPoint']], [[], 'http://fsp.corp.example']);
 });
 
+test('a locator point that was switched off answers nobody; the management point goes on', async (t) => {
+  const { site, get } = await branch(t);
+  await site.records.site.setPoint('slp', { address: 'http://slp.corp.example:8480' }, 'test');
+  assert.equal((await get('/sms_slp/sites/P01')).status, 200);
+  await site.records.site.setPoint('slp', { on: false }, 'test');
+  assert.equal((await get('/sms_slp/sites/P01')).status, 404);
+  assert.equal((await get('/ccm_system/sites/P01')).status, 200);
+});
+
 test('what is no address, and too many of them, are refused', async (t) => {
   const { get } = await branch(t);
   for (const query of [

@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { raise } from '#base/errors';
 import { checked, LocationQuery, type Location, type SiteInformation } from '#messages';
 import type { BoundaryRecord } from '#records/boundary';
-import { validateCode, type SiteRecord } from '#records/site';
+import { validateCode, type Branch, type SiteRecord } from '#records/site';
 import { plainAddress, Rate, type ListenerParts } from '#wire/http';
 import { locate, siteInformation } from './locate.ts';
 
@@ -37,10 +37,16 @@ function queryOf(request: FastifyRequest): LocationQuery {
 export function locatorRoutes(app: FastifyInstance, parts: LocatorParts, at: '/sms_slp' | '/ccm_system'): void {
   const rate = new Rate(parts.clock, BURST, PER_SECOND);
   const config = { point: at === '/sms_slp' ? 'slp' : 'mp' };
+  const known = async (): Promise<Branch> => {
+    const branch = await parts.site.branch();
+    const isOff = branch.points.some((p) => p.kind === 'slp' && p.site === branch.here.code && !p.on);
+    if (isOff && at === '/sms_slp') throw raise('PP_MP_NOT_HERE');
+    return branch;
+  };
   const location = async (request: FastifyRequest): Promise<Location> => {
     rate.take(plainAddress(request.ip));
     const { address, adSite } = queryOf(request);
-    const [branch, index] = await Promise.all([parts.site.branch(), parts.boundary.index()]);
+    const [branch, index] = await Promise.all([known(), parts.boundary.index()]);
     return locate(branch, index, { addresses: address, ...(adSite !== undefined && { adSite }) });
   };
   app.get(`${at}/location`, { config }, location);
@@ -49,8 +55,8 @@ export function locatorRoutes(app: FastifyInstance, parts: LocatorParts, at: '/s
   app.get<{ Params: { code: string } }>(`${at}/sites/:code`, { config }, async (request): Promise<SiteInformation> => {
     rate.take(plainAddress(request.ip));
     const code = validateCode(request.params.code);
-    const known = siteInformation(await parts.site.branch(), code);
-    if (!known) throw raise('PP_SITE_UNKNOWN', { code });
-    return known;
+    const found = siteInformation(await known(), code);
+    if (!found) throw raise('PP_SITE_UNKNOWN', { code });
+    return found;
   });
 }
