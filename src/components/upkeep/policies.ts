@@ -15,10 +15,10 @@ export interface PolicyParts {
 
 /** Changes of one moment are judged together. */
 const GATHER_MS = 500;
+/** Clients say something all the time. */
+const CLIENTS_MS = 5000;
 /** What nobody announced is found after so long: who has failed by saying nothing, for one. */
 const ROUND_MS = 30_000;
-/** A new assignment, and what clients say of themselves. */
-const CHANNELS = ['policy', 'client'] as const;
 
 /** PolicyUpkeep brings assignments forward: wave after wave, until all have done it, or too many failed. */
 export class PolicyUpkeep {
@@ -26,7 +26,7 @@ export class PolicyUpkeep {
   #cancel: () => void = () => {};
   #unlisten: (() => Promise<void>)[] = [];
   #round: Promise<void> = Promise.resolve();
-  #soon = false;
+  #soon = Infinity;
   #running = false;
   #stopped = false;
 
@@ -35,8 +35,10 @@ export class PolicyUpkeep {
   }
 
   async start(): Promise<void> {
-    for (const channel of CHANNELS) this.#unlisten.push(await this.#parts.database.listen(channel, () => this.#lookSoon()));
-    this.#lookSoon();
+    const { database } = this.#parts;
+    this.#unlisten.push(await database.listen('policy', () => this.#lookSoon(GATHER_MS)));
+    this.#unlisten.push(await database.listen('client', () => this.#lookSoon(CLIENTS_MS)));
+    this.#lookSoon(GATHER_MS);
   }
 
   async stop(): Promise<void> {
@@ -46,10 +48,11 @@ export class PolicyUpkeep {
     await this.#round;
   }
 
-  #lookSoon(): void {
-    if (this.#soon || this.#stopped) return;
-    this.#soon = true;
-    if (!this.#running) this.#after(GATHER_MS);
+  /** lookSoon does a round within so long; what is wanted sooner counts. */
+  #lookSoon(ms: number): void {
+    if (this.#stopped || ms >= this.#soon) return;
+    this.#soon = ms;
+    if (!this.#running) this.#after(ms);
   }
 
   #after(ms: number): void {
@@ -59,14 +62,14 @@ export class PolicyUpkeep {
 
   #look(): void {
     this.#running = true;
-    this.#soon = false;
+    this.#soon = Infinity;
     this.#round = this.#work()
       .catch((error: unknown) =>
         this.#parts.log.error('policies could not be brought forward; it goes on at the next round', { error }),
       )
       .then(() => {
         this.#running = false;
-        this.#after(this.#soon ? GATHER_MS : ROUND_MS);
+        this.#after(Math.min(this.#soon, ROUND_MS));
       });
   }
 
@@ -74,7 +77,7 @@ export class PolicyUpkeep {
     const { policy, log, audit } = this.#parts;
     for (const { id, ended, ...done } of (await policy.advance()) ?? []) {
       if (done.offered + done.done + done.failed > 0) log.info('assignment goes on', { assignment: id, ...done });
-      if (done.offered > 0) this.#soon = true;
+      if (done.offered > 0) this.#soon = GATHER_MS;
       if (!ended) continue;
       log[ended.state === 'stopped' ? 'warn' : 'info'](`assignment ${ended.state}`, { assignment: id, why: ended.why });
       const detail = ended.why === undefined ? {} : { why: ended.why };

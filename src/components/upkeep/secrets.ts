@@ -14,6 +14,8 @@ export interface SecretParts {
 }
 
 const GATHER_MS = 500;
+/** Clients say something all the time. */
+const CLIENTS_MS = 5000;
 const ROUND_MS = 60_000;
 
 /**
@@ -25,7 +27,7 @@ export class PolicySecrets {
   #cancel: () => void = () => {};
   #unlisten: (() => Promise<void>)[] = [];
   #round: Promise<void> = Promise.resolve();
-  #soon = false;
+  #soon = Infinity;
   #running = false;
   #stopped = false;
 
@@ -34,9 +36,10 @@ export class PolicySecrets {
   }
 
   async start(): Promise<void> {
-    for (const channel of ['policy_secret', 'client'])
-      this.#unlisten.push(await this.#parts.database.listen(channel, () => this.#lookSoon()));
-    this.#lookSoon();
+    const { database } = this.#parts;
+    this.#unlisten.push(await database.listen('policy_secret', () => this.#lookSoon(GATHER_MS)));
+    this.#unlisten.push(await database.listen('client', () => this.#lookSoon(CLIENTS_MS)));
+    this.#lookSoon(GATHER_MS);
   }
 
   async stop(): Promise<void> {
@@ -46,10 +49,11 @@ export class PolicySecrets {
     await this.#round;
   }
 
-  #lookSoon(): void {
-    if (this.#soon || this.#stopped) return;
-    this.#soon = true;
-    if (!this.#running) this.#after(GATHER_MS);
+  /** lookSoon does a round within so long; what is wanted sooner counts. */
+  #lookSoon(ms: number): void {
+    if (this.#stopped || ms >= this.#soon) return;
+    this.#soon = ms;
+    if (!this.#running) this.#after(ms);
   }
 
   #after(ms: number): void {
@@ -59,14 +63,14 @@ export class PolicySecrets {
 
   #look(): void {
     this.#running = true;
-    this.#soon = false;
+    this.#soon = Infinity;
     this.#round = this.#work()
       .catch((error: unknown) =>
         this.#parts.log.error('secrets could not be sealed for clients; it goes on at the next round', { error }),
       )
       .then(() => {
         this.#running = false;
-        this.#after(this.#soon ? GATHER_MS : ROUND_MS);
+        this.#after(Math.min(this.#soon, ROUND_MS));
       });
   }
 

@@ -83,8 +83,11 @@ export async function likest(
         select c.*, coalesce(c.hardware_key = k.hw, false) as same_hardware, c.guid = $4 as same_guid,
           c.name_key = $2 and (c.domain_key = $3 or $3 = '' or ccr_same_domain(c.domain_key, $3)) as same_name
         from k, lateral (
-          select id from client where hardware_key = k.hw and not obsolete
-            and not exists (select from client_bad_hardware b where b.hardware_key = k.hw)
+          -- Thousands may share one that is not on the list yet: some of them are enough, and the blocked ones.
+          select id from (
+            (select id from client where hardware_key = k.hw and not obsolete limit 100)
+            union (select id from client where hardware_key = k.hw and not obsolete and blocked limit 10)) alike
+          where not exists (select from client_bad_hardware b where b.hardware_key = k.hw)
           union select id from client where name_key = $2 and not obsolete and believed
         ) found join client c on c.id = found.id
         order by coalesce(c.hardware_key = k.hw, false) desc, c.blocked desc, c.believed desc, c.last_seen_at desc limit 1`,

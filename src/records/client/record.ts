@@ -169,11 +169,11 @@ export class ClientRecord {
     );
   }
 
-  /** unsealed gives approved clients that have another edition of the secrets than this one, and locks them. */
+  /** unsealed gives approved clients that have an older edition of the secrets than this one, and locks them. */
   async unsealed(tx: Sql, edition: number, limit: number): Promise<Client[]> {
     const rows = await tx.query<ClientRow>(
-      `select * from client where sealed_edition <> $1 and approval = 'approved' and not obsolete and not blocked
-       order by id limit $2 for update skip locked`,
+      `select * from client where sealed_edition < $1 and approval = 'approved' and not obsolete and not blocked
+       order by sealed_edition limit $2 for update skip locked`,
       [edition, limit],
     );
     return rows.map(clientOf);

@@ -90,6 +90,7 @@ export async function takeMembers(tx: Sql, row: AssignmentRow, now: Date): Promi
          or exists (select from site s where s.code = at.code and s.kind = 'secondary' and s.parent = own.code))
        and case when $5::integer is not null then c.resource_id in (select resource_id from collection_member where collection_id = $5)
          else $6 in (own.code, at.code) end
+       and not exists (select from policy_target t where t.assignment_id = $1 and t.client_id = c.id)
      on conflict do nothing`,
     [row.id, now, row.platform, row.version, row.collection_id, row.site],
   );
