@@ -232,6 +232,13 @@ test('the line is cut: S01 goes on pushing what it has, and P01 hears of it when
   }
 });
 
+test('a TLS key is only noted for a parent that is reached over HTTPS, and only in its right form', async () => {
+  const pin = 'ab'.repeat(32);
+  const plain = await pushpoint(['site', 'pin', 'P01', pin, '--data', secondary.data]);
+  assert.deepEqual([plain.code, /PP_LINK_NO_WAY/.test(plain.err)], [1, true], plain.err);
+  assert.equal((await pushpoint(['site', 'pin', 'P01', 'abc', '--data', secondary.data])).code, 2);
+});
+
 test('S01 is removed: its boundaries are shown as idle, and its machines can be given to another site', async () => {
   const removed = await pushpoint(['site', 'remove', 'S01', '--data', primary.data]);
   assert.equal(removed.code, 0, removed.err);
