@@ -223,6 +223,13 @@ export class Evidence {
         cause: 'Somebody blocked it: nothing that it says is taken.',
         remedy: `pushpoint client unblock ${name}`,
       };
+    if (client?.approval === 'rejected')
+      return {
+        verdict: 'warning',
+        found: 'its client was rejected',
+        cause: 'Somebody said no to it: nothing that it says of itself counts.',
+        remedy: `pushpoint client show ${name} tells who; pushpoint client approve ${name} takes it back.`,
+      };
     if (client?.approval === 'pending')
       return {
         verdict: 'warning',

@@ -122,6 +122,7 @@ export function clientRoutes(api: FastifyInstance, parts: ConsoleParts): void {
     '/clients/:name',
     { schema: { summary: 'Forget a client; one that is still there registers again', params: Named, querystring: DryRun } },
     async ({ params, query, who, ip }) => {
+      await decidesHere(parts, `pushpoint client delete ${params.name}`);
       const { guid, name } = await theClient(parts, params.name);
       return change(parts.database, query, async (tx) => {
         await client.trust.remove(guid, who, tx);

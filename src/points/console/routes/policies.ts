@@ -9,6 +9,7 @@ import { change, DryRun } from '../change.ts';
 import type { ConsoleParts } from '../server.ts';
 import { line, strict } from '../shapes.ts';
 import { theClient } from './clients.ts';
+import { decidesHere } from './devices.ts';
 
 const whole = (maximum: number) => Type.Optional(Type.Integer({ minimum: 1, maximum }));
 const Body = Type.Object(
@@ -63,6 +64,7 @@ export function policyRoutes(api: FastifyInstance, parts: ConsoleParts): void {
     '/policies',
     { schema: { summary: 'Ask clients to upgrade, to move to another site, or to leave', body: Body, querystring: DryRun } },
     async ({ body, query, who, ip }) => {
+      await decidesHere(parts, `pushpoint client ${body.kind}`);
       const ask = { ...(await askOf(parts, body)), by: who };
       return change(parts.database, query, async (tx) => {
         const made = await policy.ask(ask, tx);
@@ -100,12 +102,14 @@ function secretRoutes(api: FastifyInstance, parts: ConsoleParts): void {
         querystring: DryRun,
       },
     },
-    async ({ params: { name }, body, query, who, ip }) =>
-      change(parts.database, query, async (tx) => {
+    async ({ params: { name }, body, query, who, ip }) => {
+      await decidesHere(parts, 'pushpoint policy secret');
+      return change(parts.database, query, async (tx) => {
         await policy.putSecret({ name, sealed: sealer.seal(body.value, secretPurpose(name)), by: who }, tx);
         await parts.audit.write({ who, what: 'policy.secret.set', object: name, address: ip }, tx);
         return { name, done: true };
-      }),
+      });
+    },
   );
   api.delete<{ Params: Static<typeof SecretName>; Querystring: DryRun }>(
     '/policies/secrets/:name',
