@@ -1,3 +1,5 @@
+import { Contact } from '#client/contact';
+import { sayFarewell } from '#client/farewell';
 import type { TargetHost } from '#client/host';
 import { Identity } from '#client/identity';
 import { usualLog } from '#client/log';
@@ -13,10 +15,12 @@ const ERROR_FILE_NOT_FOUND = 2;
 
 /**
  * main is the client service, CcmExec: it runs until host.signal aborts and returns 0. With `status` it prints what the running agent last
- * said of itself (`--json` for programs), and returns 0 when the client is registered, 1 when it is not.
+ * said of itself (`--json` for programs), and returns 0 when the client is registered, 1 when it is not. With `farewell` it tells the site that
+ * the client is being removed, for a bootstrap that cannot sign.
  */
 export async function main(host: TargetHost, args: string[], product: string = productVersion): Promise<number> {
   if (args[0] === 'status') return printStatus(host, args.includes('--json'));
+  if (args[0] === 'farewell') return farewell(host);
   let logs = new Logs(host, usualLog());
   try {
     const config = await readConfig(host, product);
@@ -47,4 +51,16 @@ async function printStatus(host: TargetHost, json: boolean): Promise<number> {
   if (json) host.print(JSON.stringify(value));
   else for (const line of statusLines(value)) host.print(line);
   return value.state === 'registered' ? 0 : 1;
+}
+
+async function farewell(host: TargetHost): Promise<number> {
+  try {
+    const { tcf } = await readConfig(host);
+    const identity = await Identity.load(host);
+    const points = [...new Set([...(identity.memory.managementPoints ?? []), ...tcf.managementPoints])];
+    await sayFarewell({ host, identity, contact: new Contact(host, tcf.certificatePin) }, points, 'uninstall');
+    return 0;
+  } catch {
+    return 1;
+  }
 }

@@ -4,7 +4,8 @@ import { build } from 'esbuild';
 /** MARK is the first line of every bundle; a lab host runs no file without it, as Windows runs no file that is no program (193). */
 export const MARK = '//pushpoint-bootstrap';
 
-export type BundleName = 'ccmsetup' | 'agent';
+/** BundleName: what lab hosts run, and `machine`, the agent as a program that brings its own host. */
+export type BundleName = 'ccmsetup' | 'agent' | 'machine';
 
 const made = new Map<BundleName, Promise<Uint8Array>>();
 
