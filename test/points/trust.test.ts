@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import type { ManualClock } from '#base/clock';
+import { systemRandom } from '#base/random';
 import { Policy, matches, policyKey, policyProofHolds, tokenKeyOf } from '#messages';
+import { ClientRecord } from '#records/client';
+import { SiteRecord } from '#records/site';
 import { BOOTSTRAP, manual, TestSite } from '#test/points';
 import { Pc } from '#test/pc';
 
@@ -139,7 +142,12 @@ test('a policy is given to nobody else: unsigned, another key, replayed, another
 
 test('a block counts at once at every management point, for everything that is signed, and is taken back', async (t) => {
   const { site, url, token, decide, audited, history } = await start(t);
-  const { url: second } = await site.managementPoint();
+  // As another process has it: its own records, which remember nothing of the first one's.
+  const { database, clock } = site.parts;
+  const { url: second } = await site.managementPoint({
+    client: new ClientRecord(database, clock, systemRandom),
+    site: new SiteRecord(database, clock, systemRandom),
+  });
   const pc = new Pc(site, url);
   const made = await token('PC042');
   await pc.register(pc.proven(made));
