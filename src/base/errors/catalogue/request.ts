@@ -314,7 +314,8 @@ export const requestErrors = {
     message: 'the management point has more to do than it can; come again in {seconds} s',
     http: 429,
     cause: 'Very many clients registered or reported at the same moment, as after a power cut, or the database is slow.',
-    remedy: 'Nothing: clients come again by themselves, each at a moment of its own. If it lasts, look at the database and run the role mp in more processes.',
+    remedy:
+      'Nothing: clients come again by themselves, each at a moment of its own. If it lasts, look at the database and run the role mp in more processes.',
     again: 'retry',
   },
   PP_MP_NATIVE: {
