@@ -214,7 +214,14 @@ export class Executive {
   async #startPoints(): Promise<void> {
     const { points, https, roles } = this.#options;
     const { log } = this.#site;
-    const common = { roles, build: BUILD, paces: new Paces(this.#site.clock), meter: this.#meter, lines: this.#lines?.point };
+    const common = {
+      certificate: https?.tls,
+      roles,
+      build: BUILD,
+      paces: new Paces(this.#site.clock),
+      meter: this.#meter,
+      lines: this.#lines?.point,
+    };
     const plain = await openPoints(this.#site, common);
     this.#stops.push({ what: 'points', stop: () => closePoint(plain) });
     this.served.points = await listen(plain.server, points, 'http', log);

@@ -18,6 +18,7 @@ export interface PointsWish {
   meter: Meter;
   lines: HierarchyPoint | undefined;
   tls?: Tls;
+  certificate?: Tls | undefined;
 }
 
 /** openPoints makes a listener with the points that this process has: management, locator, fallback status, and the one for child sites. */

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { request } from 'node:https';
 import { join } from 'node:path';
@@ -60,6 +61,8 @@ test('up takes authorities and revocation lists for native mode, and refuses fil
     await mp.stop();
     await site.close();
   });
+  const shown = await (await fetch(`${mp.ready.points}/SMS_MP/.sms_aut?MPCERT`)).text();
+  assert.equal(shown, `<X509Certificate>${new X509Certificate(cert).raw.toString('hex').toUpperCase()}</X509Certificate>`);
   site.console = mp.ready.console!;
   await site.send('PUT', '/points/mp', { address: 'https://mp.corp.example:8443' });
   await site.send('PATCH', '/settings', { points: { mode: 'native' } });

@@ -16,8 +16,9 @@ export function mpList(app: FastifyInstance, parts: ManagementParts): void {
     if (asked === 'MPLIST' || asked === 'MPLIST1') return writeMpList((await listed(parts)).points, asked);
     if (asked === 'MPLIST2') return writeMpList((await listed(parts, named)).points, 'MPLIST1');
     // Read each time: it is replaced while the point runs.
-    if (asked === 'MPCERT' && parts.tls)
-      return `<X509Certificate>${new X509Certificate(parts.tls.cert).raw.toString('hex').toUpperCase()}</X509Certificate>`;
+    const shown = parts.tls ?? parts.certificate;
+    if (asked === 'MPCERT' && shown)
+      return `<X509Certificate>${new X509Certificate(shown.cert).raw.toString('hex').toUpperCase()}</X509Certificate>`;
     if (asked !== 'MPKEYINFORMATION') throw raise('PP_MP_NOT_HERE');
     const { points, code } = await listed(parts);
     return `<MPKEYINFORMATION><FQDN>${points[0]?.fqdn ?? ''}</FQDN><SITECODE>${code}</SITECODE></MPKEYINFORMATION>`;

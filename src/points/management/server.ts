@@ -34,6 +34,8 @@ export interface ManagementParts extends ListenerParts {
   random: Random;
   /** The version that its OpenAPI document names. */
   version?: string;
+  /** What the HTTPS listener of this process shows, where this one has none of its own. */
+  certificate?: { cert: string | Buffer } | undefined;
   /** How many requests are let in at once. */
   admission?: { registrations?: Partial<AdmissionWish>; heartbeats?: Partial<AdmissionWish> };
   /** The bandwidth that several listeners of one process share. */
