@@ -19,6 +19,8 @@ import { eventually, WholeSite, type Shown } from '#test/whole-site';
 
 const RIGHT = 'Canary-7g2Kx-right!';
 const WRONG = 'Canary-9w4Qz-wrong!';
+/** A secret of the policy, which approved clients get sealed for their keys. */
+const POLICY = 'Canary-3p8Lf-policy!';
 /** What escapes, encodings and shells stumble over; its first letters are the same in every escaping, so they are looked for by themselves. */
 const ODD_CORE = 'Canary-5tRb8';
 const ODD = `${ODD_CORE} "quoted" 'so' \\ %41%machinename% $HOME \u00e9\ud83d\ude00\u007f&<!-- end`;
@@ -133,10 +135,14 @@ test('no password, and no secret of a registration token, stands in anything tha
     await pushpoint(['account', 'add', 'odd', ...who, '--password-file', '-', '--json'], { input: ODD }),
     await pushpoint(['account', 'add', 'odd three', ...who, '--password-file', '-'], { input: `${ODD}\n${ODD}` }),
     await pushpoint(['account', 'list', '--json', '--data', site.data]),
+    await pushpoint(['policy', 'secret', '--set', 'wifi.key', '--value-file', '-', '--data', site.data], {
+      input: `${POLICY}\n`,
+    }),
+    await pushpoint(['policy', 'secret', '--json', '--data', site.data]),
   ];
   assert.deepEqual(
     told.map(({ code }) => code),
-    [0, 0, 1, 2, 0],
+    [0, 0, 1, 2, 0, 0, 0],
     JSON.stringify(told),
   );
   for (const { out, err } of told) answers.push(out, err);
@@ -173,7 +179,18 @@ test('no password, and no secret of a registration token, stands in anything tha
 
   assert.ok(fleet.domain.accounts.find('odd')!.tries.succeeded > 0, 'the odd password is the one that was typed');
 
-  const passwords = { 'right password': RIGHT, 'wrong password': WRONG, 'odd password': ODD, 'part of it': ODD_CORE };
+  // It was sealed for the client that registered, so it has been open where the vault opens.
+  await eventually('the secret in the policy of the client', async () => {
+    const { items } = await site.get<{ items: { guid: string; hasSecrets: boolean }[] }>('/clients');
+    return items.some(({ hasSecrets }) => hasSecrets);
+  });
+  const passwords = {
+    'right password': RIGHT,
+    'wrong password': WRONG,
+    'odd password': ODD,
+    'part of it': ODD_CORE,
+    'policy secret': POLICY,
+  };
   const search = new Search({ ...passwords, 'token of a push': goodToken, 'token of a failed push': brokenToken });
   for (const [form, octets] of forms(ODD)) {
     const listening = new Search({ 'odd password': ODD });

@@ -56,6 +56,7 @@ function clientJson(client: Client): Record<string, unknown> {
     obsolete,
     hardwareId,
     wanted,
+    hasSecrets: Object.keys(client.sealed).length > 0,
     registeredAt,
     lastSeenAt,
     lastAddress,
