@@ -1,6 +1,6 @@
 import { createReadStream } from 'node:fs';
 import { Readable } from 'node:stream';
-import { raise } from '#base/errors';
+import { PushpointError, raise } from '#base/errors';
 import { ApiFailure, type Failure } from './failure.ts';
 
 type Query = Record<string, string | number | boolean | undefined>;
@@ -57,17 +57,25 @@ export class Api {
       status = answer.status;
       text = await answer.text();
     } catch (cause) {
-      throw raise('PP_CLI_SERVER_UNREACHABLE', { url: this.#base, why: whyOf(cause) }, { cause });
+      throw this.#unreachable(cause);
     }
     const said = readJson(text);
     if (status >= 200 && status < 300 && said !== undefined) return said;
+    throw this.#refusal(status, said);
+  }
+
+  #unreachable(cause: unknown): Error {
+    return raise('PP_CLI_SERVER_UNREACHABLE', { url: this.#base, why: whyOf(cause) }, { cause });
+  }
+
+  #refusal(status: number, said: unknown): Error {
     const { code, detail, cause, remedy } = (said ?? {}) as Partial<Failure> & { detail?: string };
     if (typeof code !== 'string' || typeof detail !== 'string')
-      throw raise('PP_CLI_NOT_A_SITE', { url: this.#base, why: `it answered ${status}, and not in the form of the API` });
+      return raise('PP_CLI_NOT_A_SITE', { url: this.#base, why: `it answered ${status}, and not in the form of the API` });
     // A management point says this of everything that it does not serve.
     if (code === 'PP_MP_NOT_HERE')
-      throw raise('PP_CLI_NOT_A_SITE', { url: this.#base, why: 'it is a point, and the console listens elsewhere' });
-    throw new ApiFailure({ code, message: detail, cause, remedy }, status);
+      return raise('PP_CLI_NOT_A_SITE', { url: this.#base, why: 'it is a point, and the console listens elsewhere' });
+    return new ApiFailure({ code, message: detail, cause, remedy }, status);
   }
 
   get<T>(path: string, query: Query = {}): Promise<T> {
@@ -81,6 +89,20 @@ export class Api {
   /** text sends a document as it is (a CSV or JSON list of machines). */
   text<T>(path: string, body: Uint8Array<ArrayBuffer>, type: string, query: Query = {}): Promise<T> {
     return this.#call('POST', `${path}${tailOf(query)}`, body, type) as Promise<T>;
+  }
+
+  /** file gives a document that is no JSON, part by part as it comes. */
+  async *file(path: string, query: Query = {}): AsyncGenerator<string> {
+    const headers = { authorization: `Bearer ${this.#token}` };
+    try {
+      const answer = await fetch(`${this.#base}/api/v1${path}${tailOf(query)}`, { headers, redirect: 'manual' });
+      if (answer.status !== 200 || !answer.body) throw this.#refusal(answer.status, readJson(await answer.text()));
+      // A part may end inside a letter.
+      const letters = new TextDecoder();
+      for await (const part of answer.body) yield letters.decode(part, { stream: true });
+    } catch (cause) {
+      throw cause instanceof ApiFailure || cause instanceof PushpointError ? cause : this.#unreachable(cause);
+    }
   }
 
   /** upload streams a file of any size. */

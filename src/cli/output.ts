@@ -13,6 +13,11 @@ export function print(line = ''): void {
   process.stdout.write(`${safe(line)}\n`);
 }
 
+/** printText writes text as it is, of several lines or a part of one; on a terminal nothing in it can steer. */
+export function printText(text: string): void {
+  process.stdout.write(process.stdout.isTTY ? safe(text.replaceAll('\r\n', '\n')) : text);
+}
+
 /** printJson writes a value as one JSON document to standard output: one line, or indented on a terminal. */
 export function printJson(value: unknown): void {
   printJsonText(JSON.stringify(value, undefined, process.stdout.isTTY ? 2 : undefined));

@@ -19,6 +19,7 @@ import { packageVerbs } from './verbs/package.ts';
 import { fspVerbs } from './verbs/fsp.ts';
 import { pointVerbs } from './verbs/point.ts';
 import { pushVerbs } from './verbs/push.ts';
+import { reportVerbs } from './verbs/report.ts';
 import { restoreVerb } from './verbs/restore.ts';
 import { siteVerbs } from './verbs/site.ts';
 import { upVerb } from './verbs/up.ts';
@@ -152,6 +153,7 @@ export function buildProgram(): Program {
   clientVerbs(builder);
   policyVerbs(builder);
   fspVerbs(builder);
+  reportVerbs(builder);
   backupVerb(builder);
   restoreVerb(builder);
   dbVerbs(builder);

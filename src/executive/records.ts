@@ -15,6 +15,7 @@ import { LinkRecord, migrations as link } from '#records/link';
 import { MethodRecord, migrations as method } from '#records/method';
 import { PackageRecord, migrations as packages } from '#records/package';
 import { PolicyRecord, migrations as policy } from '#records/policy';
+import { ReportRecord } from '#records/report';
 import { ResourceRecord, migrations as resource } from '#records/resource';
 import { SiteRecord, migrations as site } from '#records/site';
 import type { Database } from '#store/database';
@@ -54,6 +55,7 @@ export interface Records {
   method: MethodRecord;
   doctor: DoctorRecord;
   fallbackStatus: FallbackStatusRecord;
+  report: ReportRecord;
   audit: AuditRecord;
   link: LinkRecord;
   branch: BranchRecord;
@@ -79,6 +81,7 @@ export function openRecords(database: Database, clock: Clock, random: Random): R
     method: new MethodRecord(database, clock),
     doctor: new DoctorRecord(database, clock),
     fallbackStatus: new FallbackStatusRecord(database, clock),
+    report: new ReportRecord(database, clock, known.boundary),
     collection: new CollectionRecord(database, clock),
     audit: new AuditRecord(database, clock),
     link,

@@ -16,6 +16,7 @@ import { DoctorRecord } from '#records/doctor';
 import { FallbackStatusRecord } from '#records/fallback-status';
 import { MethodRecord } from '#records/method';
 import { PolicyRecord } from '#records/policy';
+import { ReportRecord } from '#records/report';
 import { createVaultKeys, openSealer } from '#store/vault';
 import { BranchSite, carry, carryUntil, fill, joined } from '#test/branch-sites';
 import { scratch } from '#test/scratch';
@@ -48,6 +49,7 @@ before(async () => {
     doctor: new DoctorRecord(db, systemClock),
     fallbackStatus: new FallbackStatusRecord(db, systemClock),
     method: new MethodRecord(db, systemClock),
+    report: new ReportRecord(db, systemClock, top.parts.boundary),
     policy: new PolicyRecord(db, systemClock, top.parts.client),
     sealer: openSealer(await createVaultKeys(folder, {})),
     log: silentLog,

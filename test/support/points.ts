@@ -28,6 +28,7 @@ import { BranchRecord } from '#records/branch';
 import { LinkRecord } from '#records/link';
 import { PackageRecord } from '#records/package';
 import { PolicyRecord } from '#records/policy';
+import { ReportRecord } from '#records/report';
 import { ResourceRecord, type RawDevice } from '#records/resource';
 import { SiteRecord } from '#records/site';
 import { ContentStore } from '#store/content';
@@ -71,6 +72,7 @@ export class TestSite {
       method: new MethodRecord(db, clock),
       doctor: new DoctorRecord(db, clock),
       fallbackStatus: new FallbackStatusRecord(db, clock),
+      report: new ReportRecord(db, clock, known.boundary),
       audit: new AuditRecord(db, clock),
       link: new LinkRecord(db, clock, systemRandom),
       branch: new BranchRecord(db, clock),

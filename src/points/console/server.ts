@@ -16,6 +16,7 @@ import type { MethodRecord } from '#records/method';
 import type { LinkRecord } from '#records/link';
 import type { PackageRecord } from '#records/package';
 import type { PolicyRecord } from '#records/policy';
+import type { ReportRecord } from '#records/report';
 import type { ResourceRecord } from '#records/resource';
 import type { SiteRecord } from '#records/site';
 import type { ContentStore } from '#store/content';
@@ -41,6 +42,7 @@ import { metricsRoute, openTo } from './routes/metrics.ts';
 import { packageRoutes } from './routes/packages.ts';
 import { policyRoutes } from './routes/policies.ts';
 import { pushRoutes } from './routes/push.ts';
+import { reportRoutes } from './routes/reports.ts';
 import { siteRoutes } from './routes/sites.ts';
 import { waveRoutes } from './routes/waves.ts';
 import { schemaCompiler } from './shapes.ts';
@@ -60,6 +62,7 @@ export interface ConsoleParts {
   discovery: DiscoveryRecord;
   doctor: DoctorRecord;
   fallbackStatus: FallbackStatusRecord;
+  report: ReportRecord;
   method: MethodRecord;
   audit: AuditRecord;
   link: LinkRecord;
@@ -131,6 +134,7 @@ export async function createConsole(parts: ConsoleParts): Promise<FastifyInstanc
       clientRoutes(api, parts);
       policyRoutes(api, parts);
       fallbackStatusRoutes(api, parts);
+      reportRoutes(api, parts);
       doctorRoutes(api, parts);
       auditRoutes(api, parts);
     },

@@ -13,7 +13,7 @@ export type { Device, DeviceClient, Source, SystemType } from './device.ts';
 export { canonicalAddress, systemType, type RawDevice, type Rejected } from './row.ts';
 export { WITH_CLIENT } from './device.ts';
 export { compileFilter, compileSearch, type Compiled, type Place } from './filter/compile.ts';
-export { FIELDS, type Field } from './filter/fields.ts';
+export { FIELDS, FLAGGED, type Field } from './filter/fields.ts';
 export { LONGEST as LONGEST_FILTER } from './filter/words.ts';
 export { propertiesOf, type ToldProperty } from './told.ts';
 export { parseDevices, type ImportFormat, type ImportMap, type ParsedDevices } from './parse.ts';

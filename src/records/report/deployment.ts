@@ -1,0 +1,125 @@
+import { deploymentOutcome, deploymentStates, deploymentStateText, TOPIC } from '#messages';
+import { asks, columns, ofSite, percent, type Report, type ReportRow } from './report.ts';
+
+interface Kind {
+  /** Of the names of the reports. */
+  word: 'assignment' | 'deployment';
+  title: string;
+  first: number;
+  last: number;
+}
+
+/** State ids of topic 800 (facts F7): up to 402 of the installation, from 500 of the assignment that comes behind it. */
+const KINDS: readonly Kind[] = [
+  { word: 'assignment', title: 'Client assignment', first: 500, last: 700 },
+  { word: 'deployment', title: 'Client deployment', first: 100, last: 402 },
+];
+
+/** stateIds gives the ids of an outcome, for a list in SQL. */
+export function stateIds(wanted: ReturnType<typeof deploymentOutcome>): string {
+  return Object.keys(deploymentStates)
+    .filter((id) => deploymentOutcome(Number(id)) === wanted)
+    .join(', ');
+}
+
+/** withMeaning adds what a state id means. */
+export function withMeaning(row: ReportRow): ReportRow {
+  const id = Number(row['stateId']);
+  return { ...row, meaning: deploymentStateText(id), ...('outcome' in row && { outcome: deploymentOutcome(id) }) };
+}
+
+/** An exit code is kept as it was said; a signed HRESULT is shown as the positive number that it is searched by. */
+export const EXIT_CODE = '(case when exit_code < 0 then exit_code + 4294967296 else exit_code end)';
+
+/** memberByName is the condition that a machine of this name, which nobody proved, is a member of the collection that was asked for. */
+export const memberByName = `(:collection::integer is null or exists (select from resource r join collection_member m on m.resource_id = r.id
+    where m.collection_id = :collection::integer and r.name_key = s.name_key and not r.obsolete))`;
+
+/** One message for each machine: the last one, whether it was signed or only said at the fallback status point. */
+function lastOf({ first, last }: Kind, behind: string): string {
+  const from = (
+    table: string,
+    proven: string,
+  ) => `select name_key, upper(domain) as domain_key, name, domain, site, state_id, at, received_at,
+      version, exit_code, detail, ${proven} as proven from ${table}
+    where topic_type = ${TOPIC.clientDeployment} and state_id between ${first} and ${last} and received_at >= :since ${behind}`;
+  return `select distinct on (name_key, domain_key) * from (
+    ${from('client_state', 'proven')} union all ${from('fallback_status', 'false')}) u order by name_key, domain_key, received_at desc, state_id desc`;
+}
+
+const BEHIND = 'and name_key >= :after1::text and (name_key, upper(domain)) > (:after1::text, :after2::text)';
+
+const DETAILS = {
+  name: 'name of the machine, as it said',
+  domain: 'its domain, as it said',
+  site: 'site that it named',
+  stateId: 'id of its last state message of topic 800',
+  meaning: 'what that id means',
+};
+const MORE = {
+  at: 'when the machine said so',
+  receivedAt: 'when it was heard here',
+  clientVersion: 'version of the client',
+  exitCode: 'return code of the installation',
+  detail: 'one sentence on what went wrong',
+  signed: 'yes: signed by a key or a token; no: said at the fallback status point, where nobody proves anything',
+};
+
+function details(kind: Kind, which: string, also = ''): string {
+  return `select s.name_key as key1, s.domain_key as key2, s.name, s.domain, s.site, s.state_id as "stateId", null as meaning, ${also} s.at,
+      s.received_at as "receivedAt", s.version as "clientVersion", ${EXIT_CODE} as "exitCode", s.detail, s.proven as signed
+    from (${lastOf(kind, BEHIND)}) s where ${which} and ${ofSite('s.site')} and ${memberByName}
+    order by s.name_key, s.domain_key limit :limit`;
+}
+
+function summary(kind: Kind): string {
+  return `select site, state_id as "stateId", null as meaning, null as outcome, n as machines, ${percent('n', 'sum(n) over (partition by site)')} as percent,
+      signed from (select s.site, s.state_id, count(*) as n, count(*) filter (where s.proven) as signed
+      from (${lastOf(kind, '')}) s where ${ofSite('s.site')} and ${memberByName} group by 1, 2) x
+    order by site nulls last, machines desc, state_id limit :limit`;
+}
+
+function reportsOf(kind: Kind): Report[] {
+  const { word, title } = kind;
+  const common = { family: 'Site - Client Information', parameters: ['site', 'collection', 'days'], days: 30 } as const;
+  const paged = { ...common, first: ['', ''] };
+  const one = (outcome: 'failed' | 'succeeded', name: string, says: string): Report => ({
+    ...paged,
+    name: `${word}-${name}`,
+    title: `${title} ${name} details`,
+    says,
+    columns: columns({ ...DETAILS, ...MORE }),
+    find: asks(details(kind, `s.state_id in (${stateIds(outcome)})`), withMeaning),
+  });
+  return [
+    one('failed', 'failure', `Machines whose last word on their ${word} in those days was a failure.`),
+    {
+      ...common,
+      name: `${word}-status`,
+      title: `${title} status summary`,
+      says: `How many machines said which state of their ${word} last, for each site.`,
+      columns: columns({
+        site: DETAILS.site,
+        stateId: DETAILS.stateId,
+        meaning: DETAILS.meaning,
+        outcome: 'going, succeeded or failed',
+        machines: 'machines whose last word it was',
+        percent: 'of all machines of the site that said something, in percent',
+        signed: 'how many of them signed it',
+      }),
+      find: asks(summary(kind), withMeaning),
+    },
+    {
+      ...paged,
+      name: `${word}-status-details`,
+      title: `${title} detailed status`,
+      says: `The last word of each machine on its ${word} in those days.`,
+      columns: columns({ ...DETAILS, outcome: 'going, succeeded or failed', ...MORE }),
+      find: asks(details(kind, 'true', 'null as outcome,'), withMeaning),
+    },
+    one('succeeded', 'success', `Machines whose last word on their ${word} in those days was that it succeeded.`),
+  ];
+}
+
+/** deploymentReports: assignment and deployment, of "Site - Client Information". */
+export const deploymentReports: readonly Report[] = KINDS.flatMap(reportsOf);
