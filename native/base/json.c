@@ -130,6 +130,11 @@ BOOL json_number(const char *json, const char *member, LONGLONG *to) {
   return TRUE;
 }
 
+BOOL json_true(const char *json, const char *member) {
+  const char *p = value_of(json, member);
+  return p && !strncmp(p, "true", 4);
+}
+
 BOOL json_strings(const char *json, const char *member, void (*each)(void *, const char *), void *context) {
   const char *p = value_of(json, member);
   if (!p || *p != '[') return FALSE;
@@ -138,6 +143,20 @@ BOOL json_strings(const char *json, const char *member, void (*each)(void *, con
     const char *after = text_of(p, value, sizeof value);
     if (after) each(context, value);
     else if (!(after = text_of(p, NULL, 0))) return FALSE;
+    p = blank(after);
+    if (*p != ',') break;
+    p = blank(p + 1);
+  }
+  return *p == ']';
+}
+
+BOOL json_objects(const char *json, const char *member, void (*each)(void *, const char *), void *context) {
+  const char *p = value_of(json, member);
+  if (!p || *p != '[') return FALSE;
+  for (p = blank(p + 1); *p == '{';) {
+    const char *after = skip(p, 1);
+    if (!after) return FALSE;
+    each(context, p);
     p = blank(after);
     if (*p != ',') break;
     p = blank(p + 1);

@@ -1,10 +1,10 @@
 /* The client itself, as small as it can be: it registers, and sends its heartbeats. Between two contacts it holds one timer and nothing
    else. client/agent in TypeScript does the same; both write the same files. */
-#include "agent.h"
 #include "../base/json.h"
 #include "../base/log.h"
 #include "../base/stop.h"
 #include "../machine/layout.h"
+#include "parts.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,26 +13,12 @@
 /* After a start the first heartbeat is spread over this time, so that an estate that comes up together does not call together. */
 #define START_SPREAD_MS 10000.0
 #define DEFAULT_HEARTBEAT_MINUTES 10080
+#define DEFAULT_POLICY_MINUTES 60
 #define TOKEN_REFUSALS "PP_CLIENT_TOKEN_UNKNOWN PP_CLIENT_TOKEN_EXPIRED PP_CLIENT_TOKEN_USED"
-
-typedef struct {
-  char tokenId[68], token[132], expires[INSTANT_SIZE];
-} Token;
-
-typedef struct {
-  Config config;
-  Facts facts;
-  Identity identity;
-  Status status;
-  char startedAt[INSTANT_SIZE], requestId[UUID_SIZE];
-  Token token;
-  BOOL mustRegister;
-  int failures;
-} Agent;
 
 static void tell(Agent *a) { status_write(&a->status, &a->config, &a->identity.memory); }
 
-static void remember(Agent *a) {
+void agent_remember(Agent *a) {
   DWORD error = identity_remember(&a->identity, &a->facts);
   if (error) log_warn("client.json could not be written (%lu)", error);
 }
@@ -61,8 +47,8 @@ static BOOL registration_due(Agent *a) {
   return due;
 }
 
-/* points_of are the site's newest list, then those of mobileclient.tcf, which are the trust anchor and never forgotten. */
-static void points_of(const Agent *a, Points *to) {
+/* agent_points are the site's newest list, then those of mobileclient.tcf, which are the trust anchor and never forgotten. */
+void agent_points(const Agent *a, Points *to) {
   const Points *lists[2] = {&a->identity.memory.points, &a->config.points};
   to->count = 0;
   for (int l = 0; l < 2; l++)
@@ -118,14 +104,13 @@ static BOOL keep(Agent *a, const Told *told) {
   copy_to(m->approval, sizeof m->approval, approval);
   m->heartbeatMinutes = (int)minutes;
   if (json_strings(told->body.at, "managementPoints", add_point, &points) && points.count) m->points = points;
+  json_string(told->body.at, "policyRevision", a->revision, sizeof a->revision);
   a->status.state = "registered";
   copy_to(a->status.point, sizeof a->status.point, told->point);
   return TRUE;
 }
 
 static BOOL listed(const char *codes, const char *code) { return code[0] && strstr(codes, code) != NULL; }
-
-static BOOL register_client(Agent *a, Told *told);
 
 /* registered takes the SMSID the site gave. */
 static BOOL registered(Agent *a, const Told *told) {
@@ -139,14 +124,15 @@ static BOOL registered(Agent *a, const Told *told) {
   identity_become(&a->identity, &a->facts, guid, m->site);
   instant(m->registeredAt, now_ticks());
   m->requestId[0] = 0;
-  remember(a);
+  agent_remember(a);
+  policy_keep(a, guid);
   DeleteFileW(layout.token);
   a->mustRegister = FALSE;
   log_info("Registered with site %s as %s (%s)", m->site, m->guid, m->approval);
   return TRUE;
 }
 
-static BOOL register_client(Agent *a, Told *told) {
+static BOOL register_client(Agent *a, Told *told, BOOL mayRenew) {
   Memory *m = &a->identity.memory;
   Points points;
   read_token(&a->token);
@@ -154,31 +140,35 @@ static BOOL register_client(Agent *a, Told *told) {
   if (!m->requestId[0] || strcmp(m->requestToken, a->token.tokenId)) {
     random_uuid(m->requestId);
     copy_to(m->requestToken, sizeof m->requestToken, a->token.tokenId);
-    remember(a);
+    agent_remember(a);
   }
   copy_to(a->requestId, sizeof a->requestId, m->requestId);
   Signer signer = {.sign = identity_sign, .key = &a->identity};
-  Asked asked = {"/ccm_system/registration", registration, a, &signer, a->config.pin, TOKEN_REFUSALS " PP_CLIENT_BLOCKED"};
-  points_of(a, &points);
+  Asked asked = {"/ccm_system/registration", registration, a, &signer, a->config.pin, TOKEN_REFUSALS " PP_CLIENT_BLOCKED PP_CLIENT_KEY_RETIRED", NULL};
+  agent_points(a, &points);
   contact_ask(&points, &asked, told);
   if (told->taken) return registered(a, told);
+  if (!strcmp(told->code, "PP_CLIENT_KEY_RETIRED") && mayRenew) {
+    log_warn("The site says that another machine has the key of this client; it makes a new one");
+    return identity_renew(&a->identity, &a->facts) && register_client(a, told, FALSE);
+  }
   if (!a->token.tokenId[0] || !listed(TOKEN_REFUSALS, told->code)) return FALSE;
   log_warn("The registration token %s was refused; registering without it", a->token.tokenId);
   DeleteFileW(layout.token);
   m->requestId[0] = 0;
-  return register_client(a, told);
+  return register_client(a, told, mayRenew);
 }
 
 static BOOL beat(Agent *a, Told *told) {
   Points points;
   a->identity.memory.sequence++;
-  remember(a);
+  agent_remember(a);
   Signer signer = {.client = a->identity.memory.guid, .sign = identity_sign, .key = &a->identity};
-  Asked asked = {"/ccm_system/heartbeat", heartbeat, a, &signer, a->config.pin, "PP_CLIENT_UNKNOWN PP_CLIENT_BLOCKED"};
-  points_of(a, &points);
+  Asked asked = {"/ccm_system/heartbeat", heartbeat, a, &signer, a->config.pin, "PP_CLIENT_UNKNOWN PP_CLIENT_BLOCKED", NULL};
+  agent_points(a, &points);
   contact_ask(&points, &asked, told);
   if (!told->taken || !keep(a, told)) return FALSE;
-  remember(a);
+  agent_remember(a);
   instant(a->status.lastHeartbeatAt, now_ticks());
   return TRUE;
 }
@@ -210,20 +200,40 @@ static double failed(Agent *a, const Told *told) {
   return backOff * (0.5 + 0.5 * random_fraction());
 }
 
-/* contact_once does what is due, and gives how long to wait until the next time. */
-static double contact_once(Agent *a) {
+/* beat_once registers or says that it lives; it gives 0, or how long to wait before it is tried again. */
+static double beat_once(Agent *a) {
   Told told = {0};
   // Addresses, names and the system change while the agent runs.
   facts_find(&a->facts);
-  BOOL right = registration_due(a) ? register_client(a, &told) : beat(a, &told);
-  double wait = right ? interval(a) : failed(a, &told);
+  BOOL right = registration_due(a) ? register_client(a, &told, TRUE) : beat(a, &told);
+  double wait = right ? 0 : failed(a, &told);
   if (right) {
     a->failures = 0;
     a->status.lastError[0] = 0;
+    a->nextBeat = GetTickCount64() + (ULONGLONG)interval(a);
   }
   SecureZeroMemory(&a->token, sizeof a->token);
   text_free(&told.body);
   return wait;
+}
+
+/* contact_once does what is due, and gives how long to wait until the next time. */
+static double contact_once(Agent *a) {
+  const Memory *m = &a->identity.memory;
+  if (GetTickCount64() >= a->nextBeat || registration_due(a)) {
+    double wait = beat_once(a);
+    if (wait > 0) return wait;
+  }
+  BOOL changed = a->revision[0] && strcmp(a->revision, m->policyRevision);
+  if (changed || GetTickCount64() >= a->nextPolicy) {
+    policy_poll(a);
+    // Asked for once for each thing the site says; what could not be had or done comes with the next regular time.
+    a->revision[0] = 0;
+    ULONGLONG minutes = m->policyMinutes ? (ULONGLONG)m->policyMinutes : DEFAULT_POLICY_MINUTES;
+    a->nextPolicy = GetTickCount64() + (ULONGLONG)((double)(minutes * 60000) * (1 - 0.05 * random_fraction()));
+  }
+  ULONGLONG now = GetTickCount64(), next = a->nextBeat < a->nextPolicy ? a->nextBeat : a->nextPolicy;
+  return next > now ? (double)(next - now) : 0;
 }
 
 static void work(Agent *a) {
@@ -255,4 +265,27 @@ int agent(void) {
   tell(a);
   log_info("Client stops");
   return 0;
+}
+
+static void goodbye(void *context, const char *time, Text *body) {
+  const Agent *a = context;
+  text_format(body, "{\"guid\":\"%s\",\"reason\":\"uninstall\",\"sentAt\":\"%s\"}", a->identity.memory.guid, time);
+}
+
+int farewell(void) {
+  Agent *a = take(sizeof *a);
+  char why[256];
+  Told told = {0};
+  Points points;
+  facts_find(&a->facts);
+  // Without a key and an SMSID there is nobody to say it; none are made for that.
+  if (!exists(layout.key) || !agent_config(&a->config, why) || !identity_load(&a->identity, &a->facts, why) || !a->identity.memory.guid[0])
+    return 0;
+  Signer signer = {.client = a->identity.memory.guid, .sign = identity_sign, .key = &a->identity};
+  Asked asked = {"/ccm_system/farewell", goodbye, a, &signer, a->config.pin, NULL, NULL};
+  agent_points(a, &points);
+  contact_ask(&points, &asked, &told);
+  if (told.taken) log_info("The site was told that this client is removed");
+  else log_warn("The site was not told: %s", told.why);
+  return !told.taken;
 }

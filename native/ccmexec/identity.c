@@ -65,6 +65,11 @@ static BOOL read_memory(Memory *m, char publicKey[128], char hardwareId[132]) {
     json_string(json, "registeredAt", m->registeredAt, sizeof m->registeredAt);
     json_string(json, "requestId", m->requestId, sizeof m->requestId);
     json_string(json, "requestToken", m->requestToken, sizeof m->requestToken);
+    const char *tried = json_object(json, "tried");
+    json_string(json, "policyRevision", m->policyRevision, sizeof m->policyRevision);
+    if (tried && json_string(tried, "what", m->tried.what, sizeof m->tried.what) && json_string(tried, "at", m->tried.at, sizeof m->tried.at))
+      json_number(tried, "times", &m->tried.times);
+    if (json_number(json, "policyMinutes", &number) && number >= 1 && number <= 129600) m->policyMinutes = (int)number;
     if (json_number(json, "heartbeatMinutes", &number) && number >= 1 && number <= 129600) m->heartbeatMinutes = (int)number;
     if (json_number(json, "sequence", &number) && number >= 0) m->sequence = number;
     json_strings(json, "managementPoints", add_point, &m->points);
@@ -91,6 +96,13 @@ DWORD identity_remember(const Identity *identity, const Facts *facts) {
   member(&json, "registeredAt", m->registeredAt);
   member(&json, "requestId", m->requestId);
   member(&json, "requestToken", m->requestToken);
+  member(&json, "policyRevision", m->policyRevision);
+  if (m->tried.what[0]) {
+    text_add(&json, ",\n  \"tried\": {\"what\": ");
+    text_json(&json, m->tried.what);
+    text_format(&json, ", \"at\": \"%s\", \"times\": %I64d}", m->tried.at, m->tried.times);
+  }
+  if (m->policyMinutes) text_format(&json, ",\n  \"policyMinutes\": %d", m->policyMinutes);
   if (m->heartbeatMinutes) text_format(&json, ",\n  \"heartbeatMinutes\": %d", m->heartbeatMinutes);
   for (int i = 0; i < m->points.count; i++) {
     text_add(&json, i ? ", " : ",\n  \"managementPoints\": [");
@@ -120,6 +132,13 @@ BOOL identity_load(Identity *identity, const Facts *facts, char why[256]) {
   DWORD error = identity_remember(identity, facts);
   if (error) print_to(why, 256, "client.json could not be written (%lu)", error);
   return error == 0;
+}
+
+BOOL identity_renew(Identity *identity, const Facts *facts) {
+  memset(&identity->memory, 0, sizeof identity->memory);
+  identity->previousGuid[0] = 0;
+  DeleteFileW(layout.siteKey);
+  return key_make(identity) && identity_remember(identity, facts) == 0;
 }
 
 void identity_become(Identity *identity, const Facts *facts, const char *guid, const char *site) {

@@ -10,7 +10,13 @@
    file, so that either can go on where the other stopped. */
 typedef struct {
   char guid[SMSID_SIZE], site[8], approval[16], registeredAt[INSTANT_SIZE], requestId[UUID_SIZE], requestToken[68];
-  int heartbeatMinutes;
+  char policyRevision[68];
+  /* What a policy asked for and did not come to its end yet, when it was tried last, and how often. */
+  struct {
+    char what[64], at[INSTANT_SIZE];
+    LONGLONG times;
+  } tried;
+  int heartbeatMinutes, policyMinutes;
   LONGLONG sequence;
   Points points;
 } Memory;
@@ -32,6 +38,8 @@ DWORD identity_remember(const Identity *identity, const Facts *facts);
 void identity_become(Identity *identity, const Facts *facts, const char *guid, const char *site);
 /* identity_sign is for Signer. */
 BOOL identity_sign(void *identity, const BYTE digest[SHA256_SIZE], BYTE signature[64]);
+/* identity_renew makes a new key: the site says that another machine has this one. */
+BOOL identity_renew(Identity *identity, const Facts *facts);
 /* smsid_of takes a UUID in any case, with or without braces or the prefix. */
 BOOL smsid_of(const char *value, char to[SMSID_SIZE]);
 #endif

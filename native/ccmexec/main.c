@@ -2,8 +2,8 @@
 #include "../base/log.h"
 #include "../base/stop.h"
 #include "../machine/layout.h"
-#include "agent.h"
 #include "host.h"
+#include "parts.h"
 #include <stdio.h>
 
 #define STOP_HINT_MS 20000
@@ -64,6 +64,7 @@ int wmain(int count, WCHAR **arguments) {
     CloseHandle(CreateThread(NULL, 0, listen_to_host, NULL, 0, NULL));
     return agent();
   }
+  if (_wcsicmp(first, L"/farewell") == 0) return farewell();
   SERVICE_TABLE_ENTRYW table[] = {{(WCHAR *)AGENT_SERVICE, service_main}, {NULL, NULL}};
   if (StartServiceCtrlDispatcherW(table)) return 0;
   fputs("CcmExec is the client's service. CcmExec status [--json] tells how it is.\n", stderr);

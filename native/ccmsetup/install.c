@@ -200,8 +200,22 @@ static BOOL remove_products(Run *run) {
   return right;
 }
 
+/* say_farewell lets the client tell the site that it is removed; removing does not wait for an answer. */
+static void say_farewell(Run *run) {
+  WCHAR line[PATH_ROOM + 16];
+  DWORD exit = 0;
+  if (!exists(layout.agentFile) || !exists(layout.key)) return;
+  _snwprintf(line, PATH_ROOM + 16, L"\"%ls\" /farewell", layout.agentFile);
+  if (run_command(run, layout.agentFile, line, &exit)) log_info(exit ? "The site was not told" : "The site was told");
+  run->code = run->state = 0;
+}
+
 BOOL uninstall(Run *run) {
   DeleteFileW(layout.installed);
+  // First it is still: no heartbeat may come after the farewell.
+  service_stop(AGENT_SERVICE);
+  say_farewell(run);
+  if (stopping()) return FALSE;
   if (!remove_products(run)) return FALSE;
   if (service_state(AGENT_SERVICE) != 0) {
     log_info("Removing service CcmExec");

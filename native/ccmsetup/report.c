@@ -57,7 +57,7 @@ static void message(void *context, const char *time, Text *body) {
 
 static BOOL try_points(const Points *points, const char *path, Told800 *what, const Signer *signer, const char *pin) {
   Told told = {0};
-  Asked asked = {path, message, what, signer, pin, NULL};
+  Asked asked = {path, message, what, signer, pin, NULL, NULL};
   contact_ask(points, &asked, &told);
   if (!told.taken) log_warn("State message was not taken: %s", told.why);
   text_free(&told.body);

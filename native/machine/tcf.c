@@ -187,27 +187,39 @@ static BOOL settled(const Config *config, const char *section, const char *key, 
   return TRUE;
 }
 
-/* copied takes the lines over, but not the section with the token. What we do not know is kept for agents that do. */
+static void payload_section(const Config *config, Text *to) {
+  const File *p = &config->payload;
+  text_format(to, "[Payload]\r\nFile=%s\r\nSHA256=%s\r\nSize=%I64d\r\nVersion=%s\r\n", p->name, p->sha256, p->size, config->version);
+  if (p->command[0]) text_format(to, "Command=%s\r\n", p->command);
+}
+
+/* line_over takes one line over, with the value that this run settled on where it has one. */
+static void line_over(const char *line, const char *end, const char *section, const Config *config, Text *to) {
+  char key[64];
+  Text value = {0};
+  const char *equals = memchr(line, '=', (size_t)(end - line));
+  if (equals && copy_range(key, sizeof key, line, equals) && settled(config, section, key, &value))
+    text_format(to, "%s=%s\r\n", key, value.at ? value.at : "");
+  else {
+    text_bytes(to, line, (size_t)(end - line));
+    text_add(to, "\r\n");
+  }
+  text_free(&value);
+}
+
+/* copied takes the lines over, but not the section with the token; the payload is written anew. What we do not know is kept for agents
+   that do. */
 static void copied(const char *ini, const Config *config, Text *to) {
-  char section[64] = "", key[64];
+  char section[64] = "";
   for (const char *line = ini; *line;) {
     const char *end = line + strcspn(line, "\r\n");
-    const char *next = end + (end[0] == '\r' && end[1] == '\n' ? 2 : end[0] != 0);
-    if (*line == '[') copy_range(section, sizeof section, line + 1, end > line + 1 ? end - 1 : end);
-    const char *equals = memchr(line, '=', (size_t)(end - line));
-    if (!same(section, "Registration")) {
-      size_t before = to->length;
-      if (equals && copy_range(key, sizeof key, line, equals)) {
-        Text value = {0};
-        if (settled(config, section, key, &value)) text_format(to, "%s=%s\r\n", key, value.at ? value.at : "");
-        text_free(&value);
-      }
-      if (to->length == before) {
-        text_bytes(to, line, (size_t)(end - line));
-        text_add(to, "\r\n");
-      }
-    }
-    line = next;
+    BOOL heading = *line == '[';
+    if (heading) copy_range(section, sizeof section, line + 1, end > line + 1 ? end - 1 : end);
+    if (same(section, "Payload")) {
+      if (heading) payload_section(config, to);
+      else if (end == line) text_add(to, "\r\n");
+    } else if (!same(section, "Registration")) line_over(line, end, section, config, to);
+    line = end + (end[0] == '\r' && end[1] == '\n' ? 2 : end[0] != 0);
   }
 }
 

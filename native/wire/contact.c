@@ -68,15 +68,16 @@ static const char *path_of(const char *url) {
   return path ? path : "/";
 }
 
-static void sign(Text *headers, const Signer *signer, const char *url, const char *time, const Text *body) {
+static void sign(Text *headers, const Signer *signer, const char *method, const char *url, const char *time, const Text *body, char used[32]) {
   BYTE raw[16], digest[SHA256_SIZE], signature[64];
   char hex[SHA256_HEX];
   Text nonce = {0}, message = {0}, encoded = {0};
   random_bytes(raw, sizeof raw);
   base64url_of(&nonce, raw, sizeof raw);
+  copy_to(used, 32, nonce.at);
   sha256(body->at, body->length, digest);
   hex_of(hex, digest, sizeof digest);
-  text_format(&message, "POST\n%s\n%s\n%s\n%s", path_of(url), time, nonce.at, hex);
+  text_format(&message, "%s\n%s\n%s\n%s\n%s", method, path_of(url), time, nonce.at, hex);
   if (signer->tokenId) {
     hmac_sha256(signer->tokenKey, SHA256_SIZE, message.at, message.length, signature);
     base64_of(&encoded, signature, SHA256_SIZE);
@@ -131,16 +132,21 @@ static void ask_one(const char *point, const Asked *asked, Told *told, BOOL mayC
   HttpAnswer answer;
   print_to(url, sizeof url, "%s%s", point, asked->path);
   instant(time, site_ticks());
-  asked->message(asked->context, time, &body);
-  text_add(&headers, "Content-Type: application/json\r\nAccept: application/json\r\n");
-  if (asked->signer) sign(&headers, asked->signer, url, time, &body);
-  HttpAsk ask = {"POST", url, headers.at, body.at, body.length, asked->pin, PATIENCE};
+  const char *method = asked->message ? "POST" : "GET";
+  text_add(&body, "");
+  if (asked->message) asked->message(asked->context, time, &body);
+  text_add(&headers, asked->message ? "Content-Type: application/json\r\nAccept: application/json\r\n" : "Accept: application/json\r\n");
+  if (asked->etag) text_format(&headers, "If-None-Match: \"%s\"\r\n", asked->etag);
+  if (asked->signer) sign(&headers, asked->signer, method, url, time, &body, told->nonce);
+  HttpAsk ask = {method, url, headers.at, body.at, body.length, asked->pin, PATIENCE};
   BOOL again = FALSE;
   if (!http_open(&answer, &ask) || !http_text(&answer, &told->body, LARGEST_ANSWER)) {
     if (answer.wrongPin) reason(told, "%s%s shows another certificate than the one this client was told to expect%s", url, "");
     else reason(told, "%sthe management point %s cannot be reached: %s", url, answer.why);
-  } else if (answer.status >= 200 && answer.status < 300) {
+  } else if ((answer.status >= 200 && answer.status < 300) || (answer.status == 304 && asked->etag)) {
     told->taken = TRUE;
+    told->status = answer.status;
+    copy_to(told->proof, sizeof told->proof, answer.proof);
     copy_to(told->point, sizeof told->point, point);
   } else again = refused(told, asked, &answer, point, url, mayCorrect);
   http_close(&answer);

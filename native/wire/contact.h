@@ -29,16 +29,23 @@ typedef struct {
    that is signed. */
 typedef struct {
   const char *path;
+  /* NULL: a question without a body, sent as GET. */
   void (*message)(void *context, const char *time, Text *body);
   void *context;
   const Signer *signer;
   const char *pin;
   /* Codes of refusals that no other point will judge otherwise, with blanks between. */
   const char *final;
+  /* What is known already, for a question; NULL: nothing. */
+  const char *etag;
 } Asked;
 
 typedef struct {
   BOOL taken;
+  /* 304: what is known is right. */
+  int status;
+  /* Of a question: its nonce and the proof that came with the answer. */
+  char nonce[32], proof[64];
   /* Which point took it, and what it said. */
   char point[POINT_SIZE];
   Text body;

@@ -60,11 +60,11 @@ static BOOL shown(HttpAnswer *a, const char *pin) {
   return FALSE;
 }
 
-static void head(HttpAnswer *a, DWORD which, char *to, size_t size) {
+static void head(HttpAnswer *a, DWORD which, const WCHAR *name, char *to, size_t size) {
   WCHAR value[128];
   DWORD length = sizeof value;
   to[0] = 0;
-  if (!WinHttpQueryHeaders(a->request, which, WINHTTP_HEADER_NAME_BY_INDEX, value, &length, WINHTTP_NO_HEADER_INDEX)) return;
+  if (!WinHttpQueryHeaders(a->request, which, name, value, &length, WINHTTP_NO_HEADER_INDEX)) return;
   char *plain = narrow(value);
   copy_to(to, size, plain);
   free(plain);
@@ -77,11 +77,12 @@ static BOOL read_head(HttpAnswer *a) {
                            &size, WINHTTP_NO_HEADER_INDEX))
     return failed(a);
   a->status = (int)status;
-  head(a, WINHTTP_QUERY_CONTENT_LENGTH, length, sizeof length);
+  head(a, WINHTTP_QUERY_CONTENT_LENGTH, NULL, length, sizeof length);
   a->length = length[0] && only(length, "0123456789") ? strtoll(length, NULL, 10) : -1;
-  head(a, WINHTTP_QUERY_CONTENT_RANGE, a->range, sizeof a->range);
-  head(a, WINHTTP_QUERY_RETRY_AFTER, a->retryAfter, sizeof a->retryAfter);
-  head(a, WINHTTP_QUERY_ETAG, a->etag, sizeof a->etag);
+  head(a, WINHTTP_QUERY_CONTENT_RANGE, NULL, a->range, sizeof a->range);
+  head(a, WINHTTP_QUERY_RETRY_AFTER, NULL, a->retryAfter, sizeof a->retryAfter);
+  head(a, WINHTTP_QUERY_ETAG, NULL, a->etag, sizeof a->etag);
+  head(a, WINHTTP_QUERY_CUSTOM, L"x-pushpoint-policy-proof", a->proof, sizeof a->proof);
   return TRUE;
 }
 

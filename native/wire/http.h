@@ -19,7 +19,7 @@ typedef struct {
   int status;
   /* -1 when the answer does not say. */
   LONGLONG length;
-  char range[80], retryAfter[64], etag[96];
+  char range[80], retryAfter[64], etag[96], proof[64];
   /* Why it failed, and whether because another certificate was shown. */
   BOOL wrongPin;
   DWORD error;

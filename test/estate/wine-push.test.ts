@@ -157,3 +157,60 @@ function existsInTcf(): boolean {
     wine.has('windows/CCM/registration.token')
   );
 }
+
+const agentLog = () => wine.text('windows/CCM/logs/CcmExec.log');
+
+async function shownClient(): Promise<{ version: string; guid: string }> {
+  const { items } = await site.get<{ items: { version: string; guid: string }[] }>('/clients');
+  assert.equal(items.length, 1);
+  return items[0]!;
+}
+
+async function policy(kind: string, more: object = {}): Promise<() => Promise<{ state: string; done?: number }>> {
+  const { id } = await site.send<{ id: number }>('POST', '/policies', { kind, clients: [wine.name], ...more });
+  // A client asks each hour, and when it starts.
+  await wine.run('net.exe', 'stop', 'CcmExec');
+  await wine.run('net.exe', 'start', 'CcmExec');
+  return () => site.get(`/policies/${id}`);
+}
+
+test('upgraded by policy: the agent knows that its site asks, and lets ccmsetup do it', peers, async () => {
+  const before = await shownClient();
+  await addPackage('0.2.0');
+  const state = await policy('upgrade', { package: 'pushpoint-client' });
+  await wine
+    .eventually('the new version at the site', async () => (await shownClient()).version === '0.2.0')
+    .catch((cause: unknown) => {
+      throw new Error(agentLog(), { cause });
+    });
+  assert.equal((await shownClient()).guid, before.guid, 'the same client');
+  assert.match(agentLog(), /The policy asks to upgrade to 0\.2\.0/);
+  await wine.eventually('ccmsetup to take its service away', async () => (await wine.service('ccmsetup')) === undefined);
+  assert.match(wine.text(SETUP_LOG), /Hash of client\.msi is right[\s\S]*exiting with return code 0/);
+  await wine.eventually('the policy to be done', async () => /done|complete/.test(JSON.stringify(await state())));
+});
+
+test('a policy that nothing proves is not done', peers, async () => {
+  const key = readFileSync(wine.path('windows/CCM/site.key'));
+  wine.remove('windows/CCM/site.key');
+  await policy('uninstall');
+  await wine.eventually('the refusal', () =>
+    /asks to uninstall this client, and nothing proves that it comes from the site/.test(agentLog()),
+  );
+  assert.equal((await wine.service('CcmExec'))?.state, 'running');
+  assert.equal(await wine.service('ccmsetup'), undefined);
+  wine.put('windows/CCM/site.key', key);
+});
+
+test('uninstalled by policy: it says farewell, and nothing runs any more', peers, async () => {
+  const state = await policy('uninstall');
+  await wine
+    .eventually('the agent to be gone', async () => (await wine.service('CcmExec')) === undefined)
+    .catch((cause: unknown) => {
+      throw new Error(agentLog(), { cause });
+    });
+  await wine.eventually('ccmsetup to end', () => /The client is removed[\s\S]*return code 0/.test(wine.text(SETUP_LOG)));
+  assert.match(wine.text(SETUP_LOG), /The site was told\]/);
+  assert.ok(!wine.has('windows/CCM'));
+  await wine.eventually('the policy to be done', async () => /done|complete/.test(JSON.stringify(await state())));
+});
