@@ -88,6 +88,7 @@ export interface Said {
 /** Line is one kept connection, from a loopback address of its own, as clients come from addresses of their own. */
 export class Line {
   readonly #socket: net.Socket;
+  #closed = false;
   #in: Buffer = Buffer.alloc(0);
   #waiting: ((said: Said) => void) | undefined;
 
@@ -98,7 +99,10 @@ export class Line {
       this.#in = this.#in.length === 0 ? part : Buffer.concat([this.#in, part]);
       this.#take();
     });
-    socket.on('close', () => this.#answer({ status: 0, retryAfter: 0, body: '' }));
+    socket.on('close', () => {
+      this.#closed = true;
+      this.#answer({ status: 0, retryAfter: 0, body: '' });
+    });
     socket.on('error', () => {});
   }
 
@@ -111,6 +115,7 @@ export class Line {
   }
 
   send(request: Buffer): Promise<Said> {
+    if (this.#closed) return Promise.resolve({ status: 0, retryAfter: 0, body: '' });
     return new Promise((resolve) => {
       this.#waiting = resolve;
       this.#socket.write(request);

@@ -135,6 +135,16 @@ const rows: (string | number)[][] = [
 ];
 const figures: Record<string, unknown> = { clients: CLIENTS, lines: LINES };
 
+/** withLines opens the lines for one part: the point closes those that say nothing for a minute. */
+async function withLines<T>(port: number, work: (lines: readonly Line[]) => Promise<T>): Promise<T> {
+  const lines = await Promise.all(Array.from({ length: LINES }, (_, n) => Line.open(port, n)));
+  try {
+    return await work(lines);
+  } finally {
+    for (const line of lines) line.close();
+  }
+}
+
 async function measured<T extends { times: number[] }>(what: string, pid: number, n: number, work: () => Promise<T>): Promise<T> {
   const [mp, pg] = [cpuOf(pid), postgresCpu()];
   const from = clock.monotonic();
@@ -153,7 +163,7 @@ async function measured<T extends { times: number[] }>(what: string, pid: number
   return result;
 }
 
-async function messages(database: Database, lines: readonly Line[], pid: number): Promise<void> {
+async function messages(database: Database, port: number, pid: number): Promise<void> {
   const client = new ClientRecord(database, clock, random);
   said(`${CLIENTS} keys and one-time tokens…`);
   const expiresAt = new Date(clock.now().getTime() + 3_600_000);
@@ -165,17 +175,21 @@ async function messages(database: Database, lines: readonly Line[], pid: number)
   const wrong = new Map<number, number>();
   const count = ({ status }: Said) => void wrong.set(status, (wrong.get(status) ?? 0) + 1);
   await measured('registrations', pid, CLIENTS, () =>
-    storm(lines, registrations, (index, answer) => {
-      if (answer.status === 200) agents[index]!.guid = (JSON.parse(answer.body) as { guid: string }).guid;
-      else count(answer);
-    }),
+    withLines(port, (lines) =>
+      storm(lines, registrations, (index, answer) => {
+        if (answer.status === 200) agents[index]!.guid = (JSON.parse(answer.body) as { guid: string }).guid;
+        else count(answer);
+      }),
+    ),
   );
   // Sent once more, signed anew, as by clients that did not hear the answer: nobody is there twice.
   const again = agents.slice(0, 1000);
   let same = 0;
-  await storm(lines, again.map(registrationOf), (index, answer) => {
-    if (answer.status === 200 && (JSON.parse(answer.body) as { guid: string }).guid === again[index]!.guid) same++;
-  });
+  await withLines(port, (lines) =>
+    storm(lines, again.map(registrationOf), (index, answer) => {
+      if (answer.status === 200 && (JSON.parse(answer.body) as { guid: string }).guid === again[index]!.guid) same++;
+    }),
+  );
   const [stored] = await database.query<{ n: number; guids: number }>(
     `select count(*)::int as n, count(distinct guid)::int as guids from client where approval = 'approved' and not obsolete`,
   );
@@ -191,13 +205,13 @@ async function messages(database: Database, lines: readonly Line[], pid: number)
   const startedAt = clock.now().toISOString();
   const beats = Array.from({ length: ROUNDS }, () => agents.map((agent) => heartbeatOf(agent, startedAt))).flat();
   const fast = await measured('heartbeats', pid, beats.length, () =>
-    storm(lines, beats, (_, answer) => answer.status === 200 || count(answer)),
+    withLines(port, (lines) => storm(lines, beats, (_, answer) => answer.status === 200 || count(answer))),
   );
   const [heard] = await database.query<{ n: number }>('select count(*)::int as n from client where sequence = $1', [ROUNDS]);
   if (heard!.n !== CLIENTS || wrong.size > 0) throw new Error(`heartbeats were lost: ${heard!.n} ${JSON.stringify([...wrong])}`);
   const half = Math.round(beats.length / fast.seconds / 2);
   const more = agents.map((agent) => heartbeatOf(agent, startedAt));
-  await measured(`heartbeats at half load`, pid, more.length, () => steady(lines, more, half));
+  await measured(`heartbeats at half load`, pid, more.length, () => withLines(port, (lines) => steady(lines, more, half)));
 }
 
 /** content compares one file from the management point and from nginx, in turns, and gives what 1 Gbit/s costs. */
@@ -305,9 +319,7 @@ try {
   const database = await openDatabase({ dataDir: data, clock, log: silentLog });
   ends.push(() => database.close());
   await new SiteRecord(database, clock, random).setPoint('mp', { address: url }, 'bench');
-  const lines = await Promise.all(Array.from({ length: LINES }, (_, n) => Line.open(port, n)));
-  ends.push(() => lines.forEach((line) => line.close()));
-  await messages(database, lines, pid);
+  await messages(database, port, pid);
   await content(database, url, pid);
   const rss = Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1] ?? 0);
   figures['peakMB'] = Math.round(rss / 1024);
