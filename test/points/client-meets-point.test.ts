@@ -19,6 +19,7 @@ import { CcrRecord } from '#records/ccr';
 import { ClientRecord } from '#records/client';
 import { DiscoveryRecord } from '#records/discovery';
 import { PackageRecord } from '#records/package';
+import { PolicyRecord } from '#records/policy';
 import { ResourceRecord } from '#records/resource';
 import { SiteRecord } from '#records/site';
 import { ContentStore } from '#store/content';
@@ -128,4 +129,53 @@ test('ccmsetup and agent as they are, and the management point as it is, agree: 
   assert.match(machine.text(layout.identity)!, new RegExp(known!.guid));
   assert.equal((await parts.client.since({ name: machine.name, domain: 'CORP' }, start))?.guid, known!.guid);
   assert.ok(known!.lastSeenAt.getTime() > start.getTime() + 6 * 86_400_000, 'the heartbeat of a week later was heard');
+
+  // Another version by policy: fetched by its hash, installed by the bootstrap that came with it, and said in the next heartbeat.
+  const policy = new PolicyRecord(db, clock, parts.client);
+  const next = Buffer.concat([await buildBundle('agent'), Buffer.from('\n// 1.2.4\n')]);
+  const upgrade = {
+    version: '1.2.4',
+    files: [
+      { name: file, ...(await parts.content.put(next)) },
+      { name: 'ccmsetup.exe', ...setup },
+    ],
+    bootstrap: 'ccmsetup.exe',
+    payload: file,
+  };
+  await parts.package.add({ ...definition, version: '1.2.4', payload: { file } }, upgrade.files, 'test');
+  const newer = await policy.ask({
+    wish: { kind: 'upgrade', upgrade, platform: 'windows' },
+    of: { clients: [known!.id] },
+    by: 'test',
+  });
+  await policy.advance();
+  const old = new AbortController();
+  const replaced = agent(machine.program(layout.agentFile, { signal: old.signal }), []);
+  await live(machine, replaced, () => machine.services.has('ccmsetup'));
+  old.abort();
+  assert.equal(await replaced, 0);
+  assert.equal(await live(machine, ccmsetup(machine.program(SETUP), [])), 0);
+  const beats = (await parts.client.byGuid(known!.guid))!.lastSeenAt;
+  const one = new AbortController();
+  const newest = agent(machine.program(layout.agentFile, { signal: one.signal }), []);
+  await live(machine, newest, () => clock.now().getTime() > beats.getTime() + 8 * 86_400_000);
+  one.abort();
+  assert.equal(await newest, 0);
+  await policy.advance();
+  assert.deepEqual(await policy.get(newer.id).then((said) => [said!.state, said!.counts]), ['finished', { done: 1 }]);
+  assert.equal((await parts.client.byGuid(known!.guid))!.version, '1.2.4');
+
+  // Asked to leave: the agent can tell that the site asks, starts the bootstrap, and that says farewell when all is removed.
+  const asked = await policy.ask({ wish: { kind: 'uninstall' }, of: { clients: [known!.id] }, by: 'test' });
+  await policy.advance();
+  const again = new AbortController();
+  const leaving = agent(machine.program(layout.agentFile, { signal: again.signal }), []);
+  await live(machine, leaving, () => machine.services.has('ccmsetup'));
+  again.abort();
+  assert.equal(await leaving, 0);
+  assert.equal(machine.services.get('ccmsetup')!.wish.binaryPath, `"${SETUP}" /uninstall`);
+  assert.equal(await live(machine, ccmsetup(machine.program(SETUP), ['/uninstall'])), 0);
+  assert.equal((await parts.client.byGuid(known!.guid))!.obsolete, true);
+  await policy.advance();
+  assert.deepEqual(await policy.get(asked.id).then((one) => [one!.state, one!.counts]), ['finished', { done: 1 }]);
 });
