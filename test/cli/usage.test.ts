@@ -90,7 +90,7 @@ test('a wrong command line is answered with 2, the reason and a suggestion', asy
     [['push', 'A', '--wait', '--dry-run', '--data', 'a'], /nothing to --wait for/],
     [['push', 'A', '--timeout', '5', '--data', 'a'], /--timeout goes with --wait/],
     [['account', 'add', 'a', '--username', 'A\\b', '--data', 'a'], /required option '--password-file <file>'/],
-    [['up', '--cert', 'a', '--data', 'a'], /--cert and --key go with --listen-https/],
+    [['up', '--cert', 'a', '--data', 'a'], /--cert, --key, --client-ca and --client-crl go with --listen-https/],
     [['--data', 'a', 'demo'], /demo works on no site/],
     [['completion', 'fish'], /Allowed choices are bash, zsh/],
   ];

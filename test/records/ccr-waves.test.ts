@@ -67,6 +67,26 @@ test('a push of one machine is in the next claim, however many were queued befor
   await worker.leave(clock.now());
 });
 
+test('verifications have a quarter of what is being worked, however many are queued before them, and no more', async () => {
+  const worker = await ccrs.registerWorker('w');
+  await wave('DONE', 40, { wave: false });
+  for (const started of await ccrs.claim({ worker, limit: 40, caps: CAPS }))
+    await ccrs.started(started, { startedAt: clock.now(), verifyAt: later(60_000) });
+  await wave('BIG', 1000, { wave: false });
+  await clock.advance(120_000);
+  const many = await ccrs.claim({ worker, limit: 64, caps: CAPS });
+  assert.equal(many.filter((c) => c.ccr.name.startsWith('DONE')).length, 16);
+  // Slots that become free one by one are shared in the same way.
+  const shown = new Map<string, number>();
+  for (let i = 0; i < 16; i++) {
+    const [next] = await ccrs.claim({ worker, limit: 1, caps: CAPS });
+    const kind = next!.ccr.name.slice(0, 3);
+    shown.set(kind, (shown.get(kind) ?? 0) + 1);
+  }
+  assert.deepEqual(Object.fromEntries(shown), { DON: 4, BIG: 12 });
+  await worker.leave(clock.now());
+});
+
 test('two waves share the slots, and what is left of one goes on alone', async () => {
   const a = await wave('A', 400);
   await clock.advance(1000);
