@@ -54,6 +54,18 @@ test('a machine that was pushed again after a new installation keeps its SMSID a
   );
 });
 
+test('what was rejected stays so, also under a new key that a push proved', async (t) => {
+  const { site, url, token, decide, history } = await start(t);
+  const pc = new Pc(site, url);
+  await pc.register(pc.proven(await token('PC042')));
+  const { guid } = pc;
+  await decide(guid!, 'reject');
+  pc.reinstall();
+  assert.equal((await pc.register(pc.proven(await token('PC042')))).json['approval'], 'rejected');
+  assert.equal(pc.guid, guid);
+  assert.deepEqual(await history(guid!), ['reimaged', 'rejected', 'registered']);
+});
+
 test('a key that was given up is held when it comes back', async (t) => {
   const { site, url, token, conflicts, decide } = await start(t);
   const pc = new Pc(site, url);

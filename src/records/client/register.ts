@@ -135,7 +135,8 @@ function takesOver(like: Likeness | undefined, resourceId: number | undefined, o
     like !== undefined &&
     like.sameHardware &&
     isSame(like.score) &&
-    like.row.believed &&
+    // What a person said no to stays so under a new key.
+    (like.row.believed || like.row.approval === 'rejected') &&
     !like.row.blocked &&
     resourceId !== undefined &&
     like.row.resource_id === resourceId &&

@@ -144,7 +144,7 @@ export async function takeClient(tx: Sql, sent: SentClient, from: Teller): Promi
   if (doubt) await flag(tx, row!, doubt, { held, from: from.site });
   if (approved && !sent.obsolete && resourceId !== undefined)
     await tx.query(
-      'update client set obsolete = true, replaced_by = $2 where resource_id = $1 and id <> $2 and not obsolete and registered_at <= $3',
+      'update client set obsolete = true, replaced_by = $2 where resource_id = $1 and id <> $2 and not obsolete and not blocked and registered_at <= $3',
       [resourceId, row!.id, row!.registered_at],
     );
   return clientOf(row!);
