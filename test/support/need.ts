@@ -21,6 +21,7 @@ const peers = {
   'x86_64-w64-mingw32-gcc': 'gcc-mingw-w64-x86-64',
   wixl: 'wixl',
   osslsigncode: 'osslsigncode',
+  gcc: 'gcc',
 } as const;
 
 export type Peer = keyof typeof peers | 'root';
