@@ -1,5 +1,5 @@
 import { deploymentOutcome, deploymentStates, deploymentStateText, TOPIC } from '#messages';
-import { asks, columns, ofSite, percent, type Report, type ReportRow } from './report.ts';
+import { asks, columns, ofSite, percent, type Found, type Report, type ReportRow } from './report.ts';
 
 interface Kind {
   /** Of the names of the reports. */
@@ -47,7 +47,13 @@ function lastOf({ first, last }: Kind, behind: string): string {
     ${from('client_state', 'proven')} union all ${from('fallback_status', 'false')}) u order by name_key, domain_key, received_at desc, state_id desc`;
 }
 
-const BEHIND = 'and name_key >= :after1::text and (name_key, upper(domain)) > (:after1::text, :after2::text)';
+/** Behind a machine, or behind all machines of its name where no domain is said; and up to the end of the window. */
+const BEHIND = `and name_key >= :after1::text and (name_key > :after1::text or upper(domain) > :after2::text)
+      and (:after3::text is null or name_key <= :after3::text)`;
+
+/** So many messages of each table are looked at in the first window; each next one is twice as large, up to the largest. */
+const WINDOW = 4000;
+const LARGEST = 64_000;
 
 const DETAILS = {
   name: 'name of the machine, as it said',
@@ -72,6 +78,28 @@ function details(kind: Kind, which: string, also = ''): string {
     order by s.name_key, s.domain_key limit :limit`;
 }
 
+/**
+ * inWindows makes `find` look at the machines window by window, in the order of their names: asked for all that follow, the server sorts all
+ * messages there are for each page. A window ends with a name, so that no machine is cut in two.
+ */
+function inWindows(find: Report['find']): Report['find'] {
+  return async (sql, asked, { after, limit }) => {
+    const found: Found[] = [];
+    let from: (string | undefined)[] = [...after];
+    for (let size = WINDOW; ; size = Math.min(2 * size, LARGEST)) {
+      const end = (table: string) => `(select name_key from ${table} where name_key > $1 order by name_key offset $2 limit 1)`;
+      const [window] = await sql.query<{ name: string | null }>(
+        `select least(${end('client_state')}, ${end('fallback_status')}) as name`,
+        [from[0], size],
+      );
+      const name = window?.name ?? undefined;
+      found.push(...(await find(sql, asked, { after: [from[0], from[1], name], limit: limit - found.length })));
+      if (found.length >= limit || name === undefined) return found;
+      from = [name];
+    }
+  };
+}
+
 function summary(kind: Kind): string {
   return `select site, state_id as "stateId", null as meaning, null as outcome, n as machines, ${percent('n', 'sum(n) over (partition by site)')} as percent,
       signed from (select s.site, s.state_id, count(*) as n, count(*) filter (where s.proven) as signed
@@ -89,7 +117,7 @@ function reportsOf(kind: Kind): Report[] {
     title: `${title} ${name} details`,
     says,
     columns: columns({ ...DETAILS, ...MORE }),
-    find: asks(details(kind, `s.state_id in (${stateIds(outcome)})`), withMeaning),
+    find: inWindows(asks(details(kind, `s.state_id in (${stateIds(outcome)})`), withMeaning)),
   });
   return [
     one('failed', 'failure', `Machines whose last word on their ${word} in those days was a failure.`),
@@ -115,7 +143,7 @@ function reportsOf(kind: Kind): Report[] {
       title: `${title} detailed status`,
       says: `The last word of each machine on its ${word} in those days.`,
       columns: columns({ ...DETAILS, outcome: 'going, succeeded or failed', ...MORE }),
-      find: asks(details(kind, 'true', 'null as outcome,'), withMeaning),
+      find: inWindows(asks(details(kind, 'true', 'null as outcome,'), withMeaning)),
     },
     one('succeeded', 'success', `Machines whose last word on their ${word} in those days was that it succeeded.`),
   ];

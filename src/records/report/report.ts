@@ -25,7 +25,7 @@ export interface Asked {
 
 /** From is where a page begins: behind these keys, so many rows. */
 export interface From {
-  after: readonly string[];
+  after: readonly (string | undefined)[];
   limit: number;
 }
 
@@ -82,14 +82,14 @@ export function percent(part: string, whole: string): string {
 }
 
 /**
- * bound gives what a statement's words stand for: `:site`, `:collection`, `:since`, `:now`, `:limit`, and `:after1`, `:after2` for the keys.
+ * bound gives what a statement's words stand for: `:site`, `:collection`, `:since`, `:now`, `:limit`, and `:after1` to `:after3` for the keys.
  * A value that is not there is a constant to the server when it plans, so a condition that limits nothing costs nothing.
  */
 function bound(text: string, asked: Asked, { after, limit }: From): { text: string; values: unknown[] } {
-  const known: Record<string, unknown> = { ...asked, limit, after1: after[0], after2: after[1] };
+  const known: Record<string, unknown> = { ...asked, limit, after1: after[0], after2: after[1], after3: after[2] };
   const places = new Map<string, string>();
   const values: unknown[] = [];
-  const placed = text.replace(/(?<!:):([a-z]+[12]?)\b/g, (_whole, word: string) => {
+  const placed = text.replace(/(?<!:):([a-z]+[123]?)\b/g, (_whole, word: string) => {
     const place = places.get(word) ?? `$${values.push(known[word] ?? null)}`;
     places.set(word, place);
     return place;
