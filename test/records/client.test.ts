@@ -240,6 +240,22 @@ test('a registration, a heartbeat and a proven state announce the machine, a hin
   );
 });
 
+test('a proof of a trusted domain counts as the token of a push does: approved by the rules, and the same machine keeps its record', async () => {
+  const resourceId = await resource();
+  const { client } = await clients.register(registration(newKey()), { provenBy: 'domain' });
+  assert.deepEqual(
+    [client.approval, client.approvedBy, client.provenBy, client.resourceId],
+    ['approved', 'domain', 'domain', resourceId],
+  );
+  const again = await clients.register(registration(newKey()), { provenBy: 'domain' });
+  assert.deepEqual([again.client.guid, again.reimaged], [client.guid, true]);
+  const manual = await clients.register(registration(newKey(), { name: 'PC2', hardwareId: 'hw-2' }), {
+    provenBy: 'domain',
+    rules: { approval: 'manual' },
+  });
+  assert.deepEqual([manual.client.approval, manual.client.provenBy, manual.client.believed], ['pending', 'domain', true]);
+});
+
 test('clients are listed in pages', async () => {
   for (let i = 0; i < 5; i++) await clients.register(registration(newKey(), { name: `PC${i}` }));
   const first = await clients.list({ filter: 'pc', limit: 3 });
