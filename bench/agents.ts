@@ -114,6 +114,11 @@ export class Line {
     });
   }
 
+  /** closed: the point gives up lines that never said anything. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   send(request: Buffer): Promise<Said> {
     if (this.#closed) return Promise.resolve({ status: 0, retryAfter: 0, body: '' });
     return new Promise((resolve) => {

@@ -105,7 +105,7 @@ async function storm(lines: readonly Line[], requests: readonly Buffer[], heard:
 }
 
 /** steady sends requests at a rate, whether answers come or not; what counts is the time since each was due. */
-async function steady(lines: readonly Line[], requests: readonly Buffer[], perSecond: number) {
+async function steady(port: number, lines: readonly Line[], requests: readonly Buffer[], perSecond: number) {
   const free = [...lines];
   const waiting: (() => void)[] = [];
   const times: number[] = [];
@@ -113,7 +113,9 @@ async function steady(lines: readonly Line[], requests: readonly Buffer[], perSe
   const from = clock.monotonic();
   const one = async (request: Buffer, due: number): Promise<void> => {
     while (free.length === 0) await new Promise<void>((resolve) => waiting.push(resolve));
-    const line = free.pop()!;
+    let line = free.pop()!;
+    // One that was never needed so far was given up by the point.
+    if (line.closed) line = await Line.open(port, free.length);
     const { status } = await line.send(request);
     free.push(line);
     waiting.shift()?.();
@@ -211,7 +213,7 @@ async function messages(database: Database, port: number, pid: number): Promise<
   if (heard!.n !== CLIENTS || wrong.size > 0) throw new Error(`heartbeats were lost: ${heard!.n} ${JSON.stringify([...wrong])}`);
   const half = Math.round(beats.length / fast.seconds / 2);
   const more = agents.map((agent) => heartbeatOf(agent, startedAt));
-  await measured(`heartbeats at half load`, pid, more.length, () => withLines(port, (lines) => steady(lines, more, half)));
+  await measured(`heartbeats at half load`, pid, more.length, () => withLines(port, (lines) => steady(port, lines, more, half)));
 }
 
 /** content compares one file from the management point and from nginx, in turns, and gives what 1 Gbit/s costs. */
