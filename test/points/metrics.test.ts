@@ -31,6 +31,7 @@ test('a scrape is the text format, tells the truth and names no machine, account
   assert.equal(value('pushpoint_ccrs', { state: 'queued' }), 2);
   assert.equal(value('pushpoint_ccrs', { state: 'failed' }), 0);
   assert.equal(value('pushpoint_accounts', { state: 'unproven' }), 1);
+  assert.equal(value('pushpoint_clients', { state: 'pending' }), 0);
   assert.equal(value('pushpoint_held'), 0);
   assert.equal(value('pushpoint_slots_limit', { of: 'process' }), 256);
   assert.ok(value('process_open_fds')! > 3);

@@ -16,17 +16,19 @@ interface Seen {
   dueSince: Date | undefined;
   workers: number;
   accounts: Record<string, number>;
+  clients: Record<string, number>;
   sums: Sums;
   settings: { concurrency: number; perSite: number; held: boolean };
   site: string;
 }
 
-async function look({ ccr, account, site }: ConsoleParts): Promise<Seen> {
+async function look({ ccr, account, site, client }: ConsoleParts): Promise<Seen> {
   const here = await site.here();
   const accounts: Record<string, number> = { unproven: 0, usable: 0, stopped: 0 };
   for (const { state } of await account.list()) accounts[state] = (accounts[state] ?? 0) + 1;
+  const clients = await client.trust.counts();
   const [counts, sums, queue] = [await ccr.countByState(), await ccr.metered(), await ccr.queue()];
-  return { counts, sums, accounts, ...queue, settings: here.settings.ccr, site: here.code };
+  return { counts, sums, accounts, clients: { ...clients }, ...queue, settings: here.settings.ccr, site: here.code };
 }
 
 /** metricsRoute: /metrics in the text format of Prometheus. It names no machine, no account and no person. */
@@ -79,6 +81,7 @@ function siteMetrics(page: Exposition, now: Seen, { clock, version }: ConsolePar
     [{}, now.settings.held ? 1 : 0],
   ]);
   page.gauge('pushpoint_accounts', 'Push accounts in each state.', of('state', now.accounts));
+  page.gauge('pushpoint_clients', 'Clients by what was decided about them, and undecided conflicts.', of('state', now.clients));
   page.counter('pushpoint_attempts_total', 'Attempts and verifications that ended, by outcome and error code.', now.sums);
   page.histogram('pushpoint_step_seconds', 'How long the steps of attempts took.', now.sums);
   page.counter('pushpoint_probes_total', 'Machines that were asked whether they are back.', now.sums);
