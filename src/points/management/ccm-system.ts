@@ -14,6 +14,7 @@ import {
 import type { Client } from '#records/client';
 import { plainAddress, Rate } from '#wire/http';
 import { Admission, type AdmissionWish } from './admission.ts';
+import { branchOf } from './native.ts';
 import { policyOf, policyRoutes, type Here } from './policy.ts';
 import { Refusals } from './refusals.ts';
 import type { ManagementParts } from './server.ts';
@@ -48,7 +49,7 @@ export function ccmSystem(app: FastifyInstance, parts: ManagementParts): void {
     const registration = await signed.byOwnKey(request, registrationIn);
     const tokenId = await provenToken(parts, registration);
     if (tokenId === undefined) unproven.take(address);
-    const branch = await parts.site.branch();
+    const branch = await branchOf(parts, request);
     const registered = await client.register(registration, { tokenId, address, rules: branch.here.settings.client });
     const { guid, name } = registered.client;
     if (registered.flagged !== undefined) await doubts.note({ object: `${name} ${guid}`, code: registered.flagged, address });
@@ -61,7 +62,7 @@ export function ccmSystem(app: FastifyInstance, parts: ManagementParts): void {
     const address = plainAddress(request.ip);
     const { client: heard, alarm, lastSequence } = await client.heartbeat(body.guid, body, { address });
     if (alarm !== undefined) await doubts.note({ object: `${heard.name} ${heard.guid}`, code: 'clone', address });
-    const branch = await parts.site.branch();
+    const branch = await branchOf(parts, request);
     await parts.discovery.leave({ method: 'heartbeat', key: body.guid, site: branch.here.code, ddr: ddrOf(body) });
     return { ...(await wishes(parts, heard, branch)), ...(lastSequence !== undefined && { lastSequence }) };
   };

@@ -4,6 +4,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { raise } from '#base/errors';
 import type { PackageFile } from '#records/package';
 import { plainAddress } from '#wire/http';
+import { branchOf } from './native.ts';
 import { Paces } from './pace.ts';
 import { Buffers, pump } from './pump.ts';
 import { lengthOf, multipart, slicesOf, type Part, type Slice } from './ranges.ts';
@@ -107,7 +108,7 @@ async function deliver(
 ): Promise<void> {
   const { paces, buffers, site, clock, log } = served;
   const pace = paces.enter(plainAddress(request.ip));
-  let rates = (await site.branch()).here.settings.points;
+  let rates = (await branchOf(served, request)).here.settings.points;
   let looked = clock.monotonic();
   reply.hijack();
   const { raw: response } = reply;
