@@ -29,6 +29,7 @@ interface PushOptions {
   includeUnassigned?: boolean;
   fromSite?: string;
   inspect?: boolean;
+  uninstall?: boolean;
   dryRun?: boolean;
   wait?: boolean;
   timeout?: number;
@@ -52,6 +53,7 @@ export function pushVerbs(verbs: Verbs): void {
       'pushpoint push -f branch.txt --include-unassigned --dry-run --data ./p01',
       'pushpoint push -f machines.txt --stop-after-failures 5% --data ./p01',
       'pushpoint push LAB-W11-01 --inspect --wait --data ./p01   (looks, installs nothing)',
+      'pushpoint push LAB-W11-01 --uninstall --wait --data ./p01   (removes the client)',
     ],
     async run(context, options, ...given) {
       const names = await namesFrom(given, options.file);
@@ -62,6 +64,8 @@ export function pushVerbs(verbs: Verbs): void {
       if (options.subcollections === false && options.collection === undefined)
         throw usage('--no-subcollections goes with --collection');
       if (options.wait && options.dryRun) throw usage('--dry-run makes no CCR, so there is nothing to --wait for');
+      if (options.uninstall && (options.reinstall || options.inspect))
+        throw usage('--uninstall goes with neither --reinstall nor --inspect');
       if (options.timeout !== undefined && !options.wait) throw usage('--timeout goes with --wait');
       return context.withApi(async (api) => pushTo(api, context, options, [...names, ...(await known(api, options))]));
     },
@@ -83,6 +87,7 @@ export function pushVerbs(verbs: Verbs): void {
     .option('--include-unassigned', 'also machines that are assigned to another site, or to none')
     .option('--from-site <code>', 'the site that pushes; only this one can be asked here')
     .option('--inspect', 'connect and look, install nothing')
+    .option('--uninstall', 'remove the client that is there, and all it left, instead of installing one')
     .option('--dry-run', 'say what would be done, connect to nobody')
     .option(
       '--stop-after-failures <n>',
@@ -172,7 +177,7 @@ async function pushTo(api: Api, context: Context, options: PushOptions, names: s
 }
 
 function wishOf(names: string[], options: PushOptions): Record<string, unknown> {
-  const { force, reinstall, includeDcs, includeUnassigned, fromSite, inspect, dryRun } = options;
+  const { force, reinstall, includeDcs, includeUnassigned, fromSite, inspect, uninstall, dryRun } = options;
   return {
     names,
     force: force === true,
@@ -181,6 +186,7 @@ function wishOf(names: string[], options: PushOptions): Record<string, unknown> 
     includeUnassigned: includeUnassigned === true,
     fromSite,
     inspect: inspect === true,
+    uninstall: uninstall === true,
     dryRun: dryRun === true,
   };
 }

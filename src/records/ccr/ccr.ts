@@ -37,6 +37,8 @@ export interface Ccr {
   reinstall: boolean;
   includeDcs: boolean;
   inspectOnly: boolean;
+  /** The client is to be removed instead of installed. */
+  uninstall: boolean;
   source: CcrSource;
   site: string;
   requestedBy: string;
@@ -86,6 +88,7 @@ export interface CcrRow {
   reinstall: boolean;
   include_dcs: boolean;
   inspect_only: boolean;
+  uninstall: boolean;
   source: CcrSource;
   site: string;
   requested_by: string;
@@ -132,6 +135,7 @@ export function ccrOf(row: CcrRow): Ccr {
     reinstall: row.reinstall,
     includeDcs: row.include_dcs,
     inspectOnly: row.inspect_only,
+    uninstall: row.uninstall,
     source: row.source,
     site: row.site,
     requestedBy: row.requested_by,

@@ -6,6 +6,8 @@ export interface PushWish {
   reinstall: boolean;
   includeDcs: boolean;
   inspectOnly: boolean;
+  /** Remove the client instead of installing it. */
+  uninstall?: boolean | undefined;
   /** Also machines that are assigned to another site, or to none. */
   includeUnassigned?: boolean | undefined;
   /** The site that shall push. */
@@ -65,6 +67,11 @@ function whyForeign(wish: PushWish, { boundaries, assignedSite, site, device }: 
   return `it is assigned to no site, because ${why}: pushpoint boundary add, or push with --include-unassigned`;
 }
 
+function whatHappens({ inspectOnly, uninstall }: PushWish): string {
+  if (uninstall) return 'the client is removed';
+  return inspectOnly ? 'is looked at, nothing is installed' : 'gets the client';
+}
+
 /** previewPush decides as the push would: refused here and now, skipped by what is known, or worth a CCR; with the reason. */
 export function previewPush(wish: PushWish, facts: PushFacts): Preview {
   const { device } = facts;
@@ -92,7 +99,14 @@ export function previewPush(wish: PushWish, facts: PushFacts): Preview {
   const foreign = whyForeign(wish, facts);
   if (foreign !== undefined) return { decision: 'refuse', reason: foreign };
   if (device?.type === 'dc' && !wish.includeDcs) return { decision: 'skip', reason: 'it is a domain controller: --include-dcs' };
-  if (device?.client.installed && isHeard(device, facts) && !wish.forced && !wish.reinstall && !wish.inspectOnly) {
+  if (
+    device?.client.installed &&
+    isHeard(device, facts) &&
+    !wish.forced &&
+    !wish.reinstall &&
+    !wish.inspectOnly &&
+    !wish.uninstall
+  ) {
     return {
       decision: 'skip',
       reason: `client ${device.client.version ?? ''} is installed and was heard ${device.client.lastSeenAt!.toISOString()}: --force`,
@@ -105,6 +119,6 @@ export function previewPush(wish: PushWish, facts: PushFacts): Preview {
   if (facts.account === undefined) parts.push('no usable account fits it, so it waits at logon until one is added');
   return {
     decision: 'push',
-    reason: parts.filter(Boolean).join('; ') || (wish.inspectOnly ? 'is looked at, nothing is installed' : 'gets the client'),
+    reason: parts.filter(Boolean).join('; ') || whatHappens(wish),
   };
 }

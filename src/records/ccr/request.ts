@@ -17,6 +17,8 @@ export interface CcrRequest {
   reinstall?: boolean | undefined;
   includeDcs?: boolean | undefined;
   inspectOnly?: boolean | undefined;
+  /** Remove the client instead; where it is not said, a CCR that is there stays what it is. */
+  uninstall?: boolean | undefined;
   source: CcrSource;
   requestedBy: string;
   initialRequestDate?: Date | undefined;
@@ -77,9 +79,19 @@ function parameters(request: CcrRequest): Record<string, unknown> {
   };
 }
 
-/** requestAll makes or merges one CCR for each request, in one statement and in the order given. */
+/**
+ * requestAll makes or merges one CCR for each request, in one statement and in the order given. What is to be removed is said by a second one,
+ * so the caller has both in one transaction.
+ */
 export async function requestAll(sql: Sql, requests: readonly CcrRequest[], now: Date): Promise<Requested[]> {
   if (requests.length === 0) return [];
   const rows = await sql.exec<CcrRow & { made: boolean }>(requestStatement, [JSON.stringify(requests.map(parameters)), now]);
-  return rows.map((row) => ({ ccr: ccrOf(row), made: row.made ? 'new' : 'merged' }));
+  const turned = rows.filter((row, i) => requests[i]!.uninstall !== undefined && row.uninstall !== requests[i]!.uninstall);
+  if (turned.length > 0)
+    await sql.query('update ccr set uninstall = not uninstall where id = any($1)', [[...new Set(turned.map((row) => row.id))]]);
+  const isTurned = new Set(turned.map((row) => row.id));
+  return rows.map((row) => ({
+    ccr: ccrOf({ ...row, uninstall: row.uninstall !== isTurned.has(row.id) }),
+    made: row.made ? 'new' : 'merged',
+  }));
 }

@@ -2,6 +2,14 @@ import type { Entry } from '../entry.ts';
 
 /** pushErrors: what decides whether and how a client is pushed. */
 export const pushErrors = {
+  PP_PUSH_NO_UNINSTALL: {
+    origin: 'misconfigured',
+    message: 'the bootstrap of package {package} is not one that can remove a client',
+    win32: 50,
+    cause: 'Only ccmsetup.exe is known to take /uninstall; this package brings a bootstrap of its own.',
+    remedy: 'Remove the client by the means of that package, or push a package whose bootstrap is ccmsetup.exe.',
+    again: 'never',
+  },
   PP_PUSH_DEFECT: {
     origin: 'misconfigured',
     message: 'step {step} ended with an unexpected error: {why}',
@@ -218,6 +226,15 @@ export const pushErrors = {
     http: 400,
     cause: 'The definition names a file that does not lie beside it.',
     remedy: 'Put the file beside the definition, or correct its name there.',
+    again: 'never',
+  },
+  PP_PACKAGE_EMPTY: {
+    origin: 'malformed',
+    message: 'the file {file} of the package {package} is empty',
+    win32: 1392,
+    http: 400,
+    cause: 'The file has no octets at all: it was not copied to its end, or the disk was full when it was made.',
+    remedy: 'Copy or build the file anew and add the package again; the package that the site had is untouched.',
     again: 'never',
   },
   PP_PACKAGE_HASH: {

@@ -125,6 +125,7 @@ async function decided(context: AttemptContext, facts: Facts): Promise<Decision>
       reinstall: ccr.reinstall,
       includeDcs: ccr.includeDcs,
       inspectOnly: ccr.inspectOnly,
+      uninstall: ccr.uninstall,
       package: push,
       proven: context.proven,
     });

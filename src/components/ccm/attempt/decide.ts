@@ -11,6 +11,8 @@ export interface Wish {
   reinstall: boolean;
   includeDcs: boolean;
   inspectOnly: boolean;
+  /** The client is to be removed. */
+  uninstall?: boolean;
   /** The proof that this CCR is fulfilled already, where there is one. */
   proven?: string | undefined;
   package: {
@@ -86,9 +88,18 @@ function clientDecision({ client }: Facts, wish: Wish, ours: boolean): Decision 
   return { do: 'refuse', error: raise('PP_PUSH_CLIENT_PRESENT', { machine, version }) };
 }
 
+/** A client can be removed from any system that has one; a domain controller is as much left alone as ever. */
+function removal({ os, client, setup }: Facts, wish: Wish): Decision {
+  if (os.type === 'dc' && !wish.includeDcs)
+    return { do: 'refuse', error: raise('PP_PUSH_DOMAIN_CONTROLLER', { machine: wish.machine }) };
+  const isThere = client.installed || setup.files.size > 0 || setup.service !== undefined;
+  return isThere ? { do: 'install', why: 'the client there is to be removed' } : { do: 'complete', why: 'no client is there' };
+}
+
 /** decide says what becomes of an attempt; it looks at nothing but what it is given. */
 export function decide(facts: Facts, wish: Wish): Decision {
   if (wish.proven !== undefined) return { do: 'complete', why: wish.proven };
+  if (wish.uninstall) return removal(facts, wish);
   const refusal = osRefusal(facts, wish);
   if (refusal) return { do: 'refuse', error: refusal };
   const ours = facts.setup.ccrId === wish.ccrId;

@@ -17,6 +17,7 @@ export function commandLine(facts: Facts, { push, ccr }: Pick<AttemptContext, 'p
   // Only a plain top folder such as C:\Windows is believed; a Samba server tells a path of another world.
   const folder = /^[A-Za-z]:\\[^\\:*?"<>|]+$/.test(facts.windowsPath ?? '') ? facts.windowsPath! : '%SystemRoot%';
   // Ours, and the one it is named after, leave an installation of the same version alone unless told so (facts D2).
+  if (ccr.uninstall) return `"${folder}\\${SETUP_FOLDER}\\${push.bootstrap.file}" /uninstall`;
   const again = (ccr.forced || ccr.reinstall) && /^ccmsetup\.exe$/i.test(push.bootstrap.file) ? '/forceinstall' : undefined;
   return [`"${folder}\\${SETUP_FOLDER}\\${push.bootstrap.file}"`, push.arguments, again].filter(Boolean).join(' ');
 }

@@ -74,6 +74,16 @@ async function look(context: AttemptContext, note: Note): Promise<VerifyResult> 
   }
 }
 
+/** removed: neither the service of the client nor that of the bootstrap is there any more, which is the last thing it takes away. */
+function removed(agent: string | undefined, setup: unknown, note: Note): VerifyResult {
+  if (agent === undefined && setup === undefined) {
+    note('the client and its bootstrap are gone');
+    return { kind: 'complete', proof: 'the client is removed' };
+  }
+  note(agent === undefined ? 'the bootstrap is still there' : `the service of the client is ${agent}`, 'unknown');
+  return { kind: 'nothing' };
+}
+
 async function services(context: AttemptContext, target: Target, note: Note): Promise<VerifyResult> {
   const { push, ccr } = context;
   await target.openPipes();
@@ -90,6 +100,7 @@ async function services(context: AttemptContext, target: Target, note: Note): Pr
   }
   // A client that runs beside a bootstrap that failed is the old one.
   if (status && !isSuccess(exit!) && exit !== NEVER_STARTED) throw setupFailure(ccr.name, exit!);
+  if (ccr.uninstall) return removed(agentState, status, note);
   if (agentState === 'running') {
     note(`service ${push.verifyService} is running`);
     return { kind: 'complete', proof: `service ${push.verifyService} is running` };

@@ -97,6 +97,7 @@ function wishOf(o: {
     reinstall: false,
     includeDcs: false,
     inspectOnly: true,
+    uninstall: false,
     source: 'push',
     site,
     requestedBy: 'doctor',

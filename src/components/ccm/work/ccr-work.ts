@@ -117,6 +117,8 @@ export class CcrWork {
       // What is missing at the site is known before any machine is bothered (facts B2, 3).
       if (!hasPoint && !claimed.ccr.inspectOnly) throw raise('PP_PUSH_NO_MANAGEMENT_POINT', { site: site.code });
       push = await this.#surroundings.pushFor(claimed.ccr);
+      if (claimed.ccr.uninstall && !/^ccmsetup\.exe$/i.test(push.bootstrap.file))
+        throw raise('PP_PUSH_NO_UNINSTALL', { package: push.name });
     } catch (error) {
       if (!(error instanceof PushpointError)) throw error;
       await this.#notReady(claimed, error, site, journal);
@@ -147,7 +149,7 @@ export class CcrWork {
   async #hadStarted(claimed: Claimed): Promise<string | undefined> {
     const { client } = this.#parts;
     const since = claimed.ccr.retryIntervalStart;
-    if (claimed.ccr.attempts < 2 || since === undefined || claimed.ccr.inspectOnly) return undefined;
+    if (claimed.ccr.attempts < 2 || since === undefined || claimed.ccr.inspectOnly || claimed.ccr.uninstall) return undefined;
     const found = await client.since(claimed.ccr.resourceId ?? claimed.ccr, since);
     if (found?.tokenId === undefined || (await client.tokenKey(found.tokenId))?.ccrId !== claimed.ccr.id) return undefined;
     return `client ${found.guid} reported in at ${found.lastSeenAt.toISOString()} with the token of this CCR`;

@@ -103,7 +103,8 @@ export class Verification {
     const { client, ccr: record, clock } = this.#parts;
     const { ccr } = claimed;
     const from = clock.monotonic();
-    const found = await reportedIn(client, ccr, startedAt);
+    // That a client is heard proves no removal.
+    const found = ccr.uninstall ? undefined : await reportedIn(client, ccr, startedAt);
     const step = { name: 'verify', startedAt: clock.now(), durationMs: clock.monotonic() - from };
     if (found) {
       const proof = `client ${found.guid} reported in at ${found.lastSeenAt.toISOString()}`;

@@ -31,6 +31,7 @@ function ccrJson(ccr: Ccr, held: Held | undefined): Record<string, unknown> {
     forced: ccr.forced,
     reinstall: ccr.reinstall,
     inspectOnly: ccr.inspectOnly,
+    uninstall: ccr.uninstall || undefined,
     source: ccr.source,
     site: ccr.site,
     wave: ccr.wave || undefined,

@@ -29,6 +29,7 @@ const Push = Type.Object(
     includeUnassigned: Flag,
     fromSite: Type.Optional(line(20)),
     inspect: Flag,
+    uninstall: Flag,
     dryRun: Flag,
     wave: whole(2_000_000_000),
     stopAfter: Type.Optional(Type.Object({ failures: whole(1_000_000), percent: whole(100) }, strict)),
@@ -57,12 +58,15 @@ export function pushRoutes(api: FastifyInstance, parts: ConsoleParts): void {
       },
     },
     async (request) => {
-      const { force, reinstall, includeDcs, includeUnassigned, fromSite, inspect, dryRun } = request.body;
+      const { force, reinstall, includeDcs, includeUnassigned, fromSite, inspect, uninstall, dryRun } = request.body;
+      if (uninstall && (reinstall || inspect))
+        throw raise('PP_API_INVALID', { why: 'uninstall goes with neither reinstall nor inspect' });
       const wish: PushWish = {
         forced: force === true,
         reinstall: reinstall === true,
         includeDcs: includeDcs === true,
         inspectOnly: inspect === true,
+        uninstall: uninstall === true,
         ...(includeUnassigned ? { includeUnassigned } : {}),
         ...(fromSite === undefined ? {} : { fromSite: validateCode(fromSite) }),
       };
