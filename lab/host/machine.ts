@@ -246,6 +246,12 @@ export class Machine {
     this.registry.removeTree('HKLM', key);
   }
 
+  async runProgram(commandLine: string, signal: AbortSignal): Promise<number> {
+    const running = await this.#runner.run(commandLine, []);
+    signal.addEventListener('abort', () => running.stop(), { once: true });
+    return running.exited;
+  }
+
   printed(line: string): void {
     this.#log.debug('lab program says', { line });
   }

@@ -28,6 +28,8 @@ export interface Machine {
   setRegistry(key: string, values: Record<string, string>): void;
   removeRegistry(key: string): void;
   printed(line: string): void;
+  /** runProgram runs a program of its disk that is no service, and gives its exit code. */
+  runProgram(commandLine: string, signal: AbortSignal): Promise<number>;
 }
 
 const CODE_OF_STATUS = new Map<number, string>([
@@ -133,6 +135,7 @@ export function targetHost(machine: Machine, run: Run): TargetHost {
     list: (path) => coded(path, async (names) => (await listWhole(disk, names)).map((info) => info.name)),
     freeBytes: async () => Math.max(0, disk.freeBytes),
     mutex: mutexOf(machine, run.over),
+    run: (command, { folder, signal }) => machine.runProgram(`${folder}\\${command}`, signal),
     removeAfter: (path) => removeAfter(machine, run, path),
     services: {
       create: (wish) => numbered(machine.createService(wish)),

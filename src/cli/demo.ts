@@ -6,6 +6,7 @@ import { raise } from '#base/errors';
 import { createSite, isServing, makeFolder, readRunning, runSite, type RunningSite } from '#executive';
 import type { Fleet } from '#lab/fleet';
 import type { Api } from './api.ts';
+import { isShown, playByHand, reportByHand } from './by-hand.ts';
 import { unusable } from './input.ts';
 import { startLab, untilSignal, type LabReady } from './lab.ts';
 import { EXIT, note, print, printJson, shellWord, table } from './output.ts';
@@ -100,6 +101,7 @@ function nextSteps(data: string, labFolder: string, ccrs: CcrJson[]): void {
     bad && `  bin/pushpoint lab repair ${bad} --folder ${shellWord(labFolder)}   # take the trouble away …`,
     bad && `  bin/pushpoint push ${bad} --wait    # … and let it succeed`,
     '  bin/pushpoint client list               # the agents that reported in',
+    '  bin/pushpoint fsp list --failed         # what went wrong where nobody could sign; also: report list',
     `  ls ${shellWord(join(data, 'inboxes/ccrretry.box'))}; tail ${shellWord(join(data, 'logs/ccm.log'))}`,
     'Ctrl-C ends the demo.',
   ];
@@ -152,15 +154,20 @@ async function play(stage: Stage, site: RunningSite): Promise<number> {
     const names = fleet.hosts.map(({ host }) => host.name);
     await api.send('POST', '/push', { names, includeDcs: true });
     const ccrs = await waitFor(api, names, PATIENCE_MS, stage.hasEnded);
-    if (wish.json) printJson({ data, points, console, ccrs });
-    else report(ccrs, fleet);
+    if (!wish.json) report(ccrs, fleet);
+    if (!stage.hasEnded()) say('\n5. clients that nobody pushed: on six more machines somebody starts ccmsetup by hand');
+    const byHand = stage.hasEnded()
+      ? []
+      : await playByHand({ api, fleet, lab, folder: join(folder, 'lab', 'by-hand'), points: points!, hasEnded: stage.hasEnded });
+    if (wish.json) printJson({ data, points, console, ccrs, byHand });
+    else reportByHand(byHand);
     const open = ccrs.filter((ccr) => !isSettled(ccr)).length;
     if (open > 0 && !stage.hasEnded()) note(`${open} machines had no verdict after ${PATIENCE_MS / 1000} s`);
     if (!wish.exit && !stage.hasEnded()) {
       if (!wish.json) nextSteps(data, join(folder, 'lab'), ccrs);
       await stage.ended;
     }
-    return open > 0 ? EXIT.failed : EXIT.ok;
+    return open > 0 || !byHand.every(isShown) ? EXIT.failed : EXIT.ok;
   } finally {
     await api.close();
   }

@@ -213,5 +213,28 @@ test('demo does all of it by itself and leaves nothing running', async () => {
   const { ccrs } = ran.json<{ ccrs: { state: string }[] }>();
   assert.equal(ccrs.length, 3);
   assert.ok(ccrs.every((ccr) => ['complete', 'skipped', 'retry', 'waiting'].includes(ccr.state)));
+  const { byHand } = ran.json<{ byHand: { name: string; outcome: string; states: number[] }[] }>();
+  const [pushed, ...others] = byHand;
+  assert.deepEqual([pushed!.outcome, pushed!.states], ['approved by its token; it signs all it says', []]);
+  const expected: [string, RegExp, number[]][] = [
+    ['HAND-0001', /^pending; client approve: approved$/, [100, 400]],
+    ['HAND-0002', /^refused: .* 403 PP_CLIENT_BLOCKED$/, [100, 400, 603]],
+    ['HAND-0003', /^conflicting record; client merge: one record, approved$/, [100, 400]],
+    ['HAND-0004', /not supported: build 2600/, [100, 319]],
+    ['HAND-0005', /\(99\.0\.0\) is newer than site P01/, [100, 607]],
+    ['HAND-0006', /runtime\.exe .* 1603$/, [100, 301]],
+  ];
+  assert.deepEqual(
+    others.map(({ name }) => name),
+    expected.map(([name]) => name),
+  );
+  for (const [i, [name, outcome, states]] of expected.entries()) {
+    assert.match(others[i]!.outcome, outcome, name);
+    assert.deepEqual(
+      states.filter((id) => !others[i]!.states.includes(id)),
+      [],
+      name,
+    );
+  }
   assert.ok(!existsSync(join(where, 'P01', 'run', 'server.json')), 'nothing runs any more');
 });
