@@ -39,6 +39,38 @@ First steps:
 Exit codes: 0 done, 1 some of it failed, 2 wrong use. PUSHPOINT_DATA stands for --data, PUSHPOINT_SERVER and PUSHPOINT_TOKEN_FILE for
 --server and --token-file.`;
 
+/** What people type who know other programs, and which verb does it here. */
+const MEANT: Record<string, string> = {
+  status: 'doctor, or ccr list',
+  health: 'doctor',
+  check: 'doctor',
+  deploy: 'push',
+  install: 'push',
+  queue: 'ccr list',
+  jobs: 'ccr list',
+  start: 'up',
+  serve: 'up',
+  run: 'up',
+  init: 'site create',
+  create: 'site create',
+  import: 'device import',
+  scan: 'discover network',
+  discovery: 'discover',
+  settings: 'site settings',
+  config: 'site settings',
+  machine: 'device',
+  machines: 'device list',
+  host: 'device',
+  hosts: 'device list',
+  computer: 'device',
+  computers: 'device list',
+  agent: 'client',
+  agents: 'client list',
+  uninstall: 'client uninstall',
+  upgrade: 'client upgrade',
+  mp: 'point set mp',
+};
+
 const WHERE = ['data', 'server', 'tokenFile'] as const;
 
 function withOptions(command: Command, takes: Takes): Command {
@@ -172,8 +204,12 @@ export function buildProgram(): Program {
         const why = error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ');
         // What resembles nothing has no suggestion: then the verbs of the group are few enough to be named.
         const group = builder.program.commands.find((one) => one.commands.length > 0 && args.includes(one.name()));
-        const isBare = error.code === 'commander.unknownCommand' && group !== undefined && !why.includes('Did you mean');
-        throw usage(isBare ? `${why}; ${group.name()} has ${group.commands.map((one) => one.name()).join(', ')}` : why);
+        if (error.code !== 'commander.unknownCommand') throw usage(why);
+        const meant = group === undefined ? MEANT[/'(\w+)'/.exec(why)?.[1]?.toLowerCase() ?? ''] : undefined;
+        if (meant !== undefined) throw usage(`${why.replace(/ \(Did you mean .*/, '')}; perhaps pushpoint ${meant}`);
+        if (why.includes('Did you mean')) throw usage(why);
+        const { commands } = group ?? builder.program;
+        throw usage(`${why}; ${group?.name() ?? 'pushpoint'} has ${commands.map((one) => one.name()).join(', ')}`);
       }
     },
   };

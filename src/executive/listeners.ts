@@ -46,6 +46,10 @@ export function readCertificate(
   const cert = readFile(certificateFile);
   const key = readFile(keyFile);
   const known = tryTo(certificateFile, 'it is not a certificate in PEM form', () => new X509Certificate(cert));
+  if (!isPem(cert)) {
+    const why = 'it is in DER form, and PEM is wanted: openssl x509 -inform der -in FILE -out FILE.pem';
+    throw raise('PP_CLI_FILE', { file: certificateFile, why });
+  }
   const secret = tryTo(keyFile, 'it is not a private key in PEM form without a passphrase', () => createPrivateKey(key));
   const refuse = (why: string) => raise('PP_CLI_FILE', { file: certificateFile, why });
   if (!known.checkPrivateKey(secret)) throw refuse(`it does not belong to the key in ${keyFile}`);
@@ -56,9 +60,24 @@ export function readCertificate(
   return { cert, key };
 }
 
-function readFile(file: string): Buffer {
-  return tryTo(file, 'it cannot be read', () => readFileSync(file));
+const unread: Record<string, string> = {
+  ENOENT: 'it is not there',
+  EACCES: 'this user has no right to it',
+  EISDIR: 'it is a folder',
+};
+
+/** readFile reads a file that the command line named, or tells why it cannot be read. */
+export function readFile(file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    throw raise('PP_CLI_FILE', { file, why: unread[code ?? ''] ?? message }, { cause });
+  }
 }
+
+/** DER is the other form in which authorities hand out certificates; X509Certificate reads it and TLS does not. */
+const isPem = (bytes: Buffer): boolean => bytes.includes('-----BEGIN ');
 
 function tryTo<T>(file: string, why: string, work: () => T): T {
   try {

@@ -1,10 +1,10 @@
 import { X509Certificate } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import type { Clock } from '#base/clock';
 import { raise } from '#base/errors';
 import type { Log } from '#base/log';
 import { revocationLists, type ListenerTls } from '#wire/http';
-import { readCertificate } from './listeners.ts';
+import { readCertificate, readFile } from './listeners.ts';
 
 /** How soon a file that was replaced is noticed. */
 const LOOK_MS = 30_000;
@@ -47,7 +47,7 @@ export function readTls(wish: TlsWish, now: Date): Tls {
 const oneLine = (subject: string): string => subject.replaceAll('\n', ', ');
 
 function textOf(file: string): string {
-  return tryTo(file, 'it cannot be read', () => readFileSync(file, 'utf8'));
+  return readFile(file).toString('utf8');
 }
 
 function tryTo<T>(file: string, why: string, work: () => T): T {

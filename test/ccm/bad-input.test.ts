@@ -35,6 +35,7 @@ test('dropped files of every bad kind go to bad, each with its reason; good ones
     'resource.ccr': `${head}Machine Name=PC-1\r\n[Resource Names ]\r\nResource Names 1=evil@80\r\n`,
     'address.ccr': `${head}Machine Name=PC-1\r\nIP Address 1=10.0.0.1;rm\r\n`,
     'wrong\u202egnp.ccr': 'not a CCR',
+    'names.txt': 'PC-1',
   };
   for (const [name, content] of Object.entries(bad)) await writeFile(join(box, name), content);
   await writeFile(join(box, 'good.ccr'), good);
@@ -56,6 +57,7 @@ test('dropped files of every bad kind go to bad, each with its reason; good ones
     assert.ok(reason.length > 30, `${name}: ${reason}`);
     for (const line of reason.split(/\r?\n/)) assert.doesNotMatch(line, HOSTILE, name);
   }
+  assert.match(await readFile(join(folder, 'names.txt.reason'), 'utf8'), /PP_CCR_FILE_NAME: the name of the file names\.txt /);
   for (const name of ['PC-1', 'PC-2']) await waitFor(name, async () => (await site.records.ccr.find(name)).length === 1);
   await waitFor(
     'duplicates to merge',

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
 import { createServer } from 'node:http';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
@@ -100,7 +101,9 @@ test('up prints one line when it serves, and a second one is refused', async () 
   await wrong('one', 'other', /one\.pem cannot be used: it does not belong to the key in .*other\.pem/);
   await wrong('one', 'text', /text\.pem cannot be used: it is not a private key/);
   await wrong('old', 'oldkey', /old\.pem cannot be used: it has expired on 2021-12-31T23:59:59.000Z/);
-  await wrong('none', 'key', /none\.pem cannot be used: it cannot be read/);
+  await wrong('none', 'key', /none\.pem cannot be used: it is not there/);
+  writeFileSync(at('der.pem'), new X509Certificate(one.cert).raw);
+  await wrong('der', 'key', /der\.pem cannot be used: it is in DER form, and PEM is wanted/);
 });
 
 test('points and settings are set, and what is wrong with a value is said', async () => {

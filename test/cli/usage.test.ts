@@ -73,6 +73,9 @@ test('verbs have help with an example, and --json', async () => {
 test('a wrong command line is answered with 2, the reason and a suggestion', async () => {
   const wrong: [string[], RegExp][] = [
     [['pusch'], /unknown command 'pusch' \(Did you mean push\?\)/],
+    [['foo'], /unknown command 'foo'; pushpoint has site, point, up, .*, completion \[/],
+    [['deploy'], /unknown command 'deploy'; perhaps pushpoint push \[/],
+    [['package', 'remove', 'x'], /unknown command 'remove'; package has add, list \[/],
     [['site', 'creat'], /Did you mean create\?/],
     [['push', 'A', '--forc'], /unknown option '--forc' \(Did you mean --force\?\)/],
     [['site', 'create'], /missing required argument 'code'/],

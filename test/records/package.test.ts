@@ -76,3 +76,15 @@ test('a definition that is wrong, a missing file and a wrong hash are refused', 
   );
   assert.deepEqual(await packages.list(), []);
 });
+
+test('an empty file is refused, and the package that is there stays; the complaint about a field tells what is meant', async () => {
+  await packages.add(definition(), FILES, 'admin');
+  for (const hollow of [0, 1]) {
+    const files = FILES.map((file, i) => (i === hollow ? { ...file, size: 0 } : file));
+    await assert.rejects(packages.add(definition({ version: '2.0' }), files, 'admin'), (e) => isCode(e, 'PP_PACKAGE_EMPTY'));
+  }
+  assert.equal((await packages.get('client'))!.version, '1.0');
+  const odd = (more: object) => packages.add({ ...definition(), ...more }, FILES, 'admin');
+  await assert.rejects(odd({ platform: 'beos' }), /at platform: it is windows or linux/);
+  await assert.rejects(odd({ plattform: 'windows' }), /at plattform: no package has such a field/);
+});

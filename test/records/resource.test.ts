@@ -122,6 +122,16 @@ test('one name in two domains is two machines; NetBIOS and DNS name of a domain 
   assert.equal((await one('pc', 'west')).domain, 'west.example');
 });
 
+test('the address of nobody is told to who wrote it by hand, and left out of what a program tells', async () => {
+  for (const address of ['0.0.0.0', '224.0.0.1', '239.1.2.3', '255.255.255.255', '::', 'ff02::1']) {
+    const { rejected } = await put({ line: 2, name: 'PC1', domain: 'CORP', addresses: ['10.0.0.1', address] });
+    assert.deepEqual(rejected, [{ line: 2, reason: `${address} is the address of no machine` }]);
+  }
+  const told = { source: 'heartbeat', site: 'P01', trusted: true };
+  await resources.importDevices([{ name: 'PC1', domain: 'CORP', addresses: ['0.0.0.0', '10.0.0.1', 'fe80::1'] }], told);
+  assert.deepEqual((await one('PC1')).addresses, ['10.0.0.1', 'fe80::1']);
+});
+
 test('what a machine says of itself does not change what a trusted source knows', async () => {
   await put({ name: 'PC1', domain: 'CORP', addresses: ['10.0.0.1'], smbPort: 4450 });
   const claim = { source: 'heartbeat', site: 'P01', trusted: false };

@@ -100,7 +100,17 @@ test('points have an address that clients can reach, and can be off', async () =
   assert.equal((await sites.setPoint('mp', { on: false }, 'x')).pin, 'aa', 'a pin stays until it is taken away');
   assert.equal((await sites.setPoint('mp', { pin: '' }, 'x')).pin, undefined);
   assert.deepEqual(await sites.points('S01'), []);
-  for (const address of ['mp', 'ftp://mp', 'http://0.0.0.0:8480', 'http://[::]/', 'http://a:b@mp', 'http://mp?x=1'])
+  for (const address of [
+    `http://mp'"$(x):1`,
+    'http://a_b',
+    'http://mp/`x`',
+    'mp',
+    'ftp://mp',
+    'http://0.0.0.0:8480',
+    'http://[::]/',
+    'http://a:b@mp',
+    'http://mp?x=1',
+  ])
     assert.throws(
       () => pointAddress(address),
       (e) => isCode(e, 'PP_SITE_POINT_ADDRESS'),

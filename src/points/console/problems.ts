@@ -8,7 +8,11 @@ const RETRY_SECONDS = '5';
 /** What the framework itself refuses (media type, JSON, size) is a wrong request, not a defect; its status stays. */
 function ours(error: FastifyError): { known: unknown; status?: number } {
   if (error instanceof PushpointError || !error.statusCode || error.statusCode >= 500) return { known: error };
-  return { known: raise('PP_API_INVALID', { why: error.message }, { cause: error }), status: error.statusCode };
+  const why =
+    error.statusCode === 415
+      ? 'its body is not of a type that this call takes; send Content-Type: application/json'
+      : error.message;
+  return { known: raise('PP_API_INVALID', { why }, { cause: error }), status: error.statusCode };
 }
 
 /** answerProblem says no in the form of RFC 9457. */

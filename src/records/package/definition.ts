@@ -57,7 +57,14 @@ export function packageDefinition(value: unknown): PackageDefinition {
   if (Check(Definition, value)) return value;
   const first = Errors(Definition, value)[0];
   const where = first?.instancePath ? first.instancePath.slice(1).replaceAll('/', '.') : 'the definition';
-  throw raise('PP_PACKAGE_DEFINITION', { where: where.slice(0, 60), why: first?.message ?? 'does not have the right form' });
+  throw raise('PP_PACKAGE_DEFINITION', { where: where.slice(0, 60), why: whyWrong(first) });
+}
+
+function whyWrong(error: { keyword: string; message?: string; instancePath: string } | undefined): string {
+  if (error?.instancePath === '/platform') return 'it is windows or linux';
+  // A schema that lets nothing in is that of a field which nobody knows.
+  if (error?.keyword === 'boolean') return 'no package has such a field; look for a slip of the pen';
+  return error?.message ?? 'does not have the right form';
 }
 
 /** filesOf names the files that a definition needs. */

@@ -66,6 +66,8 @@ export class PackageRecord {
     const byName = new Map(files.map((f) => [f.name, f]));
     for (const name of filesOf(checked))
       if (!byName.has(name)) throw raise('PP_PACKAGE_FILE', { package: checked.name, file: name });
+    const hollow = filesOf(checked).find((name) => byName.get(name)!.size === 0);
+    if (hollow !== undefined) throw raise('PP_PACKAGE_EMPTY', { package: checked.name, file: hollow });
     const { payload } = checked;
     if (payload?.sha256 && byName.get(payload.file)!.sha256 !== payload.sha256)
       throw raise('PP_PACKAGE_HASH', { package: checked.name, file: payload.file });

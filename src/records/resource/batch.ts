@@ -130,7 +130,7 @@ async function mergeBatch(tx: Sql, batch: readonly RawDevice[], o: ImportOptions
   const outcomes: (RowOutcome | undefined)[] = batch.map(() => undefined);
   const news: Row[] = [];
   const read = (index: number) => {
-    const device = knownDevice(batch[index]!, now);
+    const device = knownDevice(batch[index]!, now, o.source === 'import');
     if ('reason' in device) outcomes[index] = { outcome: 'rejected', reason: device.reason };
     else news.push({ index, device, statement: statements[index]! });
   };

@@ -56,7 +56,7 @@ export function whyNotName(name: string): string | undefined {
  */
 export function validName(given: string): ValidName {
   const why = whyNotName(given);
-  if (why) throw raise('PP_REQUEST_NAME', { name: shownName(given), why });
+  if (why) throw raise('PP_REQUEST_NAME', { name: given === '' ? '(nothing)' : shownName(given), why });
   const whole = given.endsWith('.') ? given.slice(0, -1) : given;
   const dot = whole.indexOf('.');
   if (dot < 0) return { name: whole, domain: '' };

@@ -112,13 +112,19 @@ export function canonicalAddress(given: string): string | undefined {
   return new URL(`http://[${plain}]/`).hostname.slice(1, -1);
 }
 
-function addressesOf(given: readonly string[] | undefined): string[] {
+/** Unspecified, multicast and broadcast addresses (RFC 6890): a connection to 0.0.0.0 would end at the site server itself. */
+function isNobodys(address: string): boolean {
+  return /^(0\.|22[4-9]\.|23\d\.|255\.255\.255\.255$|::$|ff)/.test(address);
+}
+
+function addressesOf(given: readonly string[] | undefined, byHand: boolean): string[] {
   const addresses = new Set<string>();
   for (const one of given ?? []) {
     if (one.trim() === '') continue;
     const address = canonicalAddress(one);
     if (!address) throw new BadRow(`${shownName(one)} is not an IP address`);
-    addresses.add(address);
+    if (!isNobodys(address)) addresses.add(address);
+    else if (byHand) throw new BadRow(`${address} is the address of no machine`);
   }
   if (addresses.size > 64) throw new BadRow('it has more than 64 addresses');
   return [...addresses];
@@ -231,8 +237,11 @@ function names(raw: RawDevice): Pick<KnownDevice, 'name' | 'domain' | 'fqdn'> {
   return { name: name.name, domain, fqdn };
 }
 
-/** knownDevice checks one row; what is wrong comes back as the reason. */
-export function knownDevice(raw: RawDevice, now: Date): KnownDevice | { reason: string } {
+/**
+ * knownDevice checks one row; what is wrong comes back as the reason. A program may tell of an adapter that is not connected, and only that
+ * address is left out; a row that was written by hand is told to its writer.
+ */
+export function knownDevice(raw: RawDevice, now: Date, byHand: boolean): KnownDevice | { reason: string } {
   try {
     const { name, domain, fqdn } = names(raw);
     const os = oneLine('the operating system', raw.os, 128);
@@ -242,7 +251,7 @@ export function knownDevice(raw: RawDevice, now: Date): KnownDevice | { reason: 
       domain,
       domainKey: nameKey(domain),
       fqdn,
-      addresses: addressesOf(raw.addresses),
+      addresses: addressesOf(raw.addresses, byHand),
       macs: macsOf(raw.macs),
       os,
       osVersion: oneLine('the version of the operating system', raw.osVersion, 64),

@@ -20,6 +20,15 @@ export const requestErrors = {
     remedy: 'Remove the file, or drop one CCR file for each machine.',
     again: 'never',
   },
+  PP_CCR_FILE_NAME: {
+    origin: 'malformed',
+    message: 'the name of the file {file} does not end in .ccr',
+    win32: 123,
+    http: 400,
+    cause: 'Only *.ccr files belong into ccr.box; this may be something that was put there by mistake.',
+    remedy: 'If it is a CCR file, rename it to NAME.ccr and drop it again.',
+    again: 'never',
+  },
   PP_REQUEST_NAME: {
     origin: 'malformed',
     message: '{name} is not a name of a machine: {why}',

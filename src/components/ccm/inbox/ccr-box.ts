@@ -27,7 +27,7 @@ export class CcrBox {
 
   async #take(dropped: InboxFile): Promise<void> {
     const { ccr, resource, audit, serverLog, database } = this.#parts;
-    if (!/\.ccr$/i.test(dropped.name)) throw raise('PP_CCR_FILE_MALFORMED', { line: 0, why: 'its name does not end in .ccr' });
+    if (!/\.ccr$/i.test(dropped.name)) throw raise('PP_CCR_FILE_NAME', { file: basename(dropped.name) });
     const file = readCcrFile(dropped.bytes);
     serverLog.line(`Received request: "${basename(dropped.name)}" for machine name: "${file.machineName}" on queue: "Incoming".`);
     const known = await resource.find(file.machineName, file.domain);
