@@ -79,18 +79,18 @@ export class HonestMp {
     this.certificate = certificate;
   }
 
-  static async start(t: TestContext, clock: Clock, kind: 'http' | 'https' = 'http'): Promise<HonestMp> {
+  static async start(t: TestContext, clock: Clock, kind: 'http' | 'https' = 'http', host = '127.0.0.1'): Promise<HonestMp> {
     const certificate = kind === 'https' ? selfMade() : undefined;
     let mp: HonestMp;
     const answer = (request: IncomingMessage, response: ServerResponse) => void mp.#answer(request, response);
     const server: Server = certificate ? createHttps(certificate, answer) : createHttp(answer);
-    server.listen(0, '127.0.0.1');
+    server.listen(0, host);
     await once(server, 'listening');
     t.after(() => {
       server.close();
       server.closeAllConnections();
     });
-    mp = new HonestMp(clock, `${kind}://127.0.0.1:${(server.address() as AddressInfo).port}`, certificate);
+    mp = new HonestMp(clock, `${kind}://${host}:${(server.address() as AddressInfo).port}`, certificate);
     return mp;
   }
 
