@@ -36,22 +36,26 @@ const data = join(folder, 'B01');
 const ends: (() => Promise<void> | void)[] = [() => rmSync(folder, { recursive: true, force: true })];
 const said = (text: string) => void process.stderr.write(`${text}\n`);
 
-/** cpuOf is how many seconds of processor a process had so far, in user mode and in the system. */
-function cpuOf(pid: number): { user: number; system: number } {
+/** cpuOf is how many seconds of processor a process had so far, in user mode and in the system, and those of its children that ended. */
+function cpuOf(pid: number): { user: number; system: number; ended: number } {
   const fields = readFileSync(`/proc/${pid}/stat`, 'latin1')
     .replace(/^.*\) /, '')
     .split(' ');
-  return { user: Number(fields[11]) / 100, system: Number(fields[12]) / 100 };
+  return {
+    user: Number(fields[11]) / 100,
+    system: Number(fields[12]) / 100,
+    ended: (Number(fields[13]) + Number(fields[14])) / 100,
+  };
 }
 
-/** treeOf is the processor time of all PostgreSQL processes of the site. */
+/** postgresCpu is the processor time of all PostgreSQL processes of the site, those that ended included. */
 function postgresCpu(): number {
   const root = Number(readFileSync(join(data, 'database', 'cluster', 'postmaster.pid'), 'utf8').split('\n')[0]);
   const children = readFileSync(`/proc/${root}/task/${root}/children`, 'latin1').trim().split(' ').map(Number);
   return [root, ...children].reduce((sum, pid) => {
     try {
-      const { user, system } = cpuOf(pid);
-      return sum + user + system;
+      const { user, system, ended } = cpuOf(pid);
+      return sum + user + system + (pid === root ? ended : 0);
     } catch {
       return sum;
     }
