@@ -57,6 +57,19 @@ test('a boundary that is added, changed or removed at one site is so at the othe
   });
 });
 
+test('a site tells the version it runs, and the other one knows it, also after an upgrade', async () => {
+  const seen = async ({ parts }: BranchSite, code: string) => (await parts.site.list()).find((one) => one.code === code)?.version;
+  await primary.parts.site.runs('1.2.3');
+  await secondary.parts.site.runs('1.2.0');
+  await until(
+    'both versions at both',
+    async () => (await seen(secondary, 'P01')) === '1.2.3' && (await seen(primary, 'S01')) === '1.2.0',
+  );
+  await primary.parts.site.runs('1.3.0');
+  await until('the later version', async () => (await seen(secondary, 'P01')) === '1.3.0');
+  assert.equal(await seen(primary, 'P01'), '1.3.0');
+});
+
 test('a child changes no boundary of its parent', async () => {
   const sent = { boundary: 'subnet:10.7.0.0/16', site: 'P01', roaming: false, gone: false, changedAt: new Date().toISOString() };
   await secondary.database.db.transaction((tx) =>
