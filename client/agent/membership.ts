@@ -2,7 +2,7 @@ import { AssignmentFailed, assign, type Assigned } from './assignment.ts';
 import { Unheard } from '#client/contact';
 import { Reporter, type ReportFrom } from '#client/report';
 import type { DeploymentState } from '#messages';
-import { askLocation, type Sources } from './location.ts';
+import { askLocation, publishedPoints, type Sources } from './location.ts';
 import { anchors, fallbackPoints, refreshChoice, type AgentParts } from './parts.ts';
 
 /** After a failed assignment it is tried again (facts E). */
@@ -45,7 +45,11 @@ export class Membership {
     logs.location.info(`Site assignment begins, site code ${wanted}`);
     if (identity.memory.toldState === undefined) await this.tell(500);
     try {
-      const found = await assign(host, logs.location, contact, { wanted, sources: this.#sources(), product: config.product });
+      const found = await assign(host, logs.location, contact, {
+        wanted,
+        sources: await this.#sources(),
+        product: config.product,
+      });
       await this.take(found, wanted);
       return undefined;
     } catch (error) {
@@ -117,9 +121,12 @@ export class Membership {
     };
   }
 
-  #sources(): Sources {
-    const { config, identity } = this.#parts;
-    const managementPoints = [...new Set([...anchors(this.#parts), ...(identity.memory.managementPoints ?? [])])];
+  /** sources are, in their order, the management points that are known, those that DNS names for the site, and the locator points. */
+  async #sources(): Promise<Sources> {
+    const { host, config, identity } = this.#parts;
+    const published = await publishedPoints(host, this.wanted, config.properties.dnsSuffix);
+    const known = [...anchors(this.#parts), ...(identity.memory.managementPoints ?? []), ...published];
+    const managementPoints = [...new Set(known)];
     return { managementPoints, locators: config.properties.locators };
   }
 

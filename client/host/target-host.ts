@@ -88,4 +88,6 @@ export interface TargetHost {
   /** run starts a command and gives its exit code; a host that cannot leaves it out. */
   run?(command: string, options: { folder: string; signal: AbortSignal }): Promise<number>;
   fetch(url: string, init?: FetchInit): Promise<Response>;
+  /** srv asks DNS for service records, RFC 2782; a host without DNS leaves it out. */
+  srv?(name: string): Promise<{ name: string; port: number }[]>;
 }

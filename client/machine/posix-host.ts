@@ -1,3 +1,4 @@
+import { resolveSrv } from 'node:dns/promises';
 import { appendFile, chmod, mkdir, open, readFile, readdir, rename, rm, statfs } from 'node:fs/promises';
 import { arch, hostname } from 'node:os';
 import { dirname } from 'node:path';
@@ -87,5 +88,6 @@ export function posixHost(signal: AbortSignal, root: string): TargetHost {
     },
     services: new Services(place),
     fetch: hostFetch,
+    srv: (name) => resolveSrv(name),
   };
 }

@@ -193,3 +193,20 @@ test('a management point of the site that takes no registration is state 603, an
     [700, true],
   ]);
 });
+
+test('DNSSUFFIX: the management points that DNS names for the site are asked when those of the file do not answer', async (t) => {
+  const machine = new Machine();
+  const mp = await HonestMp.start(t, machine.clock);
+  const { port } = new URL(mp.url);
+  const asked: string[] = [];
+  machine.srv = async (name) => {
+    asked.push(name);
+    return [
+      { name: 'evil/../x', port: 80 },
+      { name: '127.0.0.1', port: Number(port) },
+    ];
+  };
+  furnish(machine, ['http://127.0.0.1:1'], { token: false, change: { properties: 'SMSSITECODE=P01 DNSSUFFIX=corp.example' } });
+  await lives(machine, () => mp.registrations.length === 1);
+  assert.deepEqual([...new Set(asked)], ['_mssms_mp_p01._tcp.corp.example']);
+});

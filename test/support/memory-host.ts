@@ -21,6 +21,7 @@ export class Machine {
   /** How the service manager takes a start: an error is thrown at the caller, 'dies' ends the service at once. */
   onStart: (machine: Machine, service: string) => 'runs' | 'dies' = () => 'runs';
   run: TargetHost['run'];
+  srv: TargetHost['srv'];
   /** Requests on their way; time stands still while there are any. */
   inFlight = 0;
 
@@ -123,6 +124,7 @@ export class Machine {
       },
     };
     if (this.run) host.run = this.run;
+    if (this.srv) host.srv = this.srv;
     return host;
   }
 
