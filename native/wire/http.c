@@ -4,12 +4,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <wincrypt.h>
 
 #define DAY_MS 86400000LL
 #define IGNORE_ALL                                                                                      \
   (SECURITY_FLAG_IGNORE_UNKNOWN_CA | SECURITY_FLAG_IGNORE_CERT_CN_INVALID | SECURITY_FLAG_IGNORE_CERT_DATE_INVALID | \
    SECURITY_FLAG_IGNORE_CERT_WRONG_USAGE)
+#ifndef ERROR_WINHTTP_CLIENT_CERT_NO_PRIVATE_KEY
+#define ERROR_WINHTTP_CLIENT_CERT_NO_PRIVATE_KEY 12185
+#define ERROR_WINHTTP_CLIENT_CERT_NO_ACCESS_PRIVATE_KEY 12186
+#endif
 #ifndef WINHTTP_FLAG_SECURE_PROTOCOL_TLS1_3
 #define WINHTTP_FLAG_SECURE_PROTOCOL_TLS1_3 0x2000
 #endif
@@ -112,7 +115,16 @@ static BOOL connect_to(HttpAnswer *a, const HttpAsk *ask, BOOL *secure) {
   return right;
 }
 
-BOOL http_open(HttpAnswer *a, const HttpAsk *ask) {
+/* show_certificate lets this machine prove itself to points that ask for it; the others never see the certificate. */
+static void show_certificate(HttpAnswer *a, BOOL mayShow) {
+  a->certificate = mayShow ? machine_certificate() : NULL;
+  if (a->certificate)
+    WinHttpSetOption(a->request, WINHTTP_OPTION_CLIENT_CERT_CONTEXT, (void *)a->certificate, sizeof *a->certificate);
+  // Who only would like to have one gets an answer without.
+  else WinHttpSetOption(a->request, WINHTTP_OPTION_CLIENT_CERT_CONTEXT, WINHTTP_NO_CLIENT_CERT_CONTEXT, 0);
+}
+
+static BOOL attempt(HttpAnswer *a, const HttpAsk *ask, BOOL mayShow) {
   BOOL secure;
   memset(a, 0, sizeof *a);
   // No proxy: management points are inside, and a proxy that is set for a user says nothing about the machine.
@@ -123,17 +135,33 @@ BOOL http_open(HttpAnswer *a, const HttpAsk *ask) {
   DWORD off = WINHTTP_DISABLE_REDIRECTS | WINHTTP_DISABLE_COOKIES | WINHTTP_DISABLE_AUTHENTICATION, ignore = IGNORE_ALL;
   WinHttpSetOption(a->request, WINHTTP_OPTION_DISABLE_FEATURE, &off, sizeof off);
   BOOL pinned = secure && ask->pin && ask->pin[0];
+  if (secure) show_certificate(a, mayShow);
   if (pinned) WinHttpSetOption(a->request, WINHTTP_OPTION_SECURITY_FLAGS, &ignore, sizeof ignore);
   WCHAR *headers = wide(ask->headers ? ask->headers : "");
   BOOL sent = WinHttpSendRequest(a->request, headers[0] ? headers : WINHTTP_NO_ADDITIONAL_HEADERS, (DWORD)-1, WINHTTP_NO_REQUEST_DATA, 0,
                                  (DWORD)ask->length, 0);
+  DWORD error = sent ? 0 : GetLastError();
   free(headers);
+  SetLastError(error);
   if (!sent) return failed(a);
   if (pinned && !shown(a, ask->pin)) return FALSE;
   DWORD written;
   if (ask->length > 0 && !WinHttpWriteData(a->request, ask->body, (DWORD)ask->length, &written)) return failed(a);
   if (!WinHttpReceiveResponse(a->request, NULL)) return failed(a);
   return read_head(a);
+}
+
+/* unusable tells whether it failed because the machine's own certificate cannot be used, its key being gone or closed to this account. */
+static BOOL unusable(const HttpAnswer *a) {
+  return a->certificate && (a->error == (DWORD)SEC_E_UNKNOWN_CREDENTIALS || a->error == (DWORD)SEC_E_NO_CREDENTIALS ||
+                            a->error == ERROR_WINHTTP_CLIENT_CERT_NO_PRIVATE_KEY || a->error == ERROR_WINHTTP_CLIENT_CERT_NO_ACCESS_PRIVATE_KEY);
+}
+
+BOOL http_open(HttpAnswer *a, const HttpAsk *ask) {
+  if (attempt(a, ask, TRUE)) return TRUE;
+  if (!unusable(a)) return FALSE;
+  http_close(a);
+  return attempt(a, ask, FALSE);
 }
 
 int http_read(HttpAnswer *a, void *to, DWORD size) {
@@ -162,7 +190,9 @@ void http_close(HttpAnswer *a) {
   if (a->request) WinHttpCloseHandle(a->request);
   if (a->connection) WinHttpCloseHandle(a->connection);
   if (a->session) WinHttpCloseHandle(a->session);
+  if (a->certificate) CertFreeCertificateContext(a->certificate);
   a->request = a->connection = a->session = NULL;
+  a->certificate = NULL;
 }
 
 /* date_ms is how long it is until an HTTP date; -1 when it is none. */

@@ -1,6 +1,7 @@
 #ifndef PP_HTTP_H
 #define PP_HTTP_H
 #include "../base/text.h"
+#include "certificate.h"
 #include <winhttp.h>
 
 typedef struct {
@@ -16,6 +17,7 @@ typedef struct {
 
 typedef struct {
   HINTERNET session, connection, request;
+  const CERT_CONTEXT *certificate;
   int status;
   /* -1 when the answer does not say. */
   LONGLONG length;

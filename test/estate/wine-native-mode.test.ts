@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import { after, before, test } from 'node:test';
+import { selfMade } from '#test/certificate';
+import { need } from '#test/need';
+import { Wine } from '#test/wine';
+import { Bootstrap, PAYLOAD, payloadOf, TAKEN } from '#test/wine-setup';
+
+/** Native mode: the management point asks for a client certificate, and ccmsetup.exe shows the one of the machine. */
+
+const peers = need('wine64', 'x86_64-w64-mingw32-gcc', 'wixl', 'openssl');
+
+let wine: Wine;
+let setup: Bootstrap;
+before(async () => {
+  if (peers.skip !== undefined) return;
+  wine = await Wine.start();
+  setup = new Bootstrap(wine);
+});
+after(() => wine?.stop());
+
+/** enrol gives the machine a certificate of its own, as an enrolment by group policy does. */
+async function enrol(name: string, usage: string): Promise<void> {
+  const at = (file: string) => wine.path(file);
+  const subject = ['-subj', `/CN=${name}`, '-addext', `extendedKeyUsage=${usage}`];
+  const made = spawnSync('openssl', [
+    'req',
+    '-x509',
+    '-newkey',
+    'rsa:2048',
+    '-nodes',
+    '-keyout',
+    at('k.pem'),
+    '-out',
+    at('c.pem'),
+    ...subject,
+  ]);
+  assert.equal(made.status, 0, String(made.stderr));
+  const old = ['-keypbe', 'PBE-SHA1-3DES', '-certpbe', 'PBE-SHA1-3DES', '-macalg', 'sha1'];
+  const pfx = ['-export', '-inkey', at('k.pem'), '-in', at('c.pem'), '-out', at('c.pfx'), '-passout', 'pass:', ...old];
+  const packed = spawnSync('openssl', ['pkcs12', ...pfx]);
+  assert.equal(packed.status, 0, String(packed.stderr));
+  const source = new URL('../support/import-pfx.c', import.meta.url).pathname;
+  const built = spawnSync('x86_64-w64-mingw32-gcc', ['-O1', '-s', '-o', at('import.exe'), source, '-lcrypt32'], {
+    encoding: 'utf8',
+  });
+  assert.equal(built.status, 0, built.stderr);
+  assert.equal((await wine.run(String.raw`C:\import.exe`, String.raw`C:\c.pfx`)).code, 0);
+}
+
+test('a client certificate of the machine is shown to a point that asks for one; one for servers is not', peers, async (t) => {
+  const tls = selfMade();
+  const shown: (string | undefined)[] = [];
+  const server = createServer(
+    { key: tls.key, cert: tls.cert, requestCert: true, rejectUnauthorized: false },
+    (request, answer) => {
+      const name = (request.socket as TLSSocket).getPeerCertificate().subject?.CN as string | undefined;
+      shown.push(name);
+      if (name === undefined) answer.writeHead(403).end();
+      else answer.writeHead(200, { 'content-length': PAYLOAD.length }).end(PAYLOAD);
+    },
+  );
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const lay = () => setup.lay({ managementPoints: [url], payload: payloadOf(PAYLOAD), certificatePin: tls.pin });
+  await enrol('a-server.corp.example', 'serverAuth');
+  lay();
+  assert.equal(await setup.byHand('/retry:1', '/downloadtimeout:1'), 6);
+  setup.told(/answered 403/);
+  assert.deepEqual(shown, [undefined]);
+  await enrol('pc042.corp.example', 'clientAuth');
+  lay();
+  assert.equal(await setup.byHand('/retry:1', '/downloadtimeout:1'), 0, setup.lines().join('\n'));
+  assert.deepEqual(shown, [undefined, 'pc042.corp.example']);
+  assert.deepEqual(readFileSync(wine.path(TAKEN)), PAYLOAD);
+});
