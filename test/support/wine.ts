@@ -9,6 +9,8 @@ import { scratch } from '#test/scratch';
 export const WINE = '/usr/lib/wine/wine64';
 const SERVER = '/usr/lib/wine/wineserver';
 
+const RUN_MS = 150_000;
+
 /** Wine is one Windows machine: a prefix of its own with its services.exe, which runs as long as it is held. */
 export class Wine {
   readonly folder: string;
@@ -69,8 +71,20 @@ export class Wine {
       let out = '';
       for (const stream of [child.stdout, child.stderr])
         stream.on('data', (octets: Buffer) => (out += octets.toString('latin1')));
+      // A program that waits for something that never comes fails its test, and does not hold up the others.
+      const patience = systemClock.after(RUN_MS, () => {
+        child.kill('SIGKILL');
+        reject(
+          new Error(
+            `${program} ${args.join(' ')} has not ended after ${RUN_MS} ms\n${this.text('windows/ccmsetup/logs/ccmsetup.log')}`,
+          ),
+        );
+      });
       child.once('error', reject);
-      child.once('exit', (code) => resolve({ code, out }));
+      child.once('exit', (code) => {
+        patience();
+        resolve({ code, out });
+      });
     });
   }
 
