@@ -130,7 +130,7 @@ test('client push: how CCRs stand, with their errors; what ended long ago is lef
   ]);
 });
 
-test('assignment and deployment: the last word of a machine counts, signed or not, and says which it is', async (t) => {
+test('assignment and deployment: the last word of a machine counts, proven or not, and says which it is', async (t) => {
   const { site, run, say } = await estate(t);
   await say('A', 100);
   await say('A', 313, { exitCode: -2_147_023_293 });
@@ -152,15 +152,15 @@ test('assignment and deployment: the last word of a machine counts, signed or no
     },
     { proven: true },
   );
-  assert.deepEqual(pick(await run('assignment-failure'), 'name', 'domain', 'stateId', 'detail', 'signed'), [
+  assert.deepEqual(pick(await run('assignment-failure'), 'name', 'domain', 'stateId', 'detail', 'proven'), [
     ['A', 'CORP', 607, 'the client is newer', false],
     ['B', 'OTHER', 602, null, false],
   ]);
-  assert.deepEqual(pick(await run('assignment-success'), 'name', 'signed'), [
+  assert.deepEqual(pick(await run('assignment-success'), 'name', 'proven'), [
     ['B', false],
     ['C', true],
   ]);
-  assert.deepEqual(pick(await run('assignment-status'), 'stateId', 'outcome', 'machines', 'percent', 'signed'), [
+  assert.deepEqual(pick(await run('assignment-status'), 'stateId', 'outcome', 'machines', 'percent', 'proven'), [
     [700, 'succeeded', 2, 50, 1],
     [602, 'failed', 1, 25, 0],
     [607, 'failed', 1, 25, 0],

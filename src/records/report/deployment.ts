@@ -68,12 +68,12 @@ const MORE = {
   clientVersion: 'version of the client',
   exitCode: 'return code of the installation',
   detail: 'one sentence on what went wrong',
-  signed: 'yes: signed by a key or a token; no: said at the fallback status point, where nobody proves anything',
+  proven: 'yes: from a machine that showed who it is, by its token or as an approved client; no: anybody may have said it',
 };
 
 function details(kind: Kind, which: string, also = ''): string {
   return `select s.name_key as key1, s.domain_key as key2, s.name, s.domain, s.site, s.state_id as "stateId", null as meaning, ${also} s.at,
-      s.received_at as "receivedAt", s.version as "clientVersion", ${EXIT_CODE} as "exitCode", s.detail, s.proven as signed
+      s.received_at as "receivedAt", s.version as "clientVersion", ${EXIT_CODE} as "exitCode", s.detail, s.proven
     from (${lastOf(kind, BEHIND)}) s where ${which} and ${ofSite('s.site')} and ${memberByName}
     order by s.name_key, s.domain_key limit :limit`;
 }
@@ -102,7 +102,7 @@ function inWindows(find: Report['find']): Report['find'] {
 
 function summary(kind: Kind): string {
   return `select site, state_id as "stateId", null as meaning, null as outcome, n as machines, ${percent('n', 'sum(n) over (partition by site)')} as percent,
-      signed from (select s.site, s.state_id, count(*) as n, count(*) filter (where s.proven) as signed
+      proven from (select s.site, s.state_id, count(*) as n, count(*) filter (where s.proven) as proven
       from (${lastOf(kind, '')}) s where ${ofSite('s.site')} and ${memberByName} group by 1, 2) x
     order by site nulls last, machines desc, state_id limit :limit`;
 }
@@ -133,7 +133,7 @@ function reportsOf(kind: Kind): Report[] {
         outcome: 'going, succeeded or failed',
         machines: 'machines whose last word it was',
         percent: 'of all machines of the site that said something, in percent',
-        signed: 'how many of them signed it',
+        proven: 'how many of them showed who they are',
       }),
       find: asks(summary(kind), withMeaning),
     },
