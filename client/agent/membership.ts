@@ -53,7 +53,11 @@ export class Membership {
       await this.take(found, wanted);
       return undefined;
     } catch (error) {
-      if (!(error instanceof AssignmentFailed)) throw error;
+      host.signal.throwIfAborted();
+      if (!(error instanceof AssignmentFailed)) {
+        await this.failed(601, error instanceof Error ? error.message : String(error));
+        throw error;
+      }
       await this.failed(error.state, error.message);
       return error;
     }

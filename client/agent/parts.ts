@@ -39,6 +39,17 @@ export function anchors(parts: Pick<AgentParts, 'config'>): string[] {
   return usable(parts, [...tcf.managementPoints, ...properties.points.filter((point) => !hosts.has(new URL(point).hostname))]);
 }
 
+/**
+ * provesSite tells whether TLS alone shows that a point is the site's: it has the pinned certificate, or it is one that the installation or a
+ * proven policy named. Any other https address may have been told by somebody between client and site, who has a good certificate for it.
+ */
+export function provesSite(parts: Pick<AgentParts, 'config' | 'identity'>, point: string): boolean {
+  if (!point.startsWith('https:')) return false;
+  if (parts.config.tcf.certificatePin !== undefined) return true;
+  const { origin } = new URL(point);
+  return [...anchors(parts), ...(parts.identity.memory.provenPoints ?? [])].some((one) => new URL(one).origin === origin);
+}
+
 /** refreshChoice tells the choice which points there are now. */
 export function refreshChoice(parts: Pick<AgentParts, 'choice' | 'config' | 'identity'>): void {
   const { memory } = parts.identity;

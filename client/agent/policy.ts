@@ -6,7 +6,7 @@ import { POLICY_PROOF, Policy, checked, policyProofHolds } from '#messages';
 import { AssignmentFailed, assign } from './assignment.ts';
 
 import type { Membership } from './membership.ts';
-import { refreshChoice, type AgentParts } from './parts.ts';
+import { provesSite, refreshChoice, type AgentParts } from './parts.ts';
 import { startUninstall, startUpgrade } from './setup-run.ts';
 
 const DEFAULT_POLICY_MINUTES = 60;
@@ -19,7 +19,7 @@ export type PolicyOutcome = 'kept' | 'moved' | 'leaving';
 /**
  * PolicyWork asks for the site's policy and does what it says: settings at once; then leaving for good, moving to another site, or another
  * version of the client. Those three are done only when it is certain that the policy comes from the site: it was proven with the key that
- * the push left here, or it came over TLS. Otherwise anybody between client and site could make every client install what he likes.
+ * the push left here, or it came over TLS from a point that is known to be the site's. Otherwise anybody between client and site could make every client install what he likes.
  */
 export class PolicyWork {
   readonly #parts: AgentParts;
@@ -64,12 +64,14 @@ export class PolicyWork {
     }
     logs.policy.info(`Policy ${policy.revision} of site ${policy.site}`);
     await this.#settings(policy);
+    const isProven = await this.#isProven(answer);
+    if (isProven) await identity.remember({ provenPoints: policy.managementPoints });
     const work = workOf(policy, this.#parts.config.version);
     if (work === undefined) {
       await identity.remember({ policyRevision: policy.revision, tried: undefined });
       return 'kept';
     }
-    if (!(await this.#isProven(answer))) {
+    if (!isProven) {
       logs.policy.error(`The policy asks to ${work}, and nothing proves that it comes from the site; it is not done`);
       await identity.remember({ policyRevision: policy.revision, tried: undefined });
       return 'kept';
@@ -102,7 +104,7 @@ export class PolicyWork {
   }
 
   async #isProven({ url, text, headers, nonce }: Answer): Promise<boolean> {
-    if (url.startsWith('https:')) return true;
+    if (provesSite(this.#parts, url)) return true;
     const key = await this.#parts.host.readFile(layout.siteKey).catch(() => undefined);
     const proof = headers.get(POLICY_PROOF);
     return key !== undefined && proof !== null && policyProofHolds(key, nonce, text, proof);
@@ -149,7 +151,7 @@ export class PolicyWork {
       logs.policy.warn(`The old site was not told: ${String(error)}`),
     );
     await host.remove(layout.siteKey);
-    await identity.remember({ tried: undefined, toldState: undefined, topicId: undefined });
+    await identity.remember({ tried: undefined, toldState: undefined, topicId: undefined, provenPoints: managementPoints });
     await this.#membership.take({ ...found, managementPoints }, this.#membership.wanted);
     return 'moved';
   }

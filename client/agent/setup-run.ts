@@ -3,7 +3,7 @@ import { raise } from '#base/errors';
 import { Download } from '#client/download';
 import { folderOf, joinPath, layout, type TargetHost } from '#client/host';
 import { writeMobileClient, type MobileClient, type PolicyFile, type PolicyUpgrade } from '#messages';
-import type { AgentParts } from './parts.ts';
+import { provesSite, type AgentParts } from './parts.ts';
 
 /** The agent looks for the bootstrap's bytes this long; then it tries again when the policy is due again. */
 const RETRY_MINUTES = 1;
@@ -67,7 +67,8 @@ export async function startUpgrade(parts: AgentParts, upgrade: PolicyUpgrade): P
   const tcf: MobileClient = {
     ...config.tcf,
     site: identity.memory.site ?? config.tcf.site,
-    managementPoints: choice.forContent(),
+    // From now on these are what the installation named: an https address that nobody proved must not become one of them.
+    managementPoints: choice.forContent().filter((point) => !point.startsWith('https:') || provesSite(parts, point)),
     payload: { ...toPayload(payload, upgrade.version), ...(command !== undefined && { command }) },
   };
   await host.writeFile(joinPath(folder, layout.configFile), writeMobileClient(tcf));

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { systemClock } from '#base/clock';
 import { buildBundle } from '#client/bundle';
+import { writeLinuxPackage } from '#client/linux';
 import { placeOf } from '#client/machine';
 import { layout } from '#client/host';
 import { HonestMp } from '#test/honest-mp';
@@ -274,6 +275,20 @@ test('wget does where curl is not', need('wget'), async (t) => {
   assert.equal(await target.run(['/skipprereq:none']), 9, target.log);
   assert.match(target.log, /Hash of CcmExec-1\.0\.0\.mjs is right/);
   assert.deepEqual([mp.states.at(-1)!.stateId, ids(mp)[0]], [320, 100]);
+});
+
+test('the package that is built has all its files, and its runtime is a prerequisite', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'pushpoint-package-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  writeFileSync(join(folder, 'node-24-x64.tar.gz'), 'x');
+  const path = await writeLinuxPackage(join(folder, 'out'), '0.1.0', {
+    path: join(folder, 'node-24-x64.tar.gz'),
+    architecture: 'x64',
+  });
+  const definition = JSON.parse(readFileSync(path, 'utf8'));
+  for (const { file } of [definition.bootstrap, definition.payload, ...definition.prerequisites])
+    statSync(join(folder, 'out', file));
+  assert.equal(definition.prerequisites[0].command, 'tar -xzf node-24-x64.tar.gz -C "$CLIENT_FOLDER"');
 });
 
 test('the agent finds on Linux what its layout names, and nothing else', () => {

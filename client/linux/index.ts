@@ -1,0 +1,1 @@
+export { writeLinuxPackage, type Runtime } from './package.ts';
