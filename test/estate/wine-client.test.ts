@@ -171,3 +171,17 @@ test('installed by hand from the MSI alone: the agent finds its site in the prop
   assert.equal(known?.approval, 'pending', 'nobody vouched for it');
   assert.equal(known.version, VERSION);
 });
+
+test('another program can be the agent; one that keeps ending is started again with growing pauses', peers, async () => {
+  // The client of the test before is installed.
+  wine.put('windows/CCM/agent.command', 'cmd.exe /c exit 3\r\n');
+  await wine.run('net.exe', 'stop', 'CcmExec');
+  wine.remove(AGENT_LOG);
+  await wine.run('net.exe', 'start', 'CcmExec');
+  await wine.eventually('three ends', () => (wine.text(AGENT_LOG).match(/The agent ended with 3\]/g) ?? []).length >= 3);
+  const pauses = [...wine.text(AGENT_LOG).matchAll(/started again in (\d+) second/g)].map(([, seconds]) => Number(seconds));
+  assert.deepEqual(pauses.slice(0, 2), [1, 2]);
+  assert.equal((await wine.service('CcmExec'))?.state, 'running', 'the service itself stays');
+  await wine.run('net.exe', 'stop', 'CcmExec');
+  await wine.eventually('stopped', async () => (await wine.service('CcmExec'))?.state === 'stopped');
+});

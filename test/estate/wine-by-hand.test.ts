@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, test, type TestContext } from 'node:test';
+import { buildNative } from '#client/native';
+import { writeMobileClient } from '#messages';
+import { need } from '#test/need';
+import { Wine } from '#test/wine';
+import { TestPoint } from '#test/wine-point';
+import { Bootstrap, LOG, PAYLOAD, payloadOf, TAKEN, TCF, VERSION } from '#test/wine-setup';
+
+/** ccmsetup.exe as a person starts it, on a machine of Wine. */
+
+const peers = need('wine64', 'x86_64-w64-mingw32-gcc', 'wixl');
+
+let wine: Wine;
+let setup: Bootstrap;
+before(async () => {
+  if (peers.skip !== undefined) return;
+  wine = await Wine.start();
+  setup = new Bootstrap(wine);
+});
+after(() => wine?.stop());
+
+async function point(t: TestContext): Promise<TestPoint> {
+  const made = await TestPoint.start(PAYLOAD);
+  t.after(() => made.close());
+  return made;
+}
+
+const configOf = (mp: TestPoint) => ({
+  properties: '',
+  site: 'P01',
+  managementPoints: [mp.url],
+  payload: payloadOf(PAYLOAD),
+  fallbackStatusPoint: mp.url,
+});
+
+test('started from anywhere it copies itself, becomes a service, and that does the work', peers, async (t) => {
+  const mp = await point(t);
+  for (const folder of ['windows/ccmsetup', 'windows/CCM']) wine.remove(folder);
+  wine.put('media/ccmsetup.exe', readFileSync(buildNative(VERSION).files['ccmsetup.exe']));
+  wine.put('media/ours.tcf', writeMobileClient(configOf(mp)));
+  const { code, out } = await wine.run(String.raw`C:\media\ccmsetup.exe`, '/config:ours.tcf', '/retry:3', 'SMSSITECODE=Q02');
+  assert.equal(code, 0, out);
+  assert.match(out, /ccmsetup works as a service now/);
+  await wine.eventually('the run to end', () => /return code/.test(wine.text(LOG)));
+  setup.told('CcmSetup is exiting with return code 0');
+  assert.ok(wine.has(TAKEN));
+  assert.deepEqual(mp.ids, [100, 400]);
+  assert.equal(mp.states.at(-1)!.site, 'Q02', 'its arguments went with it');
+  await wine.eventually('the service to be gone', async () => (await wine.service('ccmsetup')) === undefined);
+});
+
+test('/logon does nothing where a client is installed: 0, state 104', peers, async (t) => {
+  const mp = await point(t);
+  setup.lay(configOf(mp));
+  await wine.run('sc.exe', 'create', 'CcmExec', 'binPath=', String.raw`C:\windows\system32\svchost.exe`, 'start=', 'demand');
+  t.after(() => wine.run('sc.exe', 'delete', 'CcmExec'));
+  assert.equal(await setup.byHand('/logon'), 0);
+  assert.deepEqual(mp.ids, [104]);
+  assert.ok(!wine.has(TAKEN));
+});
+
+test('a file that is not there, or damaged: 6; one with a token for another machine is used without it', peers, async (t) => {
+  const mp = await point(t);
+  setup.lay(configOf(mp));
+  assert.equal(await setup.byHand('/config:none.tcf'), 6);
+  setup.told(/^mobileclient\.tcf cannot be used: C:\\windows\\ccmsetup\\none\.tcf is not there$/i);
+  wine.put(TCF, '[Site]\r\nSiteCode=P01\r\n');
+  assert.equal(await setup.byHand(), 6);
+  setup.told('mobileclient.tcf cannot be used: it names no management point ([Site] MP)');
+  const registration = {
+    machine: 'SOMEBODY',
+    tokenId: 'token-0001',
+    token: 'a-secret-of-another-1',
+    expires: '2099-01-01T00:00:00.000Z',
+  };
+  setup.lay({ ...configOf(mp), registration });
+  assert.equal(await setup.byHand(), 0);
+  setup.told('The registration token was made for SOMEBODY; it is not used');
+  assert.ok(!wine.has('windows/CCM/registration.token'));
+  assert.deepEqual(mp.ids, [100, 400], 'told to the fallback status point, unsigned');
+});
+
+test('a file in UTF-16, as an editor of Windows writes it, with names in other letters, goes through whole', peers, async (t) => {
+  const mp = await point(t);
+  setup.lay(configOf(mp));
+  const command = 'cmd.exe /c copy payload.bin taken.bin & rem Prüfgerät';
+  wine.put(TCF, writeMobileClient({ ...configOf(mp), payload: payloadOf(PAYLOAD, { command }) }));
+  assert.deepEqual([...readFileSync(wine.path(TCF)).subarray(0, 2)], [0xff, 0xfe]);
+  assert.equal(await setup.byHand(), 0);
+  const handed = readFileSync(wine.path('windows/CCM/mobileclient.tcf'));
+  assert.match(handed.toString('utf16le'), /^\ufeff\[Client Install\][\s\S]*Command=cmd\.exe .* rem Prüfgerät\r\n/);
+});
