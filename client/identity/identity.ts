@@ -23,6 +23,8 @@ const Memory = Type.Object({
   siteVersion: Type.Optional(Type.String()),
   /** Of the assigned site, the default one first. */
   managementPoints: Type.Optional(Type.Array(Type.String())),
+  /** Of those, the ones that a policy named that was proven; any other may have come from somebody on the way. */
+  provenPoints: Type.Optional(Type.Array(Type.String())),
   /** Of the secondary in whose boundaries the machine is. */
   proxyPoints: Type.Optional(Type.Array(Type.String())),
   /** Of another primary in whose boundaries the machine is: for content only. */

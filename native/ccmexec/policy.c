@@ -1,6 +1,6 @@
 /* The site's policy: settings at once; then removal, or another version of the client. Those two are done only when it is certain that the
-   policy comes from the site: it was proven with the key that the push left here, or it came over TLS. Otherwise anybody between client and
-   site could make every client install what he likes. (client/agent/policy.ts is the same for the agent in TypeScript.) */
+   policy comes from the site: it was proven with the key that the push left here, or it came over TLS from a point that is known to be the
+   site's. Otherwise anybody between client and site could make every client install what he likes. (client/agent/policy.ts is the same for the agent in TypeScript.) */
 #include "../base/json.h"
 #include "../base/log.h"
 #include "../base/services.h"
@@ -30,12 +30,20 @@ void policy_keep(const Agent *a, const char *guid) {
   SecureZeroMemory(key, sizeof key);
 }
 
+/* proves_site tells whether TLS alone shows that a point is the site's: it has the pinned certificate, or the installation named it. Any other
+   https address may have been told by somebody between client and site, who has a good certificate for it. */
+static BOOL proves_site(const Agent *a, const char *point) {
+  BOOL named = a->config.pin[0] != 0;
+  for (int i = 0; i < a->config.points.count; i++) named = named || !strcmp(a->config.points.url[i], point);
+  return named && starts(point, "https:");
+}
+
 /* is_proven tells whether this answer comes from the site. */
-static BOOL is_proven(const Told *told) {
+static BOOL is_proven(const Agent *a, const Told *told) {
   Text key = {0}, text = {0}, proof = {0};
   BYTE digest[SHA256_SIZE], mac[SHA256_SIZE];
   char hex[SHA256_HEX];
-  if (starts(told->point, "https:")) return TRUE;
+  if (proves_site(a, told->point)) return TRUE;
   BOOL right = read_file(layout.siteKey, &key, SHA256_SIZE) && key.length == SHA256_SIZE;
   if (right) {
     sha256(told->body.at, told->body.length, digest);
@@ -125,7 +133,8 @@ static void choose(void *context, const char *object) {
 }
 
 /* upgrade lays a mobileclient.tcf that names the new payload beside ccmsetup and starts it: from there it is what a push is. */
-static DWORD upgrade(Agent *a, const char *object, const char *version) {
+static DWORD upgrade(Agent *a, const char *policy, const char *version) {
+  const char *object = json_object(policy, "upgrade");
   WCHAR tcf[PATH_ROOM];
   char arguments[1028];
   Chosen chosen = {0};
@@ -137,7 +146,10 @@ static DWORD upgrade(Agent *a, const char *object, const char *version) {
   *config = a->config;
   config->payload = chosen.payload;
   copy_to(config->version, sizeof config->version, version);
-  agent_points(a, &config->points);
+  // From now on these are what the installation named, so only points of this policy, which is proven, and those that were that already.
+  config->points.count = 0;
+  json_strings(policy, "managementPoints", add_point, &config->points);
+  for (int i = 0; i < a->config.points.count; i++) points_add(&config->points, a->config.points.url[i]);
   join_path(tcf, layout.setup, CONFIG_FILE);
   DWORD error = tcf_hand_over(layout.agentConfig, tcf, config);
   free(config);
@@ -171,7 +183,7 @@ static void apply(Agent *a, const Told *told) {
   }
   log_info("Policy %s of site %s", revision, site);
   settings(a, policy);
-  BOOL wanted = work_of(a, policy, version, work), proven = wanted && is_proven(told);
+  BOOL wanted = work_of(a, policy, version, work), proven = wanted && is_proven(a, told);
   if (wanted && !proven) log_error("The policy asks to %s, and nothing proves that it comes from the site; it is not done", work);
   if (json_object(policy, "migrate")) log_warn("The policy asks to move to another site, which this agent cannot do");
   if (!wanted || !proven) {
@@ -181,7 +193,7 @@ static void apply(Agent *a, const Told *told) {
   agent_remember(a);
   if (!wanted || !proven || !may_try(a, work)) return;
   log_info("The policy asks to %s", work);
-  DWORD error = version[0] ? upgrade(a, json_object(policy, "upgrade"), version) : start_setup("/uninstall");
+  DWORD error = version[0] ? upgrade(a, policy, version) : start_setup("/uninstall");
   if (error) log_error("Could not %s (%lu)", work, error);
 }
 

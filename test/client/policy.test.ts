@@ -142,6 +142,32 @@ test('over TLS with a pin no further proof is wanted', async (t) => {
   await lives(machine, () => machine.serviceState('ccmsetup') === 'running');
 });
 
+test('an https point that somebody on the way named proves nothing, whatever authority signed its certificate', async (t) => {
+  const { machine, mp, stop } = await registered(t);
+  const evil = await HonestMp.start(t, machine.clock, 'https');
+  machine.trusts = evil.certificate!.pin;
+  evil.clients.set(guidOf(machine)!, mp.clients.get(guidOf(machine)!)!);
+  upgradeTo(evil, '6.6.6');
+  evil.policy = { ...evil.policy, uninstall: true };
+  // What a heartbeat is answered over plain HTTP is what anybody on the way says.
+  mp.managementPoints = [evil.url];
+  mp.prove = undefined;
+  await live(machine, forever, () => polls(evil).length === 3);
+  assert.equal(machine.services.has('ccmsetup'), false);
+  assert.match(machine.text(layout.policyLog)!, /nothing proves that it comes from the site/);
+  // Named by a policy that is proven it is the site's.
+  const from = polls(evil).length;
+  mp.managementPoints = [evil.url, mp.url];
+  evil.prove = { token: SECRET, guid: guidOf(machine)! };
+  evil.managementPoints = [evil.url];
+  evil.policy = { revision: 'good' };
+  await live(machine, forever, () => polls(evil).length === from + 1);
+  evil.prove = undefined;
+  upgradeTo(evil, '2.0.0');
+  await live(machine, forever, () => machine.serviceState('ccmsetup') === 'running');
+  await stop();
+});
+
 test('uninstall by policy starts the bootstrap that installed the client', async (t) => {
   const { machine, mp, stop } = await registered(t);
   machine.put(layout.setupFile, 'bootstrap');

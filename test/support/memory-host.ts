@@ -17,6 +17,8 @@ export class Machine {
   hardwareId = '2:11AA22BB';
   addresses = ['10.1.2.3'];
   free = 1_000_000_000;
+  /** The fingerprint of a certificate that this machine trusts, as one of a public authority. */
+  trusts: string | undefined;
   restartPending = false;
   /** How the service manager takes a start: an error is thrown at the caller, 'dies' ends the service at once. */
   onStart: (machine: Machine, service: string) => 'runs' | 'dies' = () => 'runs';
@@ -165,7 +167,8 @@ export class Machine {
   async #fetch(url: string, init?: FetchInit): Promise<Response> {
     this.inFlight++;
     try {
-      const response = await hostFetch(url, init);
+      const { trusts: pin } = this;
+      const response = await hostFetch(url, pin === undefined ? init : { pin, ...init });
       return response.body ? this.#counted(response) : response;
     } finally {
       this.inFlight--;
