@@ -104,6 +104,23 @@ test('a wrong command line is answered with 2, the reason and a suggestion', asy
   assert.match(group.err, /Usage: pushpoint ccr/);
 });
 
+test('a number, a name or a time of a wrong form is told before any site is asked', async () => {
+  writeFileSync(at('token'), 'a'.repeat(43));
+  const wrong: [string[], RegExp][] = [
+    [['wave', 'show', 'abc'], /abc is no number of a wave; wave list shows them/],
+    [['policy', 'show', 'x'], /x is no number of an assignment; policy list shows them/],
+    [['policy', 'secret', '--set', 'a b', '--value-file', at('token')], /the name of a secret begins with a letter/],
+    [
+      ['client', 'upgrade', 'PC1', '--not-before', 'tomorrow'],
+      /--not-before takes a time with its zone, such as .*; not tomorrow/,
+    ],
+    [['client', 'upgrade', 'PC1', '--not-before', '2026-13-41T22:00Z'], /; not 2026-13-41T22:00Z/],
+  ];
+  const nobody = ['--server', 'http://127.0.0.1:1', '--token-file', at('token')];
+  await Promise.all(wrong.map(async ([args, text]) => refused(await pushpoint([...args, ...nobody]), 2, 'PP_CLI_USAGE', text)));
+  rmSync(at('token'));
+});
+
 test('with --json a complaint is one JSON document on standard output as well', async () => {
   const ran = await pushpoint(['site', 'create', 'P0', '--data', at('x'), '--json']);
   assert.equal(ran.code, 2);

@@ -271,6 +271,10 @@ test('requests are judged strictly: nothing unknown, nothing guessed, nothing ou
     400,
     'PP_API_INVALID',
   );
+  assert.match((await call('GET', '/devices/%00')).json.detail, /params\/name holds a control character/);
+  const form = await call('POST', '/push', 'names=PC1', { 'content-type': 'application/x-www-form-urlencoded' });
+  isProblem(form, 415, 'PP_API_INVALID');
+  assert.match(form.json.detail, /send Content-Type: application\/json/);
   isProblem(await call('POST', '/push', { names: ['PC1'], dryrun: true }), 400, 'PP_API_INVALID');
   assert.match((await call('POST', '/push', { names: ['PC1'], dryrun: true })).json.detail, /body\/dryrun is not known here/);
   assert.equal((await site.records.ccr.list()).items.length, 0);

@@ -209,6 +209,7 @@ export function waveVerbs(verbs: Verbs): void {
     examples: ['pushpoint wave show 12 --data ./p01'],
     run: (context, _options, id) =>
       context.withApi(async (api) => {
+        if (!/^[1-9]\d{0,8}$/.test(id)) throw usage(`${id.slice(0, 40)} is no number of a wave; wave list shows them`);
         const one = await api.get<WaveJson>(`/waves/${encodeURIComponent(id)}`);
         if (context.json) printJson(one);
         else {

@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Argument } from 'commander';
 import { usage } from '../failure.ts';
-import { EXIT, printDone, printJson, table } from '../output.ts';
+import { EXIT, note, printDone, printJson, table } from '../output.ts';
 import { DRY_RUN, type Verbs } from '../verb.ts';
 import { pointSettingsVerb } from './point-settings.ts';
 
@@ -24,6 +24,10 @@ function pinOf(given: string | undefined): string | undefined {
   } catch {
     throw usage(`--pin wants the file of a certificate in PEM form, its SHA-256 in hex, or none; not ${given}`);
   }
+}
+
+function isLoopback(address: string): boolean {
+  return /^(localhost|127\.[\d.]+|\[::1\])$/.test(new URL(address).hostname);
 }
 
 /** pointVerbs: point set, settings, list. */
@@ -54,6 +58,8 @@ export function pointVerbs(verbs: Verbs): void {
             },
             { dryRun: options.dryRun },
           );
+          if (made.on && isLoopback(made.address))
+            note(`only this machine reaches ${made.address}; for clients elsewhere give the name that they know this server by`);
           if (context.json) printJson(made);
           else if (!made.on) printDone(`The ${kind} is off.`, options.dryRun);
           else

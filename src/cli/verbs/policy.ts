@@ -102,6 +102,10 @@ function secretVerb(verbs: Verbs, policy: Command): void {
       ],
       run: async (context, { set, valueFile, remove, dryRun }) => {
         if ((set === undefined) !== (valueFile === undefined)) throw usage('--set and --value-file go together');
+        if (set !== undefined && !/^[A-Za-z][A-Za-z0-9._-]{0,63}$/.test(set))
+          throw usage(
+            'the name of a secret begins with a letter and has letters, digits, dots, underscores and hyphens, at most 64',
+          );
         const value = valueFile === undefined ? undefined : (await readText(valueFile)).replace(/\r?\n$/, '');
         return context.withApi(async (api) => {
           const path = (name: string) => `/policies/secrets/${encodeURIComponent(name)}`;
@@ -210,7 +214,7 @@ async function ask(context: Context, kind: string, options: AskOptions, clients:
     collection,
     site,
     package: options.package,
-    notBefore: options.notBefore,
+    notBefore: timeOf(options.notBefore),
     to: options.to,
     managementPoints: options.mp,
     follow,
@@ -229,8 +233,17 @@ async function ask(context: Context, kind: string, options: AskOptions, clients:
   });
 }
 
+function timeOf(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  if (!/^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/.test(text) || Number.isNaN(Date.parse(text)))
+    throw usage(
+      `--not-before takes a time with its zone, such as 2026-12-01T22:00:00Z or 2026-12-01T23:00+01:00; not ${text.slice(0, 40)}`,
+    );
+  return new Date(text).toISOString();
+}
+
 function idOf(text: string): string {
-  if (!/^[1-9]\d{0,8}$/.test(text)) throw usage(`${text.slice(0, 40)} is no number of an assignment`);
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw usage(`${text.slice(0, 40)} is no number of an assignment; policy list shows them`);
   return text;
 }
 

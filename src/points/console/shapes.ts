@@ -7,9 +7,10 @@ import { shownName } from '#records/resource';
 /** strict refuses what a schema does not name: a misspelt `dryRun` must not become a real push. */
 export const strict = { additionalProperties: false };
 
+const ONE_LINE = '^[^\\u0000-\\u001f\\u007f]*$';
+
 /** line is one line of text; control characters stand in no name, and PostgreSQL keeps no NUL. */
-export const line = (maxLength: number, minLength = 0) =>
-  Type.String({ minLength, maxLength, pattern: '^[^\\u0000-\\u001f\\u007f]*$' });
+export const line = (maxLength: number, minLength = 0) => Type.String({ minLength, maxLength, pattern: ONE_LINE });
 
 /** Page is the query of every list: a cursor from the last answer and how many items are wanted. */
 export const Page = Type.Object(
@@ -33,10 +34,15 @@ export const schemaCompiler: FastifySchemaCompiler<TSchema> = ({ schema, httpPar
     if (Check(schema, value)) return { value };
     const [first] = Errors(schema, value);
     const where = shownName(`${httpPart}${first?.instancePath ?? ''}`);
-    const why = first?.keyword === 'boolean' ? 'is not known here' : (first?.message ?? 'does not have the right form');
-    return { error: raise('PP_API_INVALID', { why: `${where} ${why}` }) };
+    return { error: raise('PP_API_INVALID', { why: `${where} ${whyOf(first)}` }) };
   };
 };
+
+function whyOf(error: { keyword: string; message?: string } | undefined): string {
+  if (error?.keyword === 'boolean') return 'is not known here';
+  if (error?.message?.includes(ONE_LINE)) return 'holds a control character, and must be one line of text';
+  return error?.message ?? 'does not have the right form';
+}
 
 /** splitName takes NAME or NAME.DOMAIN apart; what stands behind the first dot is a domain, or the rest of an FQDN. */
 export function splitName(text: string): { name: string; domain?: string } {
