@@ -75,6 +75,25 @@ test('what is said there makes no machine known, no client, no CCR, no state mes
   assert.deepEqual(told, []);
 });
 
+test('the API lists what was said, with what it means, by machine and by pages', async (t) => {
+  const { site, post } = await point(t);
+  const { call } = await site.console();
+  for (const stateId of [100, 313, 400]) await post(message({ stateId }));
+  await post(message({ stateId: 100, name: 'OTHER', topicId: '0b9ee6a9-7a43-4c3b-8f8e-0a3d7ad7a002' }));
+  const list = async (query: string) =>
+    (await call('GET', `/fallback-status${query}`)).json as { items: Record<string, unknown>[]; next?: string };
+  const failed = await list('?failed=true');
+  assert.deepEqual(
+    failed.items.map((one) => [one['name'], one['stateId'], one['text'], one['sender'], one['id']]),
+    [['LAB-W11-01', 313, 'The installer of the client failed', '127.0.0.1', undefined]],
+  );
+  assert.equal((await list('?name=other')).items.length, 1);
+  const first = await list('?limit=3');
+  assert.deepEqual([first.items.length, (await list(`?cursor=${first.next}`)).items.length], [3, 1]);
+  assert.equal((await call('GET', "/fallback-status?cursor=1'--")).status, 400);
+  assert.equal((await call('GET', '/fallback-status', undefined, { authorization: 'Bearer wrongwrongwrongwrong' })).status, 401);
+});
+
 test('what is no state message is refused and leaves nothing', async (t) => {
   const { site, post } = await point(t);
   for (const body of [

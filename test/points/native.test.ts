@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { Agent, request } from 'node:https';
 import { test, type TestContext } from 'node:test';
-import type { ListenerTls } from '#wire/http';
+import { isCode } from '#base/errors';
+import { revocationLists, type ListenerTls } from '#wire/http';
 import { Authority, selfMade } from '#test/certificate';
+import { fuzzCount, fuzzSeed, mutated, Numbers } from '#test/fuzz';
 import { manual, TestSite } from '#test/points';
 
 const FAR = new Date('2049-01-01');
@@ -111,6 +113,26 @@ test('a revocation list that has expired is a clear 503, for new connections and
   assert.equal((await ask('/SMS_MP/.sms_aut?MPLIST')).code, 'PP_MP_CRL_EXPIRED');
   kept.tls.clients = { ca: kept.authority.cert, crl: kept.authority.revoke([], FAR) };
   assert.equal((await ask('/SMS_MP/.sms_aut?MPLIST')).status, 200);
+});
+
+test('a revocation list of any octets is read or refused, and never anything else', () => {
+  const seed = fuzzSeed();
+  const numbers = new Numbers(seed);
+  const authority = new Authority();
+  const der = [[], [0x10], [0x10, 0x11, 0x12]].map((serials) =>
+    Buffer.from(authority.revoke(serials, FAR).replace(/-----[^-]+-----|\s/g, ''), 'base64'),
+  );
+  const [list] = revocationLists(authority.revoke([0x10, 0x7f], FAR));
+  assert.deepEqual([[...list!.serials], list!.until], [['10', '7f'], FAR]);
+  for (let i = 0; i < fuzzCount(2000); i++) {
+    const octets = Buffer.from(mutated(numbers.pick(der), numbers, der));
+    const pem = `-----BEGIN X509 CRL-----\n${octets.toString('base64')}\n-----END X509 CRL-----\n`;
+    try {
+      revocationLists(pem);
+    } catch (error) {
+      assert.ok(isCode(error, 'PP_TLS_MALFORMED'), `seed ${seed}: ${String(error)} ${octets.toString('hex')}`);
+    }
+  }
 });
 
 test('a site does not become native while it tells clients an http address, and a native one takes none', async (t) => {
