@@ -193,6 +193,29 @@ async function decideConflicts(): Promise<void> {
   assert.match((await on('policy', 'show', String(id))).out, /^state +cancelled$/m);
 }
 
+test('a report is a table, JSON or a file, and what it cannot be narrowed to is told', async () => {
+  const { items } = await done<{ items: { name: string }[] }>('report', 'list');
+  assert.ok(items.some(({ name }) => name === 'push-status-details'));
+  assert.match((await on('report', 'show', 'push-status-details')).out, /^COLUMN +MEANS\nname +name of the machine$/m);
+  const ran = await on('report', 'run', 'push-status-summary');
+  assert.match(ran.out, /^SITE +STATE +(CODE +ERROR +)?CCRS +PERCENT\nP01 +complete +/);
+  const rows = await done<{ items: { name: string; state: string }[]; next: null }>('report', 'run', 'push-status-details');
+  const file = await on('report', 'run', 'push-status-details', '--csv');
+  const [head, ...lines] = file.out.split('\r\n').slice(0, -1);
+  assert.match(head!, /^name,domain,site,state,/);
+  assert.deepEqual(
+    lines.map((line) => line.split(',', 4)),
+    rows.items.map((row) => [row.name, 'CORP', 'P01', row.state]),
+  );
+  assert.ok(lines.length >= 8);
+  const page = await on('report', 'run', 'push-status-details', '--limit', '2');
+  assert.match(page.err, /^there are more rows: --csv has all of them, --cursor \S+ the next ones\n$/);
+  assert.deepEqual((await on('report', 'run', 'duplicate-macs', '--days', '3')).code, 2);
+  const none = await on('report', 'run', 'push-status-details', '--csv', '--site', 'X99');
+  assert.deepEqual([none.out, /PP_SITE_UNKNOWN/.test(none.err)], ['', true]);
+  assert.match((await on('report', 'run', 'not-reporting', '--csv', '--json')).err, /--csv or --json, not both/);
+});
+
 test('a second lab in the folder of one that runs is refused, and the first goes on', async () => {
   const ran = await pushpoint(['lab', 'up', '--windows', '1', '--folder', join(folder, 'lab')]);
   assert.equal(ran.code, 1);

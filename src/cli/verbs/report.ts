@@ -14,6 +14,12 @@ interface ReportJson {
 
 type Row = Record<string, string | number | boolean | null>;
 
+interface RunJson {
+  report: ReportJson;
+  items: Row[];
+  next?: string;
+}
+
 interface RunOptions {
   site?: string;
   collection?: string;
@@ -76,31 +82,23 @@ export function reportVerbs(verbs: Verbs): void {
         'pushpoint report run assigned-not-installed --csv --data ./p01 > missing.csv',
         'pushpoint report run not-reporting --days 30 --collection "All Windows Servers" --json --data ./p01',
       ],
-      run: (context, options, name) =>
-        context.withApi(async (api) => {
-          const { csv, limit, cursor, ...query } = options;
-          const wish = { site: query.site, collection: query.collection, days: query.days };
-          const path = `/reports/${encodeURIComponent(name)}`;
-          if (csv) {
-            if (context.json) throw usage('report run gives --csv or --json, not both');
-            if (limit !== undefined || cursor !== undefined)
-              throw usage('--csv gives the whole report, so it takes no --limit or --cursor');
-            for await (const part of api.file(`${path}/csv`, wish)) printText(part);
-            return EXIT.ok;
+      run: (context, { csv, limit, cursor, site, collection, days }, name) => {
+        if (csv && context.json) throw usage('report run gives --csv or --json, not both');
+        if (csv && (limit !== undefined || cursor !== undefined))
+          throw usage('--csv gives the whole report, so it takes no --limit and no --cursor');
+        const wish = { site, collection, days };
+        const path = `/reports/${encodeURIComponent(name)}`;
+        return context.withApi(async (api) => {
+          if (csv) for await (const part of api.file(`${path}/csv`, wish)) printText(part);
+          else if (context.json) printJson(await api.list<Row>(path, wish, { limit, cursor }));
+          else {
+            const page = await api.get<RunJson>(path, { ...wish, limit: limit ?? ROWS, cursor });
+            showTable(page.report, page.items);
+            if (page.next) note(`there are more rows: --csv has all of them, --cursor ${page.next} the next ones`);
           }
-          if (context.json) {
-            printJson(await api.list<Row>(path, wish, { limit, cursor }));
-            return EXIT.ok;
-          }
-          const page = await api.get<{ report: ReportJson; items: Row[]; next?: string }>(path, {
-            ...wish,
-            limit: limit ?? ROWS,
-            cursor,
-          });
-          showTable(page.report, page.items);
-          if (page.next) note(`there are more rows: --csv has all of them, --cursor ${page.next} the next ones`);
           return EXIT.ok;
-        }),
+        });
+      },
     })
     .option('--site <code>', 'only of this site')
     .option('--collection <name>', 'only machines of this collection')
