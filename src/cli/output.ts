@@ -13,9 +13,13 @@ export function print(line = ''): void {
   process.stdout.write(`${safe(line)}\n`);
 }
 
-/** printText writes text as it is, of several lines or a part of one; on a terminal nothing in it can steer. */
-export function printText(text: string): void {
-  process.stdout.write(process.stdout.isTTY ? safe(text.replaceAll('\r\n', '\n')) : text);
+/**
+ * printText writes a part of a document as it is, waits until it is taken, and tells whether somebody still reads (`| head` does not). On a
+ * terminal nothing in it can steer.
+ */
+export async function printText(text: string): Promise<boolean> {
+  const plain = process.stdout.isTTY ? safe(text.replaceAll('\r\n', '\n')) : text;
+  return new Promise((resolve) => process.stdout.write(plain, (error) => resolve(!error)));
 }
 
 /** printJson writes a value as one JSON document to standard output: one line, or indented on a terminal. */

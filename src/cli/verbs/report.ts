@@ -89,7 +89,7 @@ export function reportVerbs(verbs: Verbs): void {
         const wish = { site, collection, days };
         const path = `/reports/${encodeURIComponent(name)}`;
         return context.withApi(async (api) => {
-          if (csv) for await (const part of api.file(`${path}/csv`, wish)) printText(part);
+          if (csv) await printFile(api.file(`${path}/csv`, wish));
           else if (context.json) printJson(await api.list<Row>(path, wish, { limit, cursor }));
           else {
             const page = await api.get<RunJson>(path, { ...wish, limit: limit ?? ROWS, cursor });
@@ -106,6 +106,10 @@ export function reportVerbs(verbs: Verbs): void {
     .option('--csv', 'all rows as CSV (RFC 4180), safe to open in a spreadsheet')
     .addOption(numberOption('--limit <n>', 'one page of this many', 1, 1000))
     .option('--cursor <text>', 'the page after the one whose `next` this was');
+}
+
+async function printFile(parts: AsyncIterable<string>): Promise<void> {
+  for await (const part of parts) if (!(await printText(part))) return;
 }
 
 function takes({ parameters, days }: ReportJson): string {
