@@ -196,6 +196,31 @@ test('a blocked machine that comes with a new key is held for a person, in every
   assert.deepEqual(await conflicts(), []);
 });
 
+test('the token of another push is no way around a block, whatever name and hardware id the machine gives', async (t) => {
+  const { site, url, token, decide, conflicts } = await start(t);
+  const pc = new Pc(site, url);
+  await pc.register(pc.proven(await token('PC042')));
+  await decide(pc.guid!, 'block');
+  for (const more of [
+    { hardwareId: 'OTHER-BOARD-1' },
+    { hardwareId: 'OTHER-BOARD-2', name: 'PC777', fqdn: 'pc777.corp.example' },
+  ]) {
+    pc.reinstall();
+    assert.equal((await pc.register(pc.proven(await token('PC042'), more))).json['approval'], 'pending');
+    assert.equal((await decide(pc.guid!, 'approve')).code, 'PP_CLIENT_CONFLICT');
+  }
+  // Nor is it for who came as a stranger first.
+  pc.reinstall();
+  const stranger = { hardwareId: 'OTHER-BOARD-3', name: 'PC778', fqdn: 'pc778.corp.example' };
+  assert.equal((await pc.register(pc.registration(stranger))).json['approval'], 'pending');
+  assert.equal((await pc.register(pc.proven(await token('PC042'), stranger))).json['approval'], 'pending');
+  assert.equal((await pc.beat()).json['approval'], 'pending');
+  assert.deepEqual(
+    (await conflicts()).map(({ conflict }) => [conflict['kind'], conflict['holds']]).filter(([kind]) => kind === 'blocked'),
+    Array.from({ length: 3 }, () => ['blocked', true]),
+  );
+});
+
 test('what a blocked client can still do is what docs/clients.md says: ask what anybody may ask, and come back as a stranger', async (t) => {
   const { site, url, decide, settings, clock, conflicts } = await start(t);
   await site.records.site.setPoint('fsp', { address: 'http://fsp.corp.example' }, 'test');

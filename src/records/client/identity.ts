@@ -100,6 +100,19 @@ export async function likest(
   return { row, score, sameHardware: row.same_hardware };
 }
 
+/** blockedOn gives the blocked client of a machine: a new key and another hardware id are no way around the block. */
+export async function blockedOn(tx: Sql, resourceId: number | null | undefined): Promise<number | undefined> {
+  if (resourceId === null || resourceId === undefined) return undefined;
+  const [row] = await tx.exec<{ id: number }>(
+    {
+      name: 'client_blocked_on',
+      text: 'select id from client where resource_id = $1 and not obsolete and blocked order by last_seen_at desc limit 1',
+    },
+    [resourceId],
+  );
+  return row?.id;
+}
+
 /** openConflict keeps a conflict, once while it is undecided; true when it is new. */
 export async function openConflict(
   tx: Sql,

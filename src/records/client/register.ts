@@ -6,7 +6,17 @@ import type { Sql } from '#store/database';
 import { clientOf, type Client, type ClientRow, type Proof, type TrustRules } from './client.ts';
 import { openCloneAlarm } from './clone.ts';
 import { noteEvent } from './event.ts';
-import { conflictsOf, isRetired, isSame, likest, openConflict, rekey, type ConflictKind, type Likeness } from './identity.ts';
+import {
+  blockedOn,
+  conflictsOf,
+  isRetired,
+  isSame,
+  likest,
+  openConflict,
+  rekey,
+  type ConflictKind,
+  type Likeness,
+} from './identity.ts';
 import { mayIssue, remember, spend, type TokenKey, type TokenRow } from './token.ts';
 
 /** RegisterOptions are what the point knows beside the message. Signature and proof have been checked by it. */
@@ -62,6 +72,8 @@ async function again(tx: Sql, old: ClientRow, registration: Registration, o: Kno
   if (old.blocked) throw raise('PP_CLIENT_BLOCKED', { guid: old.guid, name: old.name });
   const token = o.tokenId === undefined ? undefined : await spend(tx, o.tokenId, old.key_hash, now);
   const proof: Proof | undefined = token ? 'token' : o.provenBy;
+  const barred = old.approval === 'pending' && token ? await blockedOn(tx, token.resource_id) : undefined;
+  if (barred !== undefined) await flag(tx, old, { kind: 'blocked', holds: true, other: barred, score: 0 }, o.address, now);
   const held = old.approval === 'pending' && proof ? (await conflictsOf(tx, old.id)).some((one) => one.holds) : false;
   const next = old.approval === 'pending' && proof && !held ? judged(o.rules, proof) : undefined;
   const [row] = await tx.query<ClientRow>(
@@ -113,16 +125,18 @@ interface Doubt {
   score: number;
 }
 
-/** doubtOf says what speaks against a new key. Hardware that is blocked and a key that was given up hold, whatever was proven. */
+/** doubtOf says what speaks against a new key. Hardware and a machine that are blocked and a key that was given up hold, whatever was proven. */
 function doubtOf(
   like: Likeness | undefined,
   retired: { clientId: number } | undefined,
   proof: Proof | undefined,
   { conflicts }: TrustRules,
+  barred: number | undefined,
 ): Doubt | undefined {
   const other = like?.row.id;
   const score = like?.score ?? 0;
   if (like?.sameHardware && like.row.blocked) return { kind: 'blocked', holds: true, other, score };
+  if (barred !== undefined) return { kind: 'blocked', holds: true, other: barred, score };
   if (retired) return { kind: 'retired', holds: true, other: retired.clientId, score };
   if (!like || proof !== undefined) return undefined;
   if (like.sameHardware) return { kind: 'hardware', holds: conflicts === 'manual', other, score };
@@ -153,13 +167,14 @@ async function make(tx: Sql, registration: Registration, o: Known, now: Date): P
   // Two machines had it: neither is told from the other by it, so each makes one of its own.
   if (retired?.why === 'clone') throw raise('PP_CLIENT_KEY_RETIRED');
   const like = await likest(tx, registration);
-  if (proof !== undefined && !retired && takesOver(like, resourceId, o)) {
+  const barred = await blockedOn(tx, resourceId);
+  if (proof !== undefined && !retired && barred === undefined && takesOver(like, resourceId, o)) {
     const { publicKey, requestId } = registration;
     const kept = await rekey(tx, like.row, { publicKey, keyHash: o.keyHash, requestId }, 'installed anew', now);
     await noteEvent(tx, kept.id, { what: 'reimaged', detail: { proof, score: like.score, address: o.address } }, now);
     return { ...(await again(tx, kept, registration, o, now)), reimaged: true };
   }
-  const doubt = doubtOf(like, retired, proof, o.rules);
+  const doubt = doubtOf(like, retired, proof, o.rules, barred);
   const row = await insert(tx, registration, { ...o, token, proof, resourceId, held: doubt?.holds === true }, now);
   const flagged = doubt && (await flag(tx, row, doubt, o.address, now)) ? doubt.kind : undefined;
   // Only a proven client takes the place of an older one; an unproven one would let anybody push a client out (facts F6).
@@ -167,7 +182,13 @@ async function make(tx: Sql, registration: Registration, o: Known, now: Date): P
   return { client: clientOf(row), created: true, flagged };
 }
 
-async function flag(tx: Sql, row: ClientRow, { kind, holds, other, score }: Doubt, address: string | undefined, now: Date) {
+async function flag(
+  tx: Sql,
+  row: Pick<ClientRow, 'id'>,
+  { kind, holds, other, score }: Doubt,
+  address: string | undefined,
+  now: Date,
+) {
   return openConflict(tx, { clientId: row.id, otherId: other, kind, score, holds, detail: { address } }, now);
 }
 
