@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { systemClock, type Clock } from '#base/clock';
-import { JsonLog, LogFile, type Log } from '#base/log';
+import { flushLogs, JsonLog, LogFile, type Log } from '#base/log';
 import { systemRandom, type Random } from '#base/random';
 import { ContentStore } from '#store/content';
 import { migrate, openDatabase, type Database } from '#store/database';
@@ -71,12 +71,18 @@ export async function openSite(
       clock,
       random,
       log,
-      close: () => database.close(),
+      close: () => closed(database),
     };
   } catch (error) {
-    await database.close();
+    await closed(database);
     throw error;
   }
+}
+
+/** Once a site is closed its folder may be moved or taken away, so no line may wait any longer. */
+async function closed(database: Database): Promise<void> {
+  await database.close();
+  flushLogs();
 }
 
 /** logLines gives the writer of a server log in logs. */

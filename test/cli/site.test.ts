@@ -113,7 +113,8 @@ test('points and settings are set, and what is wrong with a value is said', asyn
     [['mp', true, 'http://mp.corp.example:8480']],
   );
   const near = await on(['point', 'set', 'mp', '--address', 'http://127.0.0.1:80', '--dry-run']);
-  assert.deepEqual([near.code, /^only this machine reaches http:\/\/127\.0\.0\.1;/.test(near.err)], [0, true], near.err);
+  assert.equal(near.code, 0, near.err);
+  assert.ok(near.err.startsWith('only this machine reaches http://127.0.0.1;'), near.err);
   refused(await on(['point', 'set', 'mp', '--address', 'http://0.0.0.0:80']), 2, 'PP_SITE_POINT_ADDRESS', /all addresses/);
   const settings = ['push.systems=workstations,dcs', 'ccr.verifyMinutes=1,3', 'push.properties=SMSSITECODE=P01 FSP=x'];
   const set = await done<Record<string, Record<string, unknown>>>(['site', 'settings', ...settings]);

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { request } from 'node:https';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { flushLogs } from '#base/log';
 import { runSite } from '#executive';
 import { Authority, selfMade } from '#test/certificate';
 import { WholeSite } from '#test/whole-site';
@@ -32,6 +33,17 @@ test('one process has locator and fallback status point only, another the manage
   assert.match(answer.version!, /^\d+\.\d+\.\d+/);
   const document = (await (await fetch(`${mp.ready.points}/ccm_system/openapi.json`)).json()) as { info: { version: string } };
   assert.equal(document.info.version, answer.version);
+});
+
+test('once a site is stopped no line of its log waits: its folder may be moved or taken away', async (t) => {
+  const site = await new WholeSite().create();
+  t.after(() => site.close());
+  const running = await runSite({ data: site.data, signals: false });
+  await running.stop();
+  const log = join(site.data, 'logs', 'pushpoint.log');
+  const { size } = statSync(log);
+  flushLogs();
+  assert.equal(statSync(log).size, size);
 });
 
 test('up takes authorities and revocation lists for native mode, and refuses files that are none', async (t) => {
