@@ -26,6 +26,8 @@ export interface HandSetup {
 }
 
 const LOOK_MS = 25;
+/** A run that is cut off leaves its service behind, stopped. */
+const RUNS = new Set(['start-pending', 'running', 'stop-pending']);
 
 /** laterAgent is an agent that says it is of another release, without being built again. */
 export function laterAgent(agent: Uint8Array, version: string): { bytes: Uint8Array; sha256: string } {
@@ -65,7 +67,8 @@ export class HandHost {
     const binaryPath = `${layout.setupFile}${source.length > 0 ? ' /source:C:\\Source' : ''}`;
     await machine.createService({ name: layout.setupService, displayName: 'ccmsetup', binaryPath, startType: 'demand' });
     await machine.startService(layout.setupService);
-    while (machine.serviceState(layout.setupService) !== undefined) await this.#clock.sleep(LOOK_MS);
+    const { setupService } = layout;
+    while (RUNS.has(machine.serviceState(setupService) ?? 'gone')) await this.#clock.sleep(LOOK_MS);
   }
 
   /** startAgain stops the agent, takes files away, and starts it: what became of the machine meanwhile, it finds out then. */

@@ -81,6 +81,7 @@ export async function playByHand(stage: ByHand): Promise<Told[]> {
 
 /** reportByHand prints it. */
 export function reportByHand(told: readonly Told[]): void {
+  if (told.length === 0) return;
   print();
   table(
     ['NAME', 'WHAT HAPPENED', 'WHAT BECAME OF IT', 'STATES AT THE FSP'],
@@ -144,8 +145,14 @@ class Scene {
     return host;
   }
 
-  #setup(host: HandHost, { config, source }: Different = {}): Promise<void> {
-    return host.install({ bootstrap: this.#bootstrap, config: { ...this.#config, ...config }, ...(source && { source }) });
+  /** setup runs ccmsetup; one that goes on trying for days is left to itself. */
+  async #setup(host: HandHost, { config, source }: Different = {}): Promise<void> {
+    const setup = { bootstrap: this.#bootstrap, config: { ...this.#config, ...config }, ...(source && { source }) };
+    let ended: boolean | undefined;
+    const work = host.install(setup).finally(() => (ended = true));
+    work.catch(() => {});
+    await this.#until('the end of ccmsetup', async () => ended);
+    await work;
   }
 
   later(): Different {
