@@ -69,6 +69,7 @@ is_point() { case $1 in http://*[!A-Za-z0-9._:/~\[\]-]* | https://*[!A-Za-z0-9._
 
 read_config() {
   if [ ! -r "$config" ]; then detail="$config is not there"; return 1; fi
+  origin=$config
   if [ "$(head -c 2 "$config" | od -An -tx1 | tr -d ' \n')" = fffe ]; then
     # What is not ASCII comes as UTF-16; Linux has no use for it beside what is in it.
     iconv -f UTF-16 -t UTF-8 "$config" >"$setup/mobileclient.utf8" 2>/dev/null && config=$setup/mobileclient.utf8
@@ -90,6 +91,8 @@ read_config() {
   [ -n "$mps" ] || { detail='mobileclient.tcf names no management point'; return 1; }
   detail=''
   configured=yes
+  # A token is in it, for nobody but root.
+  [ -z "$(ini Registration TokenId)" ] || chmod 600 "$origin"
   info "Site $site, management points$mps, client $version"
 }
 
@@ -491,12 +494,12 @@ is_for_me() {
 }
 
 without_token() {
-  awk -v properties="$properties" '
+  (umask 077 && awk -v properties="$properties" '
     { sub(/\r$/, "") }
     /^\[.*\]$/ { section = tolower($0) }
     section == "[registration]" { next }
     section == "[client install]" && properties != "" && tolower($0) ~ /^install *=/ { $0 = "Install=INSTALL=ALL " properties }
-    { printf "%s\r\n", $0 }' "$config" >"$1.new" && mv -f "$1.new" "$1"
+    { printf "%s\r\n", $0 }' "$config" >"$1.new") && mv -f "$1.new" "$1"
 }
 
 note_installed() {
@@ -548,10 +551,10 @@ run_installer() {
 }
 
 clear_away() {
+  # The token did its work, and files stay for years. Before its copy that is not UTF-16 goes, or it would not be seen any more.
+  [ -z "$(ini Registration TokenId)" ] || without_token "$origin"
   rm -f "$program/CcmExec.old" "$state/installed.old" "$setup/mobileclient.utf8" "$setup/why" "$setup"/*.part
   [ ! -f "$setup/$file" ] || [ "$setup/$file" = "$self" ] || rm -f "$setup/$file"
-  # The token did its work, and files stay for years.
-  [ -z "$(ini Registration TokenId)" ] || without_token "$here/mobileclient.tcf"
 }
 
 remove_client() {

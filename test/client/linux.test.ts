@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -108,6 +108,24 @@ test(
     assert.deepEqual(readFileSync(join(target.root, 'opt/pushpoint-client/CcmExec.mjs')), newer);
     const pid = Number(target.text('run/pushpoint-client.pid'));
     assert.ok(process.kill(pid, 0));
+  },
+);
+
+test(
+  'of a mobileclient.tcf that is UTF-16 no token is left either, and while it is there only root reads it',
+  need('curl'),
+  async (t) => {
+    const target = new LinuxTarget(t);
+    const mp = await HonestMp.start(t, systemClock);
+    const { payload } = target.push([mp], junk);
+    const seen = join(target.root, 'seen');
+    const command = `stat -c %a mobileclient.tcf >${seen}`;
+    target.push([mp], junk, { properties: 'WHERE=M\u00fcnchen', payload: { ...payload, command } });
+    assert.equal(await target.run(), 0, target.log);
+    assert.equal(target.text('seen'), '600\n');
+    for (const name of readdirSync(target.folder))
+      for (const encoding of ['utf8', 'utf16le'] as const)
+        if (name.startsWith('mobileclient')) assert.ok(!readFileSync(join(target.folder, name), encoding).includes(SECRET), name);
   },
 );
 
