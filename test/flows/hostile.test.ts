@@ -120,3 +120,26 @@ test('a child does not speak for a client of another branch, whose key it may kn
   const { name, version, lastSeenAt } = (await primary.parts.client.byGuid(client.guid))!;
   assert.deepEqual([name, version, lastSeenAt < new Date(now)], ['DC01', '1.0.0', true]);
 });
+
+test('a child that saw the id of a token of another machine gets nothing by it, and does not use it up', async () => {
+  const [dc] = await primary.parts.resource.find('DC01');
+  const expiresAt = new Date(Date.now() + 3_600_000);
+  const { id } = await primary.parts.client.issueToken({ resourceId: dc!.id, name: 'DC01', domain: 'CORP', ccrId: 7, expiresAt });
+  const { requestId, publicKey, name, domain, fqdn, addresses, hardwareId } = registration('DC01');
+  const at = new Date().toISOString();
+  const guid = `GUID:${randomUUID().toUpperCase()}`;
+  const body = {
+    ...{ guid, publicKey, requestId, name, domain, fqdn, addresses, hardwareId, tokenId: id, version: '1.0.0' },
+    ...{ approval: 'approved', approvedBy: 'token', provenBy: 'token', blocked: false, obsolete: false },
+    ...{ sequence: 1, registeredAt: at, lastSeenAt: at },
+  };
+  await secondary.database.db.transaction((tx) =>
+    secondary.parts.link.enqueue(tx, { to: 'parent', kind: 'client', key: guid, body }),
+  );
+  await carry(secondary, primary);
+  const taken = (await primary.parts.client.byGuid(guid))!;
+  assert.deepEqual([taken.approval, taken.believed, taken.resourceId], ['pending', false, undefined]);
+  // The machine itself can still use it.
+  const { client } = await primary.parts.client.register(registration('DC01'), { tokenId: id });
+  assert.deepEqual([client.approval, client.resourceId], ['approved', dc!.id]);
+});

@@ -1,4 +1,4 @@
-import type { SentClient, SentState } from '#messages';
+import { readBranchToken, type SentClient, type SentState } from '#messages';
 import { nameKey, shortKey } from '#records/resource';
 import type { Sql } from '#store/database';
 import { clientOf, trustRules, type Client, type ClientRow, type TrustRules } from './client.ts';
@@ -51,7 +51,7 @@ export interface Teller {
 
 /**
  * believed tells how much a child is believed of a client: nothing of a machine of another branch, unless it brings the token that this site
- * made for it, which it has from the client itself; and of a machine of no site only where no client of this site is on it.
+ * made to be used there; the id of any other token may have been seen on the way; and of a machine of no site only where no client of this site is on it.
  */
 async function believed(
   tx: Sql,
@@ -59,8 +59,11 @@ async function believed(
   { speaksFor }: Teller,
   { resourceId, keyHash }: { resourceId: number | undefined; keyHash: Uint8Array },
 ): Promise<boolean> {
-  const [token] = await tx.query('select 1 as one from client_token where id = $1 and ccr_id is not null', [sent.tokenId]);
-  if (token) return true;
+  const peer = readBranchToken(sent.tokenId ?? '')?.peer;
+  if (peer !== undefined && speaksFor(peer)) {
+    const [token] = await tx.query('select 1 as one from client_token where id = $1 and ccr_id is not null', [sent.tokenId]);
+    if (token) return true;
+  }
   const [machine] = await tx.query<{ site: string | null }>('select assigned_site as site from resource where id = $1', [
     resourceId,
   ]);
