@@ -193,6 +193,9 @@ export function buildProgram(): Program {
   completionVerb(builder, () => builder.program);
   return {
     async run(args) {
+      // Help about a verb that is not there must not look as if it were.
+      const isLost = args[0] === 'help' && !builder.program.commands.some((one) => one.name() === args[1]);
+      if (isLost && args[1] !== undefined && !args[1].startsWith('-')) args = args.slice(1);
       try {
         await builder.program.parseAsync(args.length ? args : ['--help'], { from: 'user' });
         return builder.exitCode;

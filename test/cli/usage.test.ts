@@ -74,6 +74,7 @@ test('a wrong command line is answered with 2, the reason and a suggestion', asy
   const wrong: [string[], RegExp][] = [
     [['pusch'], /unknown command 'pusch' \(Did you mean push\?\)/],
     [['foo'], /unknown command 'foo'; pushpoint has site, point, up, .*, completion \[/],
+    [['help', 'foo'], /unknown command 'foo'; pushpoint has site/],
     [['deploy'], /unknown command 'deploy'; perhaps pushpoint push \[/],
     [['package', 'remove', 'x'], /unknown command 'remove'; package has add, list \[/],
     [['site', 'creat'], /Did you mean create\?/],

@@ -105,8 +105,8 @@ test('a file that appears by rename or writeAtomic is taken; drafts beside it ar
   assert.deepEqual((await names(dir)).sort(), ['.hidden', 'a.tmp', 'b.part', 'bad', 'c.ccr~', 'inproc']);
 });
 
-test('folders, links and pipes are left alone and never followed', async (t) => {
-  const { dir, files } = open(t);
+test('folders, links and pipes are left alone, never followed, and told of once', async (t) => {
+  const { dir, files, lines } = open(t);
   await isThere(path.join(dir, 'bad'));
   await writeFile(path.join(home, 'secret'), 'not for the inbox');
   await symlink(path.join(home, 'secret'), path.join(dir, 'link.ccr'));
@@ -123,6 +123,8 @@ test('folders, links and pipes are left alone and never followed', async (t) => 
   );
   assert.deepEqual((await names(dir)).sort(), ['bad', 'folder.ccr', 'inproc', 'link.ccr', 'pipe.ccr']);
   assert.equal(await readFile(path.join(home, 'secret'), 'utf8'), 'not for the inbox');
+  const told = lines.flatMap((line) => /"what is no plain file .*"name":"([^"]+)"/.exec(line)?.[1] ?? []);
+  assert.deepEqual(told.sort(), ['folder.ccr', 'link.ccr', 'pipe.ccr']);
 });
 
 test('a malformed file goes to bad with its reason, and an earlier one of that name stays', async (t) => {

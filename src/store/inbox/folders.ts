@@ -29,12 +29,16 @@ export class Folders {
   readonly #inproc: string;
   readonly #bad: string;
   readonly #limit: number;
+  readonly #own: Set<string>;
+  /** What the last listing showed that is no plain file, and is therefore left alone. */
+  odd: ReadonlySet<string> = new Set();
 
   constructor(dir: string, limit: number, bad: string) {
     this.dir = dir;
     this.#inproc = path.join(dir, 'inproc');
     this.#bad = path.join(dir, bad);
     this.#limit = limit;
+    this.#own = new Set(['inproc', bad]);
   }
 
   /** ready makes what is missing; it tells the folder's number, by which a deleted and re-made folder is known. */
@@ -60,15 +64,20 @@ export class Folders {
   async dropped(): Promise<Dropped[]> {
     const entries = await readdir(this.dir, { withFileTypes: true, encoding: 'buffer' });
     const found: Dropped[] = [];
+    const odd = new Set<string>();
     for (const entry of entries) {
-      if (!entry.isFile()) continue;
       const octets = Buffer.from(entry.name);
       const name = plainName(octets);
+      if (!entry.isFile()) {
+        if (!this.#own.has(name) && !isDraft(name)) odd.add(name);
+        continue;
+      }
       if (isDraft(name)) continue;
       // What vanished since the listing was somebody's change of mind.
       const stats = await lstat(this.#path(octets)).catch(() => undefined);
       if (stats?.isFile()) found.push({ key: octets.toString('latin1'), octets, name, stats });
     }
+    this.odd = odd;
     return found;
   }
 

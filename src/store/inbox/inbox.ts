@@ -56,6 +56,7 @@ export class Inbox {
   #wake: (() => void) | undefined;
   #watcher: { fs: FSWatcher; ino: bigint } | undefined;
   #complaint: string | undefined;
+  #odd: ReadonlySet<string> = new Set();
   readonly #queued = new Set<string>();
   /** Somebody dropped a file of the same name as one that is being worked. */
   #blocked = false;
@@ -142,6 +143,7 @@ export class Inbox {
     const inWork = new Set(await this.#folders.inWork());
     for (const name of inWork) if ((this.#later.get(name)?.at ?? now) <= now) this.#start(name, work);
     const dropped = await this.#folders.dropped();
+    this.#wonder();
     let unsettled = false;
     this.#blocked = false;
     for (const file of dropped) {
@@ -159,6 +161,15 @@ export class Inbox {
     for (const key of this.#seen.keys()) if (!keys.has(key)) this.#seen.delete(key);
     const next = Math.min(pollMs, ...[...this.#later.values()].map(({ at }) => Math.max(BREATH_MS, at - now)));
     return unsettled ? Math.min(next, quietMs + BREATH_MS) : next;
+  }
+
+  /** Somebody who drops a link or a folder waits for it to be taken, so it is said once that it never will be. */
+  #wonder(): void {
+    const { odd } = this.#folders;
+    for (const name of odd)
+      if (!this.#odd.has(name))
+        this.#options.log.warn('what is no plain file is left alone in the inbox; drop a copy of the file', { name });
+    this.#odd = odd;
   }
 
   /** settled tells whether the file has looked the same for long enough. */

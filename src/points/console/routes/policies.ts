@@ -164,7 +164,7 @@ async function wishOf(parts: ConsoleParts, body: Body): Promise<Ask['wish']> {
       body.managementPoints ?? (await parts.site.points(site)).filter((p) => p.kind === 'mp' && p.on).map((p) => p.address);
     if (given.length === 0)
       throw raise('PP_API_INVALID', {
-        why: `body/managementPoints is missing, and this site knows no management point of ${site}`,
+        why: `body/managementPoints is missing, and this site knows no management point of ${site}; name it there, or by --mp URL`,
       });
     return { kind: 'migrate', migrate: { site, managementPoints: given.map(pointAddress) } };
   }
