@@ -89,7 +89,7 @@ static void heartbeat(void *context, const char *time, Text *body) {
 static void add_point(void *points, const char *url) { points_add(points, url); }
 
 /* keep takes over what every reply of a management point tells a client to do from now on. */
-static BOOL keep(Agent *a, const Told *told) {
+static BOOL keep(Agent *a, const Told *told, BOOL isRegistration) {
   Memory *m = &a->identity.memory;
   char site[8], approval[16];
   LONGLONG minutes;
@@ -100,10 +100,13 @@ static BOOL keep(Agent *a, const Told *told) {
     copy_to(a->status.lastError, sizeof a->status.lastError, "the reply of the management point is malformed");
     return FALSE;
   }
-  copy_to(m->site, sizeof m->site, site);
+  // Only a registration takes a client to another site.
+  BOOL own = isRegistration || !m->site[0] || !strcmp(site, m->site);
+  if (own) copy_to(m->site, sizeof m->site, site);
+  else log_warn("%s speaks for site %s; this client belongs to %s and stays there", told->point, site, m->site);
   copy_to(m->approval, sizeof m->approval, approval);
   m->heartbeatMinutes = (int)minutes;
-  if (json_strings(told->body.at, "managementPoints", add_point, &points) && points.count) m->points = points;
+  if (own && json_strings(told->body.at, "managementPoints", add_point, &points) && points.count) m->points = points;
   json_string(told->body.at, "policyRevision", a->revision, sizeof a->revision);
   a->status.state = "registered";
   copy_to(a->status.point, sizeof a->status.point, told->point);
@@ -116,7 +119,7 @@ static BOOL listed(const char *codes, const char *code) { return code[0] && strs
 static BOOL registered(Agent *a, const Told *told) {
   char text[64], guid[SMSID_SIZE];
   Memory *m = &a->identity.memory;
-  if (!keep(a, told)) return FALSE;
+  if (!keep(a, told, TRUE)) return FALSE;
   if (!json_string(told->body.at, "guid", text, sizeof text) || !smsid_of(text, guid)) {
     copy_to(a->status.lastError, sizeof a->status.lastError, "the reply of the management point holds no SMSID");
     return FALSE;
@@ -167,7 +170,7 @@ static BOOL beat(Agent *a, Told *told) {
   Asked asked = {"/ccm_system/heartbeat", heartbeat, a, &signer, a->config.pin, "PP_CLIENT_UNKNOWN PP_CLIENT_BLOCKED", NULL};
   agent_points(a, &points);
   contact_ask(&points, &asked, told);
-  if (!told->taken || !keep(a, told)) return FALSE;
+  if (!told->taken || !keep(a, told, FALSE)) return FALSE;
   agent_remember(a);
   instant(a->status.lastHeartbeatAt, now_ticks());
   return TRUE;

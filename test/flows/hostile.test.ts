@@ -129,9 +129,24 @@ test('a child that saw the id of a token of another machine gets nothing by it, 
   const at = new Date().toISOString();
   const guid = `GUID:${randomUUID().toUpperCase()}`;
   const body = {
-    ...{ guid, publicKey, requestId, name, domain, fqdn, addresses, hardwareId, tokenId: id, version: '1.0.0' },
-    ...{ approval: 'approved', approvedBy: 'token', provenBy: 'token', blocked: false, obsolete: false },
-    ...{ sequence: 1, registeredAt: at, lastSeenAt: at },
+    guid,
+    publicKey,
+    requestId,
+    name,
+    domain,
+    fqdn,
+    addresses,
+    hardwareId,
+    tokenId: id,
+    version: '1.0.0',
+    approval: 'approved',
+    approvedBy: 'token',
+    provenBy: 'token',
+    blocked: false,
+    obsolete: false,
+    sequence: 1,
+    registeredAt: at,
+    lastSeenAt: at,
   };
   await secondary.database.db.transaction((tx) =>
     secondary.parts.link.enqueue(tx, { to: 'parent', kind: 'client', key: guid, body }),
