@@ -121,10 +121,14 @@ test('site-wide push takes what is imported, and when it is switched on what is 
   await eventually('what was taken back to be in the audit log', async () => (await log()).items.length > 0);
   const entries = (await log()).items;
   assert.deepEqual([entries.length, entries[0]!.who, entries[0]!.object], [1, 'site-wide push', '1 CCRs']);
-  assert.deepEqual((await site.records.ccr.list()).items.map((c) => [c.name, c.state, c.finishedBy]).sort(), [
-    ['PC1', 'cancelled', 'site-wide push'],
-    ['PC2', 'queued', undefined],
-  ]);
+  const ccrs = (await site.records.ccr.list()).items.toSorted((a, b) => a.name.localeCompare(b.name));
+  assert.deepEqual(
+    ccrs.map((c) => [c.name, c.state, c.finishedBy]),
+    [
+      ['PC1', 'cancelled', 'site-wide push'],
+      ['PC2', 'queued', undefined],
+    ],
+  );
   await upkeep.stop();
 });
 

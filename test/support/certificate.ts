@@ -57,16 +57,10 @@ export function selfMade(until = '491231'): SelfMade {
 
 const pem = (kind: string, octets: Uint8Array): string =>
   `-----BEGIN ${kind}-----\n${Buffer.from(octets).toString('base64').replace(/.{64}/g, '$&\n')}\n-----END ${kind}-----\n`;
-const utc = (time: Date): Buffer =>
-  der(
-    0x17,
-    Buffer.from(
-      `${time
-        .toISOString()
-        .replace(/[-:T]|\.\d+/g, '')
-        .slice(2)}`,
-    ),
-  );
+const utc = (time: Date): Buffer => {
+  const digits = time.toISOString().replace(/[-:T]|\.\d+/g, '');
+  return der(0x17, Buffer.from(digits.slice(2)));
+};
 const nameOf = (common: string): Buffer => der(0x30, der(0x31, der(0x30, oid('550403'), der(0x0c, Buffer.from(common)))));
 const signed = (kind: string, tbs: Buffer, key: KeyObject): string =>
   pem(kind, der(0x30, tbs, ECDSA_SHA256, der(0x03, Buffer.from([0]), sign('sha256', tbs, key))));
