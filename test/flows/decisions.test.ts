@@ -141,3 +141,20 @@ test('merge, new and block of clients below are decided at the top, and come bac
   await until('the merged record at the top', async () => (await at(top, old.guid))!.publicKey === same.publicKey);
   assert.equal(await at(top, same.guid), undefined);
 });
+
+test('a parent in wrong hands neither approves a client of a primary below nor takes one over', async () => {
+  const { link, client } = top.parts;
+  const own = await come('PC9', 'HW-0009');
+  await until('it at the top', async () => (await at(top, own.guid)) !== undefined);
+  const sent: unknown[] = [];
+  for await (const { client: one } of client.allFor()) if (one.guid === own.guid) sent.push(one);
+  const said = { ...(sent[0] as object), approval: 'approved', approvedBy: 'token', provenBy: 'token' };
+  const { publicKey } = registration('PC9', 'HW-0009');
+  const stranger = `GUID:${randomUUID().toUpperCase()}`;
+  for (const body of [said, { ...said, publicKey }, { ...said, publicKey, guid: stranger, name: 'NEW' }])
+    await top.database.db.transaction((tx) => link.enqueue(tx, { to: 'P01', kind: 'client', key: randomUUID(), body }));
+  await carry(top, below);
+  const kept = (await at(below, own.guid))!;
+  assert.deepEqual([kept.approval, kept.publicKey], ['pending', own.publicKey]);
+  assert.equal(await at(below, stranger), undefined);
+});

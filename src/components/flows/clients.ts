@@ -41,11 +41,17 @@ export async function sendClients({ client, link }: FlowParts, tx: Sql, known: B
 }
 
 /** clientHandler takes clients of other sites: registrations and signs of life from below, decisions from above. */
-export function clientHandler({ client, site }: FlowParts): LinkHandler {
+export function clientHandler({ client, site, log }: FlowParts): LinkHandler {
   return {
     takesFrom: ['parent', 'child'],
     async apply(tx, { from, role, items }) {
       const known = await site.branch(tx);
+      // A primary decides about its clients itself, so its parent has nothing to tell of them: an approval from there would be a way to its secrets.
+      if (role === 'parent' && known.here.kind === 'primary')
+        return log.warn('clients that the parent told of were not taken: this site is a primary', {
+          from,
+          clients: items.length,
+        });
       const speaksFor = speaker(known, { site: from, role });
       const decides = role === 'child' && known.sites.some(({ code, kind }) => code === from && kind === 'primary');
       const rules = known.here.settings.client;
