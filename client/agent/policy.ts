@@ -67,13 +67,15 @@ export class PolicyWork {
     const isProven = await this.#isProven(answer);
     if (isProven) await identity.remember({ provenPoints: policy.managementPoints });
     const work = workOf(policy, this.#parts.config.version);
+    // Whoever made up a policy under the revision of the site's must not keep the client from ever asking for that.
+    const policyRevision = isProven || !(await this.#siteKey()) ? policy.revision : undefined;
     if (work === undefined) {
-      await identity.remember({ policyRevision: policy.revision, tried: undefined });
+      await identity.remember({ policyRevision, tried: undefined });
       return 'kept';
     }
     if (!isProven) {
       logs.policy.error(`The policy asks to ${work}, and nothing proves that it comes from the site; it is not done`);
-      await identity.remember({ policyRevision: policy.revision, tried: undefined });
+      await identity.remember({ policyRevision, tried: undefined });
       return 'kept';
     }
     if (!this.#mayTry(work, policy)) return 'kept';
@@ -105,9 +107,13 @@ export class PolicyWork {
 
   async #isProven({ url, text, headers, nonce }: Answer): Promise<boolean> {
     if (provesSite(this.#parts, url)) return true;
-    const key = await this.#parts.host.readFile(layout.siteKey).catch(() => undefined);
+    const key = await this.#siteKey();
     const proof = headers.get(POLICY_PROOF);
     return key !== undefined && proof !== null && policyProofHolds(key, nonce, text, proof);
+  }
+
+  #siteKey(): Promise<Uint8Array | undefined> {
+    return this.#parts.host.readFile(layout.siteKey).catch(() => undefined);
   }
 
   #mayTry(work: string, { upgrade }: Policy): boolean {

@@ -183,11 +183,12 @@ static void apply(Agent *a, const Told *told) {
   }
   log_info("Policy %s of site %s", revision, site);
   settings(a, policy);
-  BOOL wanted = work_of(a, policy, version, work), proven = wanted && is_proven(a, told);
+  BOOL wanted = work_of(a, policy, version, work), proven = is_proven(a, told);
   if (wanted && !proven) log_error("The policy asks to %s, and nothing proves that it comes from the site; it is not done", work);
   if (json_object(policy, "migrate")) log_warn("The policy asks to move to another site, which this agent cannot do");
   if (!wanted || !proven) {
-    copy_to(m->policyRevision, sizeof m->policyRevision, revision);
+    // Whoever made up a policy under the revision of the site's must not keep the client from ever asking for that.
+    copy_to(m->policyRevision, sizeof m->policyRevision, proven || !exists(layout.siteKey) ? revision : "");
     memset(&m->tried, 0, sizeof m->tried);
   }
   agent_remember(a);

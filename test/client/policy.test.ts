@@ -142,6 +142,21 @@ test('over TLS with a pin no further proof is wanted', async (t) => {
   await lives(machine, () => machine.serviceState('ccmsetup') === 'running');
 });
 
+test('a policy that somebody made up under the revision of the real one does not hide that', async (t) => {
+  const { machine, mp, stop } = await registered(t);
+  const { prove } = mp;
+  mp.prove = undefined;
+  mp.policy = { revision: 'u2.0.0', policyMinutes: 60 };
+  const from = polls(mp).length;
+  await live(machine, forever, () => polls(mp).length === from + 1);
+  mp.prove = prove;
+  upgradeTo(mp, '2.0.0');
+  await live(machine, forever, () => polls(mp).length === from + 2);
+  assert.equal(polls(mp).at(-1)!.status, 200);
+  await live(machine, forever, () => machine.serviceState('ccmsetup') === 'running');
+  await stop();
+});
+
 test('an https point that somebody on the way named proves nothing, whatever authority signed its certificate', async (t) => {
   const { machine, mp, stop } = await registered(t);
   const evil = await HonestMp.start(t, machine.clock, 'https');
