@@ -194,6 +194,15 @@ test('a client that only claims to be one does not make its machine look install
   assert.equal((await resources.byId(resourceId))!.client.installed, true);
 });
 
+test('a client that gives itself another name does not prove a push to that', async () => {
+  const resourceId = await resource();
+  const { client } = await clients.register(registration(newKey()));
+  await clients.trust.approve(client.guid, 'CORP\\admin');
+  await clients.heartbeat(client.guid, heartbeat(client.guid, 1, { name: 'DC01' }));
+  assert.equal(await clients.since({ name: 'DC01', domain: 'CORP' }, new Date(0)), undefined);
+  assert.equal((await clients.since(resourceId, new Date(0)))!.guid, client.guid);
+});
+
 test('a person approves a pending client once', async () => {
   const { client } = await clients.register(registration(newKey()));
   assert.ok(await clients.trust.approve(client.guid, 'CORP\\admin'));

@@ -283,8 +283,10 @@ export class ClientRecord {
         : await this.#db.exec<ClientRow>(
             {
               name: 'client_since_name',
-              text: `select * from client where name_key = $1 and ($3 = '' or domain_key = $3 or domain_key = ''
-                or ccr_same_domain(domain_key, $3)) and ${common}`,
+              // A client names itself; one that belongs to a machine of another name is not what was pushed to.
+              text: `select * from client c where name_key = $1 and ($3 = '' or domain_key = $3 or domain_key = ''
+                or ccr_same_domain(domain_key, $3))
+                and (resource_id is null or exists (select from resource r where r.id = c.resource_id and r.name_key = $1)) and ${common}`,
             },
             [shortKey(machine.name), at, nameKey(machine.domain ?? '')],
           );
