@@ -337,3 +337,15 @@ test('500 registrations at once over two management points: none lost, none doub
   }
   assert.equal((await site.records.client.list({ limit: 1000 })).items.length, 500);
 });
+
+test('a blocked client that is merged into one that is not blocked stays blocked, which is said', async (t) => {
+  const { site, url, call } = await start(t);
+  const [kept, blocked] = [new Pc(site, url, 'PC042'), new Pc(site, url, 'PC043')];
+  await kept.register();
+  await blocked.register();
+  await call('POST', `/clients/${blocked.guid}/block`);
+  const merged = (await call('POST', `/clients/${blocked.guid}/merge`, { into: kept.guid })).json;
+  assert.deepEqual([merged.guid, merged.blocked], [kept.guid, true]);
+  assert.equal((await blocked.register()).code, 'PP_CLIENT_BLOCKED');
+  assert.equal((await call('GET', `/clients/${kept.guid}`)).json.blocked, true);
+});

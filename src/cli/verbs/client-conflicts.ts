@@ -73,7 +73,7 @@ export function conflictVerbs(verbs: Verbs, client: Command): void {
           const body = into === undefined ? undefined : { into };
           const done = await api.send<Result>('POST', `/clients/${encodeURIComponent(name)}/merge`, body, { dryRun });
           if (context.json) printJson(done);
-          else printDone(`${done.name} is ${done.guid} from now on.`, dryRun);
+          else printDone(`${done.name} is ${done.guid} from now on${done.blocked ? ', and is blocked' : ''}.`, dryRun);
           return EXIT.ok;
         }),
     })
@@ -144,6 +144,7 @@ interface Result {
   guid: string;
   name: string;
   done: boolean;
+  blocked?: boolean;
 }
 
 interface Changed {

@@ -91,6 +91,7 @@ export interface ClientRow {
   proven_by: Proof | null;
   believed: boolean;
   blocked: boolean;
+  blocked_by: string | null;
   obsolete: boolean;
   via_site: string | null;
   token_id: string | null;

@@ -129,7 +129,9 @@ async function mergeInto(tx: Sql, row: ClientRow, other: ClientRow, { by, now }:
        os_version = $10, type = $11, architecture = $12, hardware_id = $13, last_address = coalesce($14, last_address),
        last_seen_at = greatest(last_seen_at, $15), obsolete = false, replaced_by = null, proven_by = coalesce(proven_by, $16),
        token_id = coalesce($17, token_id), resource_id = coalesce(resource_id, $18),
-       policy_key = coalesce($19, policy_key), policy_serial = policy_serial + 1
+       policy_key = coalesce($19, policy_key), policy_serial = policy_serial + 1,
+       -- A block is of the key, and that goes on here.
+       blocked = blocked or $20, blocked_by = coalesce(blocked_by, $21)
      where id = $1 returning *`,
     [
       other.id,
@@ -151,6 +153,8 @@ async function mergeInto(tx: Sql, row: ClientRow, other: ClientRow, { by, now }:
       row.token_id,
       row.resource_id,
       row.policy_key,
+      row.blocked,
+      row.blocked_by,
     ],
   );
   await tx.query('update client_event set client_id = $2 where client_id = $1', [row.id, other.id]);
@@ -158,7 +162,7 @@ async function mergeInto(tx: Sql, row: ClientRow, other: ClientRow, { by, now }:
   await tx.query('update client_conflict set other_id = $2 where other_id = $1', [row.id, other.id]);
   await tx.query('update client_key set client_id = $2 where client_id = $1', [row.id, other.id]);
   await tx.query('update client_state set guid = $2 where guid = $1', [row.guid, other.guid]);
-  await noteEvent(tx, other.id, { what: 'merged', by, detail: { guid: row.guid } }, now);
+  await noteEvent(tx, other.id, { what: 'merged', by, detail: { guid: row.guid, ...(row.blocked && { blocked: true }) } }, now);
   return kept!;
 }
 

@@ -115,7 +115,8 @@ export function clientRoutes(api: FastifyInstance, parts: ConsoleParts): void {
         const done = await decide(client, action, { guid, into, who }, tx);
         const detail = { guid, ...(done && done.guid !== guid && { into: done.guid }) };
         if (done) await parts.audit.write({ who, what: `client.${action}`, object: one.name, detail, address: ip }, tx);
-        return { guid: done?.guid ?? guid, name: one.name, done: done !== undefined };
+        const stays = action === 'merge' && done?.blocked === true;
+        return { guid: done?.guid ?? guid, name: one.name, done: done !== undefined, ...(stays && { blocked: true }) };
       });
     },
   );
