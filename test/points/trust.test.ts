@@ -268,3 +268,42 @@ test('a farewell ends what the site expects of a client, and only its own', asyn
   const [device] = await site.records.resource.find('PC042');
   assert.equal(device!.client.installed, false);
 });
+
+test('the token of a push whose client has another key since signs nothing once the client is blocked', async (t) => {
+  const { site, url, token, decide } = await start(t);
+  const pc = new Pc(site, url);
+  const first = await token('PC042');
+  await pc.register(pc.proven(first));
+  const { guid } = pc;
+  pc.reinstall();
+  await pc.register(pc.proven(await token('PC042')));
+  assert.equal(pc.guid, guid);
+  const say = (stateId: number) =>
+    pc.post('/ccm_system/state', pc.state(stateId), { token: first.id, tokenKey: tokenKeyOf(first.secret) });
+  assert.equal((await say(100)).status, 200);
+  await decide(guid!, 'block');
+  assert.equal((await say(400)).code, 'PP_CLIENT_BLOCKED');
+});
+
+test('a rejected machine that comes with the token of another push and another hardware id is held for a person, with the history', async (t) => {
+  const { site, url, token, decide, conflicts, history, settings } = await start(t);
+  const pc = new Pc(site, url);
+  await pc.register(pc.proven(await token('PC042')));
+  const rejected = pc.guid!;
+  await decide(rejected, 'reject');
+  pc.reinstall();
+  const other = { hardwareId: 'OTHER-BOARD-1', name: 'PC777', fqdn: 'pc777.corp.example' };
+  assert.equal((await pc.register(pc.proven(await token('PC042'), other))).json['approval'], 'pending');
+  const [found] = await conflicts();
+  assert.deepEqual([found!.guid, found!.conflict['kind'], found!.conflict['holds']], [pc.guid, 'rejected', true]);
+  assert.equal((found!.conflict['other'] as { guid: string }).guid, rejected);
+  assert.deepEqual(await history(pc.guid!), ['conflict by site', 'registered by site']);
+  assert.equal((await pc.register(pc.proven(await token('PC042'), other))).json['approval'], 'pending');
+  assert.equal((await decide(pc.guid!, 'approve')).code, 'PP_CLIENT_CONFLICT');
+  // Nor in the mode in which everybody is approved, nor for who came as a stranger first.
+  await settings({ approval: 'all' });
+  pc.reinstall();
+  assert.equal((await pc.register(pc.registration({ hardwareId: 'OTHER-BOARD-2' }))).json['approval'], 'pending');
+  await decide(pc.guid!, 'new');
+  assert.equal((await decide(pc.guid!, 'approve')).done, true);
+});

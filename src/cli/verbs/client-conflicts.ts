@@ -33,6 +33,7 @@ const KINDS: Record<string, string> = {
   hardware: 'has the hardware id of',
   name: 'has the name of',
   blocked: 'is on the hardware of the blocked',
+  rejected: 'is on the machine of the rejected',
   retired: 'came with a key that was given up by',
   clone: 'one key on two machines',
 };

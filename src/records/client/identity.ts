@@ -10,8 +10,8 @@ import { noteEvent } from './event.ts';
  * is there: it is a reason to ask, and only a proof of the machine (the token of a push) settles it without a person.
  */
 
-/** Conflict kinds: the hardware or the name of another client, hardware that is blocked, a key that was given up, one key on two machines. */
-export type ConflictKind = 'hardware' | 'name' | 'blocked' | 'retired' | 'clone';
+/** Conflict kinds: the hardware or the name of another client, hardware that is blocked, the machine of a rejected one, a key that was given up, one key on two machines. */
+export type ConflictKind = 'hardware' | 'name' | 'blocked' | 'rejected' | 'retired' | 'clone';
 
 /** Conflict is a client that seems to be somebody else, as it was found. */
 export interface Conflict {
@@ -100,17 +100,24 @@ export async function likest(
   return { row, score, sameHardware: row.same_hardware };
 }
 
-/** blockedOn gives the blocked client of a machine: a new key and another hardware id are no way around the block. */
-export async function blockedOn(tx: Sql, resourceId: number | null | undefined): Promise<number | undefined> {
+/** Barred is a client to which a person said no, on the machine of another one. */
+export interface Barred {
+  id: number;
+  kind: 'blocked' | 'rejected';
+}
+
+/** barredOn gives the blocked or rejected client of a machine: a new key and another hardware id are no way around what a person decided. */
+export async function barredOn(tx: Sql, resourceId: number | null | undefined): Promise<Barred | undefined> {
   if (resourceId === null || resourceId === undefined) return undefined;
-  const [row] = await tx.exec<{ id: number }>(
+  const [row] = await tx.exec<Barred>(
     {
-      name: 'client_blocked_on',
-      text: 'select id from client where resource_id = $1 and not obsolete and blocked order by last_seen_at desc limit 1',
+      name: 'client_barred_on',
+      text: `select id, case when blocked then 'blocked' else 'rejected' end as kind from client
+        where resource_id = $1 and not obsolete and (blocked or approval = 'rejected') order by blocked desc, last_seen_at desc limit 1`,
     },
     [resourceId],
   );
-  return row?.id;
+  return row;
 }
 
 /** openConflict keeps a conflict, once while it is undecided; true when it is new. */

@@ -137,7 +137,7 @@ export async function registerPlain(
         where not exists (select from client c where c.key_hash = w.key_hash)
           and not exists (select from client_key k where k.key_hash = w.key_hash)
           and not exists (select from client c where c.name_key = w.name_key and not c.obsolete and c.believed)
-          and not exists (select from client c where c.resource_id = t.resource_id and not c.obsolete and c.blocked)
+          and not exists (select from client c where c.resource_id = t.resource_id and not c.obsolete and (c.blocked or c.approval = 'rejected'))
           and not exists (select from client c where c.hardware_key = client_hardware_key(w.hardware_id) and not c.obsolete)`,
     },
     [now, ...arrays(KEYS, apart)],

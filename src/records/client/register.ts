@@ -7,13 +7,14 @@ import { clientOf, type Client, type ClientRow, type Proof, type TrustRules } fr
 import { openCloneAlarm } from './clone.ts';
 import { noteEvent } from './event.ts';
 import {
-  blockedOn,
+  barredOn,
   conflictsOf,
   isRetired,
   isSame,
   likest,
   openConflict,
   rekey,
+  type Barred,
   type ConflictKind,
   type Likeness,
 } from './identity.ts';
@@ -72,8 +73,8 @@ async function again(tx: Sql, old: ClientRow, registration: Registration, o: Kno
   if (old.blocked) throw raise('PP_CLIENT_BLOCKED', { guid: old.guid, name: old.name });
   const token = o.tokenId === undefined ? undefined : await spend(tx, o.tokenId, old.key_hash, now);
   const proof: Proof | undefined = token ? 'token' : o.provenBy;
-  const barred = old.approval === 'pending' && token ? await blockedOn(tx, token.resource_id) : undefined;
-  if (barred !== undefined) await flag(tx, old, { kind: 'blocked', holds: true, other: barred, score: 0 }, o.address, now);
+  const barred = old.approval === 'pending' && token ? await barredOn(tx, token.resource_id) : undefined;
+  if (barred) await flag(tx, old, { kind: barred.kind, holds: true, other: barred.id, score: 0 }, o.address, now);
   const held = old.approval === 'pending' && proof ? (await conflictsOf(tx, old.id)).some((one) => one.holds) : false;
   const next = old.approval === 'pending' && proof && !held ? judged(o.rules, proof) : undefined;
   const [row] = await tx.query<ClientRow>(
@@ -125,18 +126,18 @@ interface Doubt {
   score: number;
 }
 
-/** doubtOf says what speaks against a new key. Hardware and a machine that are blocked and a key that was given up hold, whatever was proven. */
+/** doubtOf says what speaks against a new key. Hardware that is blocked, a machine to which a person said no, and a key that was given up hold, whatever was proven. */
 function doubtOf(
   like: Likeness | undefined,
   retired: { clientId: number } | undefined,
   proof: Proof | undefined,
   { conflicts }: TrustRules,
-  barred: number | undefined,
+  barred: Barred | undefined,
 ): Doubt | undefined {
   const other = like?.row.id;
   const score = like?.score ?? 0;
   if (like?.sameHardware && like.row.blocked) return { kind: 'blocked', holds: true, other, score };
-  if (barred !== undefined) return { kind: 'blocked', holds: true, other: barred, score };
+  if (barred) return { kind: barred.kind, holds: true, other: barred.id, score };
   if (retired) return { kind: 'retired', holds: true, other: retired.clientId, score };
   if (!like || proof !== undefined) return undefined;
   if (like.sameHardware) return { kind: 'hardware', holds: conflicts === 'manual', other, score };
@@ -167,8 +168,13 @@ async function make(tx: Sql, registration: Registration, o: Known, now: Date): P
   // Two machines had it: neither is told from the other by it, so each makes one of its own.
   if (retired?.why === 'clone') throw raise('PP_CLIENT_KEY_RETIRED');
   const like = await likest(tx, registration);
-  const barred = await blockedOn(tx, resourceId);
-  if (proof !== undefined && !retired && barred === undefined && takesOver(like, resourceId, o)) {
+  const barred = await barredOn(tx, resourceId);
+  if (
+    proof !== undefined &&
+    !retired &&
+    (!barred || (barred.kind === 'rejected' && barred.id === like?.row.id)) &&
+    takesOver(like, resourceId, o)
+  ) {
     const { publicKey, requestId } = registration;
     const kept = await rekey(tx, like.row, { publicKey, keyHash: o.keyHash, requestId }, 'installed anew', now);
     await noteEvent(tx, kept.id, { what: 'reimaged', detail: { proof, score: like.score, address: o.address } }, now);

@@ -113,7 +113,9 @@ export async function tokenKeys(
   const rows = await sql.exec<TokenRow & { blocked: boolean }>(
     {
       name: 'client_token_keys',
-      text: `select t.*, exists (select from client c where c.key_hash = t.used_by and c.blocked) as blocked
+      text: `select t.*, exists (select from client c where c.key_hash = t.used_by and c.blocked)
+          -- The client may have another key since.
+          or exists (select from client_key k join client c on c.id = k.client_id where k.key_hash = t.used_by and c.blocked) as blocked
         from client_token t where id = any($1)`,
     },
     [ids],
