@@ -307,3 +307,26 @@ test('a rejected machine that comes with the token of another push and another h
   await decide(pc.guid!, 'new');
   assert.equal((await decide(pc.guid!, 'approve')).done, true);
 });
+
+test('a decision is about the name and the key that were shown: a client that renames itself just before is refused', async (t) => {
+  const { site, url, decide, call } = await start(t);
+  const pc = new Pc(site, url, 'PC777');
+  await pc.register();
+  const shown = (await call('GET', `/clients/${pc.guid}`)).json as { name: string; keyId: string };
+  const seen = { ifName: shown.name, ifKey: shown.keyId };
+  assert.equal((await decide(pc.guid!, 'approve', { ...seen, ifKey: '0'.repeat(64) })).code, 'PP_CLIENT_CHANGED');
+  await pc.beat({ name: 'PC042', fqdn: 'pc042.corp.example' });
+  for (const action of ['approve', 'reject', 'unblock', 'block'])
+    assert.equal((await decide(pc.guid!, action, seen)).code, 'PP_CLIENT_CHANGED');
+  assert.equal((await call('GET', `/clients/${pc.guid}`)).json.approval, 'pending');
+  // Between the moment in which the site found it by its name and the decision there is room for a heartbeat too.
+  const { trust } = site.records.client;
+  const locked = trust.locked.bind(trust);
+  t.mock.method(trust, 'locked', async (...args: Parameters<typeof locked>) => {
+    await pc.beat({ name: 'PC043', fqdn: 'pc043.corp.example' });
+    return locked(...args);
+  });
+  assert.equal((await decide('PC042', 'approve')).code, 'PP_CLIENT_CHANGED');
+  t.mock.restoreAll();
+  assert.equal((await decide(pc.guid!, 'approve', { ifName: 'pc043', ifKey: shown.keyId })).done, true);
+});

@@ -19,6 +19,7 @@ export interface ClientJson {
   blocked: boolean;
   obsolete: boolean;
   hardwareId: string;
+  keyId: string;
   wanted?: Record<string, unknown>;
   registeredAt: string;
   lastSeenAt?: string;

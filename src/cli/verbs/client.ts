@@ -122,24 +122,29 @@ function listVerb(verbs: Verbs, client: Command): void {
 function actionVerb(verbs: Verbs, client: Command, action: Action): void {
   const { does, done, already } = actions[action];
   verbs
-    .add<{ dryRun?: boolean }>(client, {
+    .add<{ ifName?: string; ifKey?: string; dryRun?: boolean }>(client, {
       name: `${action} <name>`,
       does,
       examples: [
         `pushpoint client ${action} LAB-W11-01 --data ./p01`,
         `pushpoint client ${action} GUID:6F9619FF-8B86-D011-B42D-00C04FC964FF --data ./p01`,
       ],
-      run: (context, { dryRun }, name) =>
+      run: (context, { ifName, ifKey, dryRun }, name) =>
         context.withApi(async (api) => {
           const path = `/clients/${encodeURIComponent(name)}/${action}`;
-          const result = await api.send<Result>('POST', path, undefined, { dryRun });
+          const result = await api.send<Result>('POST', path, { ifName: ifName ?? nameIn(name), ifKey }, { dryRun });
           if (context.json) printJson(result);
           else print(`${result.name} (${result.guid}) ${result.done ? `${dryRun ? 'would be ' : ''}${done}` : already}.`);
           return EXIT.ok;
         }),
     })
+    .option('--if-name <name>', 'only while it calls itself so, as client list showed it')
+    .option('--if-key <key>', 'only while it has this key, as client show tells it')
     .option('--dry-run', 'say what would be done');
 }
+
+/** nameIn gives the name by which a client was named: it has to have that name still when the site decides. */
+const nameIn = (given: string): string | undefined => (given.startsWith('GUID:') ? undefined : given);
 
 /** What became of one client; `done` is false when it was so already. */
 interface Result {
@@ -181,6 +186,7 @@ function showClient(item: ClientJson, history: EventJson[], states: StateJson[])
     ['blocked', item.blocked],
     ['obsolete', item.obsolete || undefined],
     ['hardware id', item.hardwareId],
+    ['key', item.keyId],
     ['asked of it', Object.keys(item.wanted ?? {}).join(', ')],
     ['registered', item.registeredAt],
     ['last seen', item.lastSeenAt],

@@ -37,6 +37,12 @@ export class ClientTrust {
     return (await (via ? run(via) : this.#db.transaction(run))) as R extends undefined ? Client | undefined : Client;
   }
 
+  /** locked gives a client as it is until the transaction ends: nothing that it says changes it meanwhile. */
+  async locked(guid: string, tx: Sql): Promise<Client | undefined> {
+    const [row] = await tx.query<ClientRow>('select * from client where guid = $1 for update', [guid]);
+    return row && clientOf(row);
+  }
+
   /** approve lets a client count as what it says it is; undefined where a person did already. */
   approve(guid: string, by: string, via?: Sql): Promise<Client | undefined> {
     return this.#decide(via, by, (tx, decision) => decide.approve(tx, guid, decision));

@@ -27,6 +27,15 @@ export const clientErrors = {
     remedy: 'Look at pushpoint client conflicts, then decide with pushpoint client merge, new or block.',
     again: 'never',
   },
+  PP_CLIENT_CHANGED: {
+    origin: 'refused',
+    message: '{guid} is not what the decision is about any more: it calls itself {name} now, with the key {key}',
+    http: 409,
+    cause:
+      'It said another name of itself, or came with another key, after it was looked at. Either is the choice of whoever holds its key.',
+    remedy: 'Look at it again with pushpoint client show GUID, then decide about it as it is now.',
+    again: 'never',
+  },
   PP_CLIENT_NO_CONFLICT: {
     origin: 'refused',
     message: '{name} is in no conflict that could be decided so',

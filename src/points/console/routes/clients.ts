@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
 import { Type, type Static } from 'typebox';
 import { raise } from '#base/errors';
@@ -31,11 +32,21 @@ const Decided = Type.Union([
   Type.Literal('new'),
 ]);
 const Action = Type.Object({ name: line(300, 1), action: Decided });
-const Into = Type.Union([Type.Null(), Type.Object({ into: Type.Optional(line(300, 1)) }, strict)]);
+/** `ifName` and `ifKey` are what whoever decides was shown: a client that is another one by then is not meant. */
+const Into = Type.Union([
+  Type.Null(),
+  Type.Object(
+    { into: Type.Optional(line(300, 1)), ifName: Type.Optional(line(300, 1)), ifKey: Type.Optional(line(64, 1)) },
+    strict,
+  ),
+]);
 const Hardware = Type.Object({ id: line(128, 1) });
 const BadHardware = Type.Object({ hardwareId: line(128, 1), why: Type.Optional(line(300)) }, strict);
 
-/** clientJson is a client in the fixed names of the API; its key and its token are nobody's business. */
+/** keyIdOf names the key of a client: the SHA-256 of its SPKI. */
+const keyIdOf = ({ publicKey }: Client): string => createHash('sha256').update(Buffer.from(publicKey, 'base64')).digest('hex');
+
+/** clientJson is a client in the fixed names of the API; its token is nobody's business. */
 function clientJson(client: Client): Record<string, unknown> {
   const { guid, name, domain, fqdn, addresses, os, osVersion, version, site } = client;
   const { approval, approvedBy, provenBy, blocked, obsolete, hardwareId, registeredAt, lastSeenAt, lastAddress, wanted } = client;
@@ -55,6 +66,7 @@ function clientJson(client: Client): Record<string, unknown> {
     blocked,
     obsolete,
     hardwareId,
+    keyId: keyIdOf(client),
     wanted,
     hasSecrets: Object.keys(client.sealed).length > 0,
     registeredAt,
@@ -99,6 +111,8 @@ export function clientRoutes(api: FastifyInstance, parts: ConsoleParts): void {
     {
       schema: {
         summary: 'Decide about a client: approve, reject, block, unblock, merge or new',
+        description:
+          'ifName and ifKey (keyId of the client) are what was shown: where the client is another one by now, 409 PP_CLIENT_CHANGED.',
         params: Action,
         querystring: DryRun,
       },
@@ -108,10 +122,16 @@ export function clientRoutes(api: FastifyInstance, parts: ConsoleParts): void {
       if (action !== 'block' && action !== 'unblock') await decidesHere(parts, `pushpoint client ${action} ${name}`);
       const one = await theClient(parts, name);
       const { guid } = one;
+      const said = Check(Into, body) ? (body ?? {}) : {};
+      assertMeant(one, said);
       const below = primaryBelow(await parts.site.branch(), one.viaSite);
       if (below !== undefined) return sendDecision(parts, { one, below, action, body, who, ip, query });
       const into = Check(Into, body) && body?.into !== undefined ? (await theClient(parts, body.into)).guid : undefined;
+      // Who is approved or taken back is the machine that was found by that name; a block is of whoever holds the key.
+      const asFound = action === 'block' || action === 'reject' ? undefined : one;
       return change(parts.database, query, async (tx) => {
+        const now = await client.trust.locked(guid, tx);
+        if (now) assertMeant(now, said, asFound);
         const done = await decide(client, action, { guid, into, who }, tx);
         const detail = { guid, ...(done && done.guid !== guid && { into: done.guid }) };
         if (done) await parts.audit.write({ who, what: `client.${action}`, object: one.name, detail, address: ip }, tx);
@@ -185,6 +205,25 @@ async function sendDecision(
     );
     return { guid: into ?? guid, name, done: true, site: below };
   });
+}
+
+/** assertMeant refuses a client that is not what whoever decides about it was shown. */
+function assertMeant(one: Client, { ifName, ifKey }: { ifName?: string; ifKey?: string }, asFound: Client = one): void {
+  const isFound = one.name === asFound.name && one.domain === asFound.domain && one.publicKey === asFound.publicKey;
+  if (isFound && (ifName === undefined || isCalled(one, ifName)) && (ifKey ?? keyIdOf(one)).toLowerCase() === keyIdOf(one))
+    return;
+  const { name, domain } = one;
+  throw raise('PP_CLIENT_CHANGED', {
+    guid: one.guid,
+    name: shownName(domain === '' ? name : `${name}.${domain}`),
+    key: keyIdOf(one),
+  });
+}
+
+function isCalled(one: Client, given: string): boolean {
+  const { name, domain } = splitName(given);
+  const isDomain = domain === undefined || domain.toLowerCase() === one.domain.toLowerCase();
+  return one.name.toLowerCase() === name.toLowerCase() && (isDomain || one.fqdn.toLowerCase() === given.toLowerCase());
 }
 
 function decide(
