@@ -1,4 +1,4 @@
-/* The client itself, as small as it can be: it registers, and sends its heartbeats. Between two contacts it holds one timer and nothing
+/* The client itself, as small as it can be: it finds its site, registers there, and sends its heartbeats. Between two contacts it holds one timer and nothing
    else. client/agent in TypeScript does the same; both write the same files. */
 #include "../base/json.h"
 #include "../base/log.h"
@@ -12,11 +12,13 @@
 #define LONGEST_BACK_OFF_MS 3600000.0
 /* After a start the first heartbeat is spread over this time, so that an estate that comes up together does not call together. */
 #define START_SPREAD_MS 10000.0
+/* After a failed assignment it is tried again. */
+#define ASSIGN_AGAIN_MS 600000
 #define DEFAULT_HEARTBEAT_MINUTES 10080
 #define DEFAULT_POLICY_MINUTES 60
 #define TOKEN_REFUSALS "PP_CLIENT_TOKEN_UNKNOWN PP_CLIENT_TOKEN_EXPIRED PP_CLIENT_TOKEN_USED"
 
-static void tell(Agent *a) { status_write(&a->status, &a->config, &a->identity.memory); }
+static void tell(Agent *a) { status_write(&a->status, &a->identity.memory); }
 
 void agent_remember(Agent *a) {
   DWORD error = identity_remember(&a->identity, &a->facts);
@@ -42,16 +44,20 @@ static BOOL read_token(Token *token) {
 
 static BOOL registration_due(Agent *a) {
   Token token;
-  BOOL due = a->mustRegister || !a->identity.memory.guid[0] || read_token(&token);
+  const Memory *m = &a->identity.memory;
+  BOOL due = a->mustRegister || !m->guid[0] || !m->registeredAt[0] || read_token(&token);
   SecureZeroMemory(&token, sizeof token);
   return due;
 }
 
-/* agent_points are the site's newest list, then those of mobileclient.tcf, which are the trust anchor and never forgotten. */
+/* agent_points are the site's newest list, then those of mobileclient.tcf, which are the trust anchor and never forgotten; but in another site
+   nobody there would know this client. */
 void agent_points(const Agent *a, Points *to) {
-  const Points *lists[2] = {&a->identity.memory.points, &a->config.points};
+  const Memory *m = &a->identity.memory;
+  const Points *lists[2] = {&m->points, &a->config.points};
+  BOOL elsewhere = m->site[0] && strcmp(m->site, a->config.site) && m->points.count;
   to->count = 0;
-  for (int l = 0; l < 2; l++)
+  for (int l = 0; l < (elsewhere ? 1 : 2); l++)
     for (int i = 0; i < lists[l]->count; i++)
       if (!a->config.pin[0] || starts(lists[l]->url[i], "https:")) points_add(to, lists[l]->url[i]);
 }
@@ -63,7 +69,7 @@ static void registration(void *context, const char *time, Text *body) {
   text_format(body, "{\"requestId\":\"%s\",\"publicKey\":\"%s\",", a->requestId, a->identity.publicKey);
   if (guid[0]) text_format(body, "\"guid\":\"%s\",", guid);
   facts_json(&a->facts, a->status.version, body);
-  text_format(body, "\"site\":\"%s\",", a->config.site);
+  text_format(body, "\"site\":\"%s\",", m->site);
   if (a->token.tokenId[0]) {
     Text proof = {0};
     BYTE key[SHA256_SIZE], mac[SHA256_SIZE];
@@ -89,7 +95,7 @@ static void heartbeat(void *context, const char *time, Text *body) {
 static void add_point(void *points, const char *url) { points_add(points, url); }
 
 /* keep takes over what every reply of a management point tells a client to do from now on. */
-static BOOL keep(Agent *a, const Told *told, BOOL isRegistration) {
+static BOOL keep(Agent *a, const Told *told) {
   Memory *m = &a->identity.memory;
   char site[8], approval[16];
   LONGLONG minutes;
@@ -100,10 +106,9 @@ static BOOL keep(Agent *a, const Told *told, BOOL isRegistration) {
     copy_to(a->status.lastError, sizeof a->status.lastError, "the reply of the management point is malformed");
     return FALSE;
   }
-  // Only a registration takes a client to another site.
-  BOOL own = isRegistration || !m->site[0] || !strcmp(site, m->site);
-  if (own) copy_to(m->site, sizeof m->site, site);
-  else log_warn("%s speaks for site %s; this client belongs to %s and stays there", told->point, site, m->site);
+  // Only an assignment takes a client to another site.
+  BOOL own = !strcmp(site, m->site);
+  if (!own) log_warn("%s speaks for site %s; this client belongs to %s and stays there", told->point, site, m->site);
   copy_to(m->approval, sizeof m->approval, approval);
   m->heartbeatMinutes = (int)minutes;
   if (own && json_strings(told->body.at, "managementPoints", add_point, &points) && points.count) m->points = points;
@@ -119,7 +124,7 @@ static BOOL listed(const char *codes, const char *code) { return code[0] && strs
 static BOOL registered(Agent *a, const Told *told) {
   char text[64], guid[SMSID_SIZE];
   Memory *m = &a->identity.memory;
-  if (!keep(a, told, TRUE)) return FALSE;
+  if (!keep(a, told)) return FALSE;
   if (!json_string(told->body.at, "guid", text, sizeof text) || !smsid_of(text, guid)) {
     copy_to(a->status.lastError, sizeof a->status.lastError, "the reply of the management point holds no SMSID");
     return FALSE;
@@ -170,7 +175,7 @@ static BOOL beat(Agent *a, Told *told) {
   Asked asked = {"/ccm_system/heartbeat", heartbeat, a, &signer, a->config.pin, "PP_CLIENT_UNKNOWN PP_CLIENT_BLOCKED", NULL};
   agent_points(a, &points);
   contact_ask(&points, &asked, told);
-  if (!told->taken || !keep(a, told, FALSE)) return FALSE;
+  if (!told->taken || !keep(a, told)) return FALSE;
   agent_remember(a);
   instant(a->status.lastHeartbeatAt, now_ticks());
   return TRUE;
@@ -180,6 +185,16 @@ static BOOL beat(Agent *a, Told *told) {
 static double interval(const Agent *a) {
   int minutes = a->identity.memory.heartbeatMinutes;
   return (minutes ? minutes : DEFAULT_HEARTBEAT_MINUTES) * 60000.0 * (1 - 0.05 * random_fraction());
+}
+
+/* back_off is how long to wait after a failed contact: as long as the points ask for, else longer from time to time. */
+static double back_off(Agent *a, LONGLONG waitMs) {
+  if (waitMs >= 0) return (double)waitMs * (1 + 0.2 * random_fraction()) + 1;
+  double wait = FIRST_BACK_OFF_MS;
+  for (int i = 0; i < a->failures && wait < LONGEST_BACK_OFF_MS; i++) wait *= 2;
+  a->failures++;
+  if (wait > LONGEST_BACK_OFF_MS) wait = LONGEST_BACK_OFF_MS;
+  return wait * (0.5 + 0.5 * random_fraction());
 }
 
 static double failed(Agent *a, const Told *told) {
@@ -195,12 +210,7 @@ static double failed(Agent *a, const Told *told) {
     a->status.state = "blocked";
     return interval(a);
   }
-  if (told->waitMs >= 0) return (double)told->waitMs * (1 + 0.2 * random_fraction()) + 1;
-  double backOff = FIRST_BACK_OFF_MS;
-  for (int i = 0; i < a->failures && backOff < LONGEST_BACK_OFF_MS; i++) backOff *= 2;
-  a->failures++;
-  if (backOff > LONGEST_BACK_OFF_MS) backOff = LONGEST_BACK_OFF_MS;
-  return backOff * (0.5 + 0.5 * random_fraction());
+  return back_off(a, told->waitMs);
 }
 
 /* beat_once registers or says that it lives; it gives 0, or how long to wait before it is tried again. */
@@ -208,8 +218,11 @@ static double beat_once(Agent *a) {
   Told told = {0};
   // Addresses, names and the system change while the agent runs.
   facts_find(&a->facts);
-  BOOL right = registration_due(a) ? register_client(a, &told, TRUE) : beat(a, &told);
+  BOOL anew = registration_due(a), right = anew ? register_client(a, &told, TRUE) : beat(a, &told);
   double wait = right ? 0 : failed(a, &told);
+  // The site is the right one, but its management point does not take this client.
+  if (anew && !right && !a->identity.memory.registeredAt[0]) member_failed(a, 603, a->status.lastError);
+  if (anew && right) member_succeeded(a);
   if (right) {
     a->failures = 0;
     a->status.lastError[0] = 0;
@@ -220,9 +233,28 @@ static double beat_once(Agent *a) {
   return wait;
 }
 
+/* assign_once finds the site, where the installation asks for another than there is; it gives 0, or how long to wait while there is none. */
+static double assign_once(Agent *a) {
+  Unassigned why;
+  if (GetTickCount64() >= a->nextAssign) {
+    facts_find(&a->facts);
+    BOOL right = member_assign(a, &why);
+    if (right) a->mustRegister = TRUE, a->failures = 0;
+    else if (why.unheard && !a->identity.memory.assignedAt[0]) return back_off(a, why.waitMs);
+    a->nextAssign = GetTickCount64() + ASSIGN_AGAIN_MS;
+  }
+  ULONGLONG now = GetTickCount64();
+  if (a->identity.memory.assignedAt[0]) return 0;
+  return a->nextAssign > now ? (double)(a->nextAssign - now) : 1;
+}
+
 /* contact_once does what is due, and gives how long to wait until the next time. */
 static double contact_once(Agent *a) {
   const Memory *m = &a->identity.memory;
+  if (member_due(a)) {
+    double wait = assign_once(a);
+    if (wait > 0) return wait;
+  }
   if (GetTickCount64() >= a->nextBeat || registration_due(a)) {
     double wait = beat_once(a);
     if (wait > 0) return wait;
@@ -235,13 +267,16 @@ static double contact_once(Agent *a) {
     ULONGLONG minutes = m->policyMinutes ? (ULONGLONG)m->policyMinutes : DEFAULT_POLICY_MINUTES;
     a->nextPolicy = GetTickCount64() + (ULONGLONG)((double)(minutes * 60000) * (1 - 0.05 * random_fraction()));
   }
+  // The policy may have taken this client to another site.
+  if (registration_due(a)) return 0;
   ULONGLONG now = GetTickCount64(), next = a->nextBeat < a->nextPolicy ? a->nextBeat : a->nextPolicy;
+  if (member_due(a) && a->nextAssign < next) next = a->nextAssign;
   return next > now ? (double)(next - now) : 0;
 }
 
 static void work(Agent *a) {
   tell(a);
-  if (!registration_due(a) && !wait_ms((ULONGLONG)(START_SPREAD_MS * random_fraction()) + 1)) return;
+  if (!member_due(a) && !registration_due(a) && !wait_ms((ULONGLONG)(START_SPREAD_MS * random_fraction()) + 1)) return;
   while (!stopping()) {
     ULONGLONG wait = (ULONGLONG)contact_once(a) + 1;
     instant(a->status.nextContactAt, now_ticks() + wait * TICKS_MS);

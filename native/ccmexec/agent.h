@@ -3,7 +3,13 @@
 #include "../machine/tcf.h"
 #include "identity.h"
 
-/* agent registers this client once, then sends a heartbeat at the interval the site gives, until the program is to end. */
+/* PRODUCT_VERSION is the release this agent belongs to, whatever version the package has that brought it: what the site's version is compared
+   with. client/agent/product.ts holds the same. */
+#ifndef PRODUCT_VERSION
+#define PRODUCT_VERSION "0.1.0"
+#endif
+
+/* agent finds its site, registers this client there once, then sends a heartbeat at the interval the site gives, until the program is to end. */
 int agent(void);
 /* agent_status prints what the running agent last said of itself: 0 when the client is registered. */
 int agent_status(BOOL json);
@@ -15,7 +21,12 @@ void agent_version(const Config *config, char to[36]);
 /* Status is what the agent says of itself to whoever asks on the machine (status.json). */
 typedef struct {
   const char *state;
+  /* What came of the last site assignment: 0 when none was tried since the start. */
+  struct {
+    char wanted[64], why[1024], at[INSTANT_SIZE];
+    int stateId;
+  } assignment;
   char version[36], point[POINT_SIZE], lastHeartbeatAt[INSTANT_SIZE], nextContactAt[INSTANT_SIZE], lastError[1100];
 } Status;
-void status_write(const Status *status, const Config *config, const Memory *memory);
+void status_write(const Status *status, const Memory *memory);
 #endif

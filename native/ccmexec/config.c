@@ -21,27 +21,32 @@ static BOOL installer_property(const WCHAR *name, char *to, size_t size) {
   return whole;
 }
 
-/* of_installer makes the settings of what client.msi was given by hand or by group policy: SMSMP, SMSSITECODE and the ports. */
+/* of_installer makes the settings of what client.msi was given by hand or by group policy: SMSSITECODE, and SMSMP or SMSSLP. */
 static BOOL of_installer(Config *config) {
-  char mp[256], port[8], url[POINT_SIZE];
+  static const char *const names[] = {"SMSSITECODE", "SMSMP", "SMSSLP", "FSP", "CCMHTTPPORT", "CCMHTTPSPORT", "SITEREASSIGN"};
+  char value[256], *all = config->properties;
+  Points locators = {0}, fallback = {0};
   memset(config, 0, sizeof *config);
-  if (!installer_property(L"SMSMP", mp, sizeof mp) || !installer_property(L"SMSSITECODE", config->site, sizeof config->site)) return FALSE;
-  _strupr(config->site);
-  if (strlen(config->site) != 3 || !only(config->site, LETTERS_DIGITS)) return FALSE;
-  BOOL secure = starts(mp, "https://");
-  const char *bare = strstr(mp, "://") ? strstr(mp, "://") + 3 : mp;
-  installer_property(secure ? L"CCMHTTPSPORT" : L"CCMHTTPPORT", port, sizeof port);
-  BOOL add = port[0] && only(port, "0123456789") && !strpbrk(bare, ":/");
-  print_to(url, sizeof url, "http%s://%s%s%s", secure ? "s" : "", bare, add ? ":" : "", add ? port : "");
+  for (size_t i = 0, used = 0; i < sizeof names / sizeof *names; i++) {
+    WCHAR *name = wide(names[i]);
+    if (installer_property(name, value, sizeof value) && !strpbrk(value, " \"\t"))
+      used += (size_t)print_to(all + used, sizeof config->properties - used, "%s%s=%s", used ? " " : "", names[i], value);
+    free(name);
+  }
+  property_points(all, "SMSMP", &config->points);
+  property_points(all, "SMSSLP", &locators);
+  if (property_points(all, "FSP", &fallback)) copy_to(config->fsp, sizeof config->fsp, fallback.url[0]);
   copy_to(config->version, sizeof config->version, CLIENT_VERSION);
-  return points_add(&config->points, url);
+  if (!property(all, "SMSSITECODE", value, sizeof value) || !value[0]) return FALSE;
+  if (strlen(value) == 3) copy_to(config->site, sizeof config->site, _strupr(value));
+  return config->points.count + locators.count > 0;
 }
 
 BOOL agent_config(Config *config, char why[256]) {
   BOOL there = exists(layout.agentConfig);
   if (there && tcf_read(layout.agentConfig, config, why)) return TRUE;
   if (!there && of_installer(config)) return TRUE;
-  if (!there) copy_to(why, 256, "the client is not installed completely: mobileclient.tcf is missing, and the installer was given no SMSMP and SMSSITECODE");
+  if (!there) copy_to(why, 256, "the client is not installed completely: mobileclient.tcf is missing, and the installer was given no SMSSITECODE, or neither SMSMP nor SMSSLP");
   return FALSE;
 }
 
@@ -58,12 +63,24 @@ static void member(Text *to, const char *name, const char *value) {
   text_json(to, value);
 }
 
-void status_write(const Status *status, const Config *config, const Memory *memory) {
+void status_write(const Status *status, const Memory *memory) {
   Text json = {0};
   text_format(&json, "{\n  \"state\": \"%s\",\n  \"version\": ", status->state);
   text_json(&json, status->version);
   text_add(&json, ",\n  \"site\": ");
-  text_json(&json, memory->site[0] ? memory->site : config->site);
+  text_json(&json, memory->site);
+  member(&json, "product", PRODUCT_VERSION);
+  member(&json, "siteVersion", memory->siteVersion);
+  if (status->assignment.stateId) {
+    text_add(&json, ",\n  \"assignment\": {\"wanted\": ");
+    text_json(&json, status->assignment.wanted);
+    text_format(&json, ", \"stateId\": %d", status->assignment.stateId);
+    if (status->assignment.why[0]) {
+      text_add(&json, ", \"why\": ");
+      text_json(&json, status->assignment.why);
+    }
+    text_format(&json, ", \"at\": \"%s\"}", status->assignment.at);
+  }
   member(&json, "guid", memory->guid);
   member(&json, "approval", memory->approval);
   member(&json, "managementPoint", status->point);
@@ -78,7 +95,7 @@ void status_write(const Status *status, const Config *config, const Memory *memo
 }
 
 int agent_status(BOOL json) {
-  static const char *const names[] = {"state", "version", "site", "guid", "approval", "managementPoint", "registeredAt", "lastHeartbeatAt",
+  static const char *const names[] = {"state", "version", "product", "site", "siteVersion", "guid", "approval", "managementPoint", "registeredAt", "lastHeartbeatAt",
                                       "nextContactAt", "lastError"};
   Text file = {0};
   char value[1100], state[32] = "";
@@ -86,9 +103,17 @@ int agent_status(BOOL json) {
   if (!there) text_clear(&file), text_add(&file, "{\"state\":\"stopped\",\"version\":\"\",\"site\":\"\"}");
   json_string(file.at, "state", state, sizeof state);
   if (json) puts(file.at);
-  else
+  else {
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
       if (json_string(file.at, names[i], value, sizeof value)) printf("%s: %s\n", names[i], value);
+    const char *assignment = json_object(file.at, "assignment");
+    LONGLONG stateId;
+    char why[1024];
+    if (assignment && json_string(assignment, "wanted", value, sizeof value) && json_number(assignment, "stateId", &stateId)) {
+      json_string(assignment, "why", why, sizeof why);
+      printf("assignment: %s, state %I64d%s%s\n", value, stateId, why[0] ? ": " : "", why);
+    }
+  }
   text_free(&file);
   return strcmp(state, "registered") != 0;
 }

@@ -50,6 +50,19 @@ static void read_known(Known *known) {
 
 static void add_point(void *points, const char *url) { points_add(points, url); }
 
+/* of_assignment reads what the assignment left. A client of an older release that is registered where it is to be has its site. */
+static void of_assignment(Memory *m, const char *json) {
+  json_string(json, "wanted", m->wanted, sizeof m->wanted);
+  json_string(json, "assignedAt", m->assignedAt, sizeof m->assignedAt);
+  json_string(json, "siteVersion", m->siteVersion, sizeof m->siteVersion);
+  json_string(json, "fallbackStatusPoint", m->fsp, sizeof m->fsp);
+  json_string(json, "topicId", m->topicId, sizeof m->topicId);
+  json_number(json, "toldState", &m->toldState);
+  if (m->assignedAt[0] || m->wanted[0] || m->toldState || !m->site[0] || !m->registeredAt[0]) return;
+  copy_to(m->wanted, sizeof m->wanted, m->site);
+  copy_to(m->assignedAt, sizeof m->assignedAt, m->registeredAt);
+}
+
 /* read_memory gives false when there is none, or it is damaged: all of it can be made again. */
 static BOOL read_memory(Memory *m, char publicKey[128], char hardwareId[132]) {
   Text file = {0};
@@ -73,6 +86,8 @@ static BOOL read_memory(Memory *m, char publicKey[128], char hardwareId[132]) {
     if (json_number(json, "heartbeatMinutes", &number) && number >= 1 && number <= 129600) m->heartbeatMinutes = (int)number;
     if (json_number(json, "sequence", &number) && number >= 0) m->sequence = number;
     json_strings(json, "managementPoints", add_point, &m->points);
+    json_strings(json, "provenPoints", add_point, &m->proven);
+    of_assignment(m, json);
   }
   text_free(&file);
   return right;
@@ -82,6 +97,16 @@ static void member(Text *to, const char *name, const char *value) {
   if (!value[0]) return;
   text_format(to, ",\n  \"%s\": ", name);
   text_json(to, value);
+}
+
+static void points_member(Text *to, const char *name, const Points *points) {
+  if (!points->count) return;
+  text_format(to, ",\n  \"%s\": [", name);
+  for (int i = 0; i < points->count; i++) {
+    text_add(to, i ? ", " : "");
+    text_json(to, points->url[i]);
+  }
+  text_add(to, "]");
 }
 
 DWORD identity_remember(const Identity *identity, const Facts *facts) {
@@ -104,11 +129,15 @@ DWORD identity_remember(const Identity *identity, const Facts *facts) {
   }
   if (m->policyMinutes) text_format(&json, ",\n  \"policyMinutes\": %d", m->policyMinutes);
   if (m->heartbeatMinutes) text_format(&json, ",\n  \"heartbeatMinutes\": %d", m->heartbeatMinutes);
-  for (int i = 0; i < m->points.count; i++) {
-    text_add(&json, i ? ", " : ",\n  \"managementPoints\": [");
-    text_json(&json, m->points.url[i]);
-  }
-  text_add(&json, m->points.count ? "]\n}\n" : "\n}\n");
+  member(&json, "wanted", m->wanted);
+  member(&json, "assignedAt", m->assignedAt);
+  member(&json, "siteVersion", m->siteVersion);
+  member(&json, "fallbackStatusPoint", m->fsp);
+  member(&json, "topicId", m->topicId);
+  if (m->toldState) text_format(&json, ",\n  \"toldState\": %I64d", m->toldState);
+  points_member(&json, "managementPoints", &m->points);
+  points_member(&json, "provenPoints", &m->proven);
+  text_add(&json, "\n}\n");
   DWORD error = write_file(layout.memory, json.at, json.length, FALSE);
   text_free(&json);
   return error;
@@ -135,7 +164,19 @@ BOOL identity_load(Identity *identity, const Facts *facts, char why[256]) {
 }
 
 BOOL identity_renew(Identity *identity, const Facts *facts) {
-  memset(&identity->memory, 0, sizeof identity->memory);
+  Memory *m = &identity->memory, *old = take(sizeof *old);
+  *old = *m;
+  memset(m, 0, sizeof *m);
+  // The key and what was agreed under it are over, the site is not.
+  copy_to(m->site, sizeof m->site, old->site);
+  copy_to(m->wanted, sizeof m->wanted, old->wanted);
+  copy_to(m->assignedAt, sizeof m->assignedAt, old->assignedAt);
+  copy_to(m->siteVersion, sizeof m->siteVersion, old->siteVersion);
+  copy_to(m->fsp, sizeof m->fsp, old->fsp);
+  copy_to(m->topicId, sizeof m->topicId, old->topicId);
+  m->toldState = old->toldState;
+  m->points = old->points;
+  free(old);
   identity->previousGuid[0] = 0;
   DeleteFileW(layout.siteKey);
   return key_make(identity) && identity_remember(identity, facts) == 0;

@@ -11,6 +11,11 @@
 typedef struct {
   char guid[SMSID_SIZE], site[8], approval[16], registeredAt[INSTANT_SIZE], requestId[UUID_SIZE], requestToken[68];
   char policyRevision[68];
+  /* What the assignment was asked for (a site code or AUTO), and when there was one; whom to tell what nobody signs. */
+  char wanted[64], assignedAt[INSTANT_SIZE], siteVersion[36], fsp[POINT_SIZE];
+  /* The last state of the assignment that was told, so that a failure that lasts is told once. */
+  LONGLONG toldState;
+  char topicId[UUID_SIZE];
   /* What a policy asked for and did not come to its end yet, when it was tried last, and how often. */
   struct {
     char what[64], at[INSTANT_SIZE];
@@ -18,7 +23,8 @@ typedef struct {
   } tried;
   int heartbeatMinutes, policyMinutes;
   LONGLONG sequence;
-  Points points;
+  /* Of the assigned site; and those that a policy named that was proven. */
+  Points points, proven;
 } Memory;
 
 typedef struct {

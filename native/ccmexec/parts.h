@@ -20,8 +20,36 @@ typedef struct {
   BOOL mustRegister;
   int failures;
   /* When the next of each is due, in GetTickCount64. */
-  ULONGLONG nextBeat, nextPolicy;
+  ULONGLONG nextBeat, nextPolicy, nextAssign;
 } Agent;
+
+/* Assigned is the site a client belongs to from now on: always a primary. */
+typedef struct {
+  char site[8], version[36], fsp[POINT_SIZE];
+  Points points;
+} Assigned;
+
+/* Unassigned is why it belongs to none, with the state of topic 800; and whether nobody answered at all, and how long those ask to wait (-1:
+   they do not). */
+typedef struct {
+  int state;
+  BOOL unheard;
+  LONGLONG waitMs;
+  char why[1200];
+} Unassigned;
+
+/* site_assign finds the site that is wanted (a code, or AUTO) and checks that it can take this client. */
+BOOL site_assign(const Agent *a, const char *wanted, const Points *points, Assigned *to, Unassigned *why);
+
+/* member_due tells whether the installation asks for another site than the one this client has. */
+BOOL member_due(const Agent *a);
+/* member_assign finds the site and remembers it; FALSE tells why there is none, which the site was told where it can be. */
+BOOL member_assign(Agent *a, Unassigned *why);
+/* member_take makes a site the one of this client. */
+void member_take(Agent *a, const Assigned *site);
+/* member_failed and member_succeeded tell what came of it, once as long as it stays the same. */
+void member_failed(Agent *a, int state, const char *why);
+void member_succeeded(Agent *a);
 
 /* agent_points are the points to ask, best first. */
 void agent_points(const Agent *a, Points *to);

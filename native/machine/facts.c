@@ -127,7 +127,7 @@ void facts_find(Facts *facts) {
   hardware_of(facts);
 }
 
-static void addresses_json(Text *to) {
+void facts_each_address(void (*each)(void *, const char *), void *context) {
   IP_ADAPTER_ADDRESSES *all = adapters();
   int count = 0;
   for (IP_ADAPTER_ADDRESSES *a = all; a; a = a->Next) {
@@ -138,11 +138,17 @@ static void addresses_json(Text *to) {
       const void *raw = address->sa_family == AF_INET ? (const void *)&((const struct sockaddr_in *)address)->sin_addr
                                                       : (const void *)&((const struct sockaddr_in6 *)address)->sin6_addr;
       if (!InetNtopA(address->sa_family, (void *)raw, text, sizeof text) || starts(text, "fe80:")) continue;
-      text_add(to, count++ ? "," : "");
-      text_json(to, text);
+      count++;
+      each(context, text);
     }
   }
   free(all);
+}
+
+static void address_json(void *to, const char *address) {
+  Text *text = to;
+  if (text->at[text->length - 1] != '[') text_add(text, ",");
+  text_json(text, address);
 }
 
 static void member(Text *to, const char *name, const char *value) {
@@ -156,7 +162,7 @@ void facts_json(const Facts *facts, const char *clientVersion, Text *to) {
   member(to, "domain", facts->domain);
   member(to, "fqdn", facts->fqdn);
   text_add(to, "\"addresses\":[");
-  addresses_json(to);
+  facts_each_address(address_json, to);
   text_add(to, "],\"os\":{");
   member(to, "name", facts->os);
   member(to, "version", facts->version);

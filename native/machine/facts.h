@@ -12,4 +12,6 @@ typedef struct {
 void facts_find(Facts *facts);
 /* facts_json adds the members that registration and heartbeat have in common, each with a comma after it. */
 void facts_json(const Facts *facts, const char *clientVersion, Text *to);
+/* facts_each_address calls `each` for every address at which this machine can be reached. */
+void facts_each_address(void (*each)(void *context, const char *address), void *context);
 #endif

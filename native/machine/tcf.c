@@ -266,3 +266,29 @@ BOOL property(const char *properties, const char *name, char *to, size_t size) {
   }
   return FALSE;
 }
+
+/* port_of is the port for points that are named without one. */
+static void port_of(const char *properties, BOOL secure, char to[8]) {
+  if (!property(properties, secure ? "CCMHTTPSPORT" : "CCMHTTPPORT", to, 8) || !to[0] || !only(to, "0123456789") || strlen(to) > 5)
+    copy_to(to, 8, secure ? "8443" : "8480");
+}
+
+BOOL property_points(const char *properties, const char *name, Points *to) {
+  char list[1024], one[POINT_SIZE], url[POINT_SIZE + 24], port[8];
+  int before = to->count;
+  if (!property(properties, name, list, sizeof list)) return FALSE;
+  for (const char *at = list; *at;) {
+    const char *end = at + strcspn(at, ";");
+    if (copy_range(one, sizeof one, at, end) && one[0]) {
+      BOOL secure = starts(one, "https://");
+      const char *bare = strstr(one, "://") ? strstr(one, "://") + 3 : one;
+      port_of(properties, secure, port);
+      // The colons of an address in brackets are not those of a port.
+      const char *last = strrchr(bare, ']'), *colon = strchr(last ? last : bare, ':');
+      print_to(url, sizeof url, "http%s://%s%s%s", secure ? "s" : "", bare, colon ? "" : ":", colon ? "" : port);
+      points_add(to, url);
+    }
+    at = *end ? end + 1 : end;
+  }
+  return to->count > before;
+}

@@ -42,5 +42,8 @@ BOOL tcf_read(const WCHAR *path, Config *to, char why[256]);
 DWORD tcf_hand_over(const WCHAR *from, const WCHAR *to, const Config *config);
 /* property gives the value of NAME in a line of NAME=value properties; quotes are taken off. */
 BOOL property(const char *properties, const char *name, char *to, size_t size);
+/* property_points adds the points that NAME names, with `;` between: names, or whole addresses; where no port is said, that of CCMHTTPPORT or
+   CCMHTTPSPORT, else 8480 or 8443. */
+BOOL property_points(const char *properties, const char *name, Points *to);
 BOOL is_hex(const char *s, size_t length);
 #endif

@@ -127,7 +127,7 @@ static BOOL refused(Told *told, const Asked *asked, const HttpAnswer *answer, co
 }
 
 static void ask_one(const char *point, const Asked *asked, Told *told, BOOL mayCorrect) {
-  char url[POINT_SIZE + 64], time[INSTANT_SIZE];
+  char url[POINT_SIZE + 1024], time[INSTANT_SIZE];
   Text body = {0}, headers = {0};
   HttpAnswer answer;
   print_to(url, sizeof url, "%s%s", point, asked->path);

@@ -90,6 +90,8 @@ test(
     const site = await TestSite.make(t);
     const { url } = await site.managementPoint();
     await site.know(wine.name);
+    // The agent belongs to a site only whose version it knows.
+    await site.records.site.runs(VERSION);
     const bytes = msi(VERSION);
     const stored = await site.parts.content.put(bytes);
     const expires = '2099-01-01T00:00:00.000Z';
@@ -161,6 +163,7 @@ test('installed by hand from the MSI alone: the agent finds its site in the prop
   const site = await TestSite.make(t);
   const { port } = await site.managementPoint();
   await site.know(wine.name);
+  await site.records.site.runs(VERSION);
   for (const gone of ['windows/CCM', 'windows/SMSCFG.INI']) wine.remove(gone);
   wine.put('client.msi', msi(VERSION));
   const properties = ['SMSSITECODE=P01', 'SMSMP=127.0.0.1', `CCMHTTPPORT=${port}`];
