@@ -146,3 +146,35 @@ test('a sender has so many messages and no more; the oldest go with time, and of
   assert.equal(await record.prune(), 6);
   assert.deepEqual((await record.list()).items, []);
 });
+
+test('logs take so many octets and no more: the oldest of a network with more than its share go, then those of who has most', async (t) => {
+  const site = await TestSite.make(t, manual());
+  const record = new FallbackStatusRecord(site.parts.database, site.clock, { octets: 80_000 });
+  const clock = site.clock as ReturnType<typeof manual>;
+  const say = async (sender: string, stateId: number, octets: number) => {
+    // Between two prunings a process takes an eighth.
+    await clock.advance(60_000);
+    await record.add(message({ stateId, logTail: 'x'.repeat(octets) }), sender);
+  };
+  const tails = async () =>
+    (await record.list()).items.filter((i) => i.logTail !== undefined).map((i) => `${i.sender} ${i.stateId}`);
+  for (const [sender, id] of [
+    ['10.0.0.1', 300],
+    ['10.0.0.2', 301],
+    ['10.0.1.1', 302],
+    ['10.0.0.3', 303],
+  ] as const)
+    await say(sender, id, 4000);
+  await record.add(message({ stateId: 304, logTail: 'x'.repeat(7000) }), '10.0.2.1');
+  assert.deepEqual(await tails(), ['10.0.0.3 303', '10.0.1.1 302', '10.0.0.2 301', '10.0.0.1 300']);
+  // 12,000 of 10.0.0.0/24, which has 10,000.
+  assert.equal(await record.trim(), 1);
+  assert.deepEqual(await tails(), ['10.0.0.3 303', '10.0.1.1 302', '10.0.0.2 301']);
+  assert.equal(await record.trim(), 0);
+  assert.equal((await record.list()).items.length, 5);
+  for (let net = 0; net < 9; net++) await say(`2001:db8:0:${net}::/64`, 310, 9000);
+  assert.ok((await record.trim()) > 0);
+  const left = (await record.list()).items.reduce((sum, { logTail = '' }) => sum + logTail.length, 0);
+  assert.ok(left <= 80_000 && left > 60_000, String(left));
+  assert.equal((await record.list()).items.length, 14);
+});

@@ -3,6 +3,7 @@ import type { Log } from '#base/log';
 import type { AuditRecord } from '#records/audit';
 import type { DiscoveryRecord } from '#records/discovery';
 import type { FallbackStatusRecord } from '#records/fallback-status';
+import type { SiteRecord } from '#records/site';
 import type { Database } from '#store/database';
 
 /** UpkeepParts is what the upkeep of a site needs. */
@@ -10,6 +11,7 @@ export interface UpkeepParts {
   database: Database;
   discovery: DiscoveryRecord;
   fallbackStatus: FallbackStatusRecord;
+  site: SiteRecord;
   audit: AuditRecord;
   clock: Clock;
   log: Log;
@@ -74,6 +76,9 @@ export class Upkeep {
     await this.#maintain();
     const gone = await this.#parts.fallbackStatus.prune();
     if (gone > 0) this.#parts.log.info('messages of the fallback status point removed', { messages: gone });
+    const { fallbackMegabytes } = (await this.#parts.site.here()).settings.points;
+    const logs = await this.#parts.fallbackStatus.trim(fallbackMegabytes * 2 ** 20);
+    if (logs > 0) this.#parts.log.info('logs at the fallback status point dropped, they took too much room', { logs });
     while (!this.#stopped) {
       const part = await this.#parts.discovery.sweep();
       if (!part) return;

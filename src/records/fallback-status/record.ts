@@ -3,6 +3,7 @@ import { raise } from '#base/errors';
 import { deploymentOutcome, TOPIC, type StateMessage } from '#messages';
 import { nameKey, shortKey } from '#records/resource';
 import { Gatherer, type Database } from '#store/database';
+import { Tails } from './tails.ts';
 
 /** FallbackState is a message as it was kept. Its sender is an address, and all else is what somebody there said. */
 export interface FallbackState {
@@ -62,9 +63,14 @@ export interface Bounds {
   perSender: number;
   inAll: number;
   days: number;
+  /** What the ends of logs may take in all; of one network an eighth of it. */
+  octets: number;
 }
 
-const BOUNDS: Bounds = { perSender: 10_000, inAll: 1_000_000, days: 90 };
+const BOUNDS: Bounds = { perSender: 10_000, inAll: 1_000_000, days: 90, octets: 2 ** 30 };
+/** Between two prunings this part of the octets is taken in by one process, and then messages without their logs. */
+const BETWEEN = 1 / 8;
+const BETWEEN_MS = 60_000;
 /** State ids of topic 800 that mean a failure (facts F7). */
 const FAILED = Array.from({ length: 700 }, (_, id) => id).filter((id) => deploymentOutcome(id) === 'failed');
 const PART = 5000;
@@ -94,12 +100,15 @@ export class FallbackStatusRecord {
   readonly #db: Database;
   readonly #clock: Clock;
   readonly #bounds: Bounds;
+  readonly #tails: Tails;
+  #fresh = { since: -Infinity, octets: 0 };
   readonly #adding: Gatherer<{ message: StateMessage; sender: string }, boolean>;
 
   constructor(db: Database, clock: Clock, bounds: Partial<Bounds> = {}) {
     this.#db = db;
     this.#clock = clock;
     this.#bounds = { ...BOUNDS, ...bounds };
+    this.#tails = new Tails(db);
     this.#adding = new Gatherer((said) => this.#add(said));
   }
 
@@ -129,7 +138,7 @@ export class FallbackStatusRecord {
       key: shortKey(message.name),
       detail: message.detail?.toWellFormed(),
       // PostgreSQL keeps no NUL in a text; a log may have one.
-      logTail: message.logTail?.toWellFormed().replaceAll('\0', ''),
+      logTail: this.#isRoomFor(message.logTail) ? message.logTail?.toWellFormed().replaceAll('\0', '') : undefined,
     }));
     const made = await this.#db.exec<{ topic_id: string; topic_type: number; state_id: number; sender: string }>(
       {
@@ -150,6 +159,13 @@ export class FallbackStatusRecord {
     return said.map(({ message: m, sender }) => fresh.delete(keyOf(m.topicId, m.topicType, m.stateId, sender)));
   }
 
+  #isRoomFor(logTail = ''): boolean {
+    const now = this.#clock.monotonic();
+    if (now - this.#fresh.since >= BETWEEN_MS) this.#fresh = { since: now, octets: 0 };
+    this.#fresh.octets += Buffer.byteLength(logTail);
+    return this.#fresh.octets <= this.#bounds.octets * BETWEEN;
+  }
+
   /** list gives one page of messages, newest first. */
   async list(query: FallbackStatusQuery = {}): Promise<FallbackStatusPage> {
     const limit = Math.min(Math.max(Math.trunc(query.limit ?? 100), 1), 1000);
@@ -168,6 +184,12 @@ export class FallbackStatusRecord {
     );
     const items = rows.slice(0, limit).map(stateOf);
     return rows.length > limit ? { items, next: String(items.at(-1)!.id) } : { items };
+  }
+
+  /** trim drops the oldest logs where they take too many octets, in all or of one network; the messages stay. It gives how many went. */
+  async trim(octets: number = this.#bounds.octets): Promise<number> {
+    this.#bounds.octets = octets;
+    return this.#tails.trim(octets);
   }
 
   /** prune removes what is too old, and of what is too much the oldest of the sender that has most; it gives how many went. */

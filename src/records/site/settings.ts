@@ -81,6 +81,8 @@ const Settings = Type.Object(
         /** Kilobits of content in a second: of one process in all, and to one client. */
         bandwidth: whole(0, 100_000_000),
         clientBandwidth: whole(0, 100_000_000),
+        /** What the ends of logs may take that come to the fallback status point; of one network an eighth of it. */
+        fallbackMegabytes: whole(1, 1_048_576),
       },
       strict,
     ),
@@ -130,7 +132,7 @@ export const defaultSettings: SiteSettings = {
     reimage: 'keep',
     blockedContent: 'serve',
   },
-  points: { mode: 'mixed', bandwidth: 0, clientBandwidth: 0 },
+  points: { mode: 'mixed', bandwidth: 0, clientBandwidth: 0, fallbackMegabytes: 1024 },
   metrics: { open: [] },
   maintenance: { clearInstallFlagDays: 0, deleteAgedDiscoveryDays: 90, deleteInactiveClientDays: 0 },
 };
