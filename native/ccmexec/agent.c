@@ -305,25 +305,36 @@ int agent(void) {
   return 0;
 }
 
+typedef struct {
+  const Agent *a;
+  const char *reason;
+} Goodbye;
+
 static void goodbye(void *context, const char *time, Text *body) {
-  const Agent *a = context;
-  text_format(body, "{\"guid\":\"%s\",\"reason\":\"uninstall\",\"sentAt\":\"%s\"}", a->identity.memory.guid, time);
+  const Goodbye *g = context;
+  text_format(body, "{\"guid\":\"%s\",\"reason\":\"%s\",\"sentAt\":\"%s\"}", g->a->identity.memory.guid, g->reason, time);
+}
+
+BOOL agent_farewell(Agent *a, const char *reason) {
+  Told told = {0};
+  Points points;
+  Goodbye g = {a, reason};
+  Signer signer = {.client = a->identity.memory.guid, .sign = identity_sign, .key = &a->identity};
+  Asked asked = {"/ccm_system/farewell", goodbye, &g, &signer, a->config.pin, NULL, NULL};
+  agent_points(a, &points);
+  contact_ask(&points, &asked, &told);
+  if (told.taken) log_info("The site was told that this client %s", strcmp(reason, "migrate") ? "is removed" : "moves to another site");
+  else log_warn("The site was not told: %s", told.why);
+  text_free(&told.body);
+  return told.taken;
 }
 
 int farewell(void) {
   Agent *a = take(sizeof *a);
   char why[256];
-  Told told = {0};
-  Points points;
   facts_find(&a->facts);
   // Without a key and an SMSID there is nobody to say it; none are made for that.
   if (!exists(layout.key) || !agent_config(&a->config, why) || !identity_load(&a->identity, &a->facts, why) || !a->identity.memory.guid[0])
     return 0;
-  Signer signer = {.client = a->identity.memory.guid, .sign = identity_sign, .key = &a->identity};
-  Asked asked = {"/ccm_system/farewell", goodbye, a, &signer, a->config.pin, NULL, NULL};
-  agent_points(a, &points);
-  contact_ask(&points, &asked, &told);
-  if (told.taken) log_info("The site was told that this client is removed");
-  else log_warn("The site was not told: %s", told.why);
-  return !told.taken;
+  return !agent_farewell(a, "uninstall");
 }

@@ -59,6 +59,12 @@ void agent_remember(Agent *a);
 BOOL policy_poll(Agent *a);
 /* policy_keep leaves here the key by which the site's policy is known, made of the token when that is used up. */
 void policy_keep(const Agent *a, const char *guid);
+/* uninstall_by_policy and upgrade_by_policy let ccmsetup run as its own service, which goes on when it stops this agent: the installed one, or
+   that of the new version, which is fetched by its hash. They return 0 or a Win32 code. */
+DWORD uninstall_by_policy(void);
+DWORD upgrade_by_policy(const Agent *a, const char *policy, const char *version);
+/* agent_farewell tells the site that this client leaves: `uninstall` or `migrate`. */
+BOOL agent_farewell(Agent *a, const char *reason);
 /* farewell tells the site that this client is removed. */
 int farewell(void);
 #endif

@@ -1,9 +1,8 @@
-/* The site's policy: settings at once; then removal, or another version of the client. Those two are done only when it is certain that the
+/* The site's policy: settings at once; then removal, a move to another site, or another version of the client. Those three are done only when it is certain that the
    policy comes from the site: it was proven with the key that the push left here, or it came over TLS from a point that is known to be the
    site's. Otherwise anybody between client and site could make every client install what he likes. (client/agent/policy.ts is the same for the agent in TypeScript.) */
 #include "../base/json.h"
 #include "../base/log.h"
-#include "../base/services.h"
 #include "../machine/layout.h"
 #include "parts.h"
 #include <stdlib.h>
@@ -30,11 +29,14 @@ void policy_keep(const Agent *a, const char *guid) {
   SecureZeroMemory(key, sizeof key);
 }
 
-/* proves_site tells whether TLS alone shows that a point is the site's: it has the pinned certificate, or the installation named it. Any other
+/* proves_site tells whether TLS alone shows that a point is the site's: it has the pinned certificate, or the installation or a proven
+   policy named it. Any other
    https address may have been told by somebody between client and site, who has a good certificate for it. */
 static BOOL proves_site(const Agent *a, const char *point) {
+  const Memory *m = &a->identity.memory;
   BOOL named = a->config.pin[0] != 0;
   for (int i = 0; i < a->config.points.count; i++) named = named || !strcmp(a->config.points.url[i], point);
+  for (int i = 0; i < m->proven.count; i++) named = named || !strcmp(m->proven.url[i], point);
   return named && starts(point, "https:");
 }
 
@@ -63,14 +65,19 @@ static BOOL is_proven(const Agent *a, const Told *told) {
 
 static void add_point(void *points, const char *url) { points_add(points, url); }
 
+typedef enum { NOTHING, REMOVAL, MOVE, UPGRADE } Work;
+
 static void settings(Agent *a, const char *policy) {
   Memory *m = &a->identity.memory;
   LONGLONG number;
+  char fsp[POINT_SIZE];
   Points points = {0};
   json_string(policy, "approval", m->approval, sizeof m->approval);
   if (json_number(policy, "heartbeatMinutes", &number) && number >= 1 && number <= 129600) m->heartbeatMinutes = (int)number;
   if (json_number(policy, "policyMinutes", &number) && number >= 1 && number <= 129600) m->policyMinutes = (int)number;
   if (json_strings(policy, "managementPoints", add_point, &points) && points.count) m->points = points;
+  points.count = 0;
+  if (json_string(policy, "fallbackStatusPoint", fsp, sizeof fsp) && points_add(&points, fsp)) copy_to(m->fsp, sizeof m->fsp, fsp);
 }
 
 /* may_try spaces failed tries of the same work: an hour, four, a day. */
@@ -88,85 +95,54 @@ static BOOL may_try(Agent *a, const char *work) {
   return TRUE;
 }
 
-/* start_setup lets ccmsetup run as its own service, which goes on when it stops this agent. */
-static DWORD start_setup(const char *arguments) {
-  WCHAR from[PATH_ROOM], to[PATH_ROOM];
-  Text line = {0};
-  DWORD state = service_state(SETUP_SERVICE);
-  if (state != 0 && state != SERVICE_STOPPED) return ERROR_SERVICE_ALREADY_RUNNING;
-  join_path(from, layout.agent, L"ccmsetup.exe");
-  join_path(to, layout.setup, L"ccmsetup.exe");
-  make_folders(layout.setup);
-  // From its own folder: the one of the client is what it removes or replaces.
-  if (!CopyFileW(from, to, FALSE) && !exists(to)) return GetLastError();
-  char *path = narrow(to);
-  text_format(&line, "\"%s\" %s", path, arguments);
-  WCHAR *command = wide(line.at);
-  DWORD error = service_set(SETUP_SERVICE, L"ccmsetup", command, SERVICE_DEMAND_START);
-  if (!error) error = service_start(SETUP_SERVICE);
-  free(path);
-  free(command);
-  text_free(&line);
-  // One that has ended already has done its work.
-  return error == ERROR_SERVICE_NOT_ACTIVE || error == ERROR_SERVICE_DOES_NOT_EXIST ? 0 : error;
+/* migrate looks first whether the other site takes this client; only then it leaves the old one. */
+static BOOL migrate(Agent *a, const char *policy) {
+  const char *object = json_object(policy, "migrate");
+  Memory *m = &a->identity.memory;
+  Points *points = take(sizeof *points);
+  Assigned *found = take(sizeof *found);
+  Unassigned why = {0};
+  char site[8];
+  json_string(object, "site", site, sizeof site);
+  json_strings(object, "managementPoints", add_point, points);
+  BOOL right = site_assign(a, site, points, found, &why);
+  if (right && strcmp(found->site, site)) {
+    right = FALSE;
+    print_to(why.why, sizeof why.why, "%s is no primary site", site);
+  }
+  if (!right) {
+    log_error("Could not move to site %s: %s", site, why.why);
+    copy_to(a->status.lastError, sizeof a->status.lastError, why.why);
+  } else {
+    agent_farewell(a, "migrate");
+    DeleteFileW(layout.siteKey);
+    memset(&m->tried, 0, sizeof m->tried);
+    m->toldState = 0;
+    m->topicId[0] = 0;
+    m->proven = found->points = *points;
+    member_take(a, found);
+    a->mustRegister = TRUE;
+  }
+  free(points);
+  free(found);
+  return right;
 }
 
-typedef struct {
-  char wanted[132];
-  File payload;
-  BOOL found;
-} Chosen;
-
-/* choose takes the file that the policy names as the payload, else the one that is not the bootstrap. */
-static void choose(void *context, const char *object) {
-  Chosen *c = context;
-  File file = {0};
-  LONGLONG size;
-  if (!json_string(object, "name", file.name, sizeof file.name) || !json_string(object, "sha256", file.sha256, sizeof file.sha256) ||
-      !json_number(object, "size", &size) || size < 1 || !is_hex(file.sha256, 64) || !only(file.name, LETTERS_DIGITS "._-") || file.name[0] == '.')
-    return;
-  file.size = size;
-  BOOL fits = c->wanted[0] ? !strcmp(file.name, c->wanted) : !starts(file.name, "ccmsetup.");
-  if (!fits || c->found) return;
-  c->payload = file;
-  c->found = TRUE;
-}
-
-/* upgrade lays a mobileclient.tcf that names the new payload beside ccmsetup and starts it: from there it is what a push is. */
-static DWORD upgrade(Agent *a, const char *policy, const char *version) {
-  const char *object = json_object(policy, "upgrade");
-  WCHAR tcf[PATH_ROOM];
-  char arguments[1028];
-  Chosen chosen = {0};
-  json_string(object, "payload", chosen.wanted, sizeof chosen.wanted);
-  if (!json_objects(object, "files", choose, &chosen) || !chosen.found) return ERROR_INVALID_DATA;
-  json_string(object, "command", chosen.payload.command, sizeof chosen.payload.command);
-  json_string(object, "arguments", arguments, sizeof arguments);
-  Config *config = take(sizeof *config);
-  *config = a->config;
-  config->payload = chosen.payload;
-  copy_to(config->version, sizeof config->version, version);
-  // From now on these are what the installation named, so only points of this policy, which is proven, and those that were that already.
-  config->points.count = 0;
-  json_strings(policy, "managementPoints", add_point, &config->points);
-  for (int i = 0; i < a->config.points.count; i++) points_add(&config->points, a->config.points.url[i]);
-  join_path(tcf, layout.setup, CONFIG_FILE);
-  DWORD error = tcf_hand_over(layout.agentConfig, tcf, config);
-  free(config);
-  return error ? error : start_setup(arguments);
-}
-
-/* work_of names what a policy asks for beside settings; FALSE when it is so already, or not yet due. */
-static BOOL work_of(const Agent *a, const char *policy, char version[36], char work[64]) {
-  char notBefore[INSTANT_SIZE];
-  const char *object = json_object(policy, "upgrade");
+/* work_of names what a policy asks for beside settings; NOTHING when it is so already, or not yet due. */
+static Work work_of(const Agent *a, const char *policy, char version[36], char work[64]) {
+  char notBefore[INSTANT_SIZE], site[8];
+  const char *object = json_object(policy, "upgrade"), *move = json_object(policy, "migrate");
   version[0] = 0;
-  if (json_true(policy, "uninstall")) return copy_to(work, 64, "uninstall this client");
-  if (!object || !json_string(object, "version", version, 36) || !strcmp(version, a->status.version)) return FALSE;
-  if (!only(version, LETTERS_DIGITS ".+_-")) return FALSE;
-  if (json_string(object, "notBefore", notBefore, sizeof notBefore) && ticks_of(notBefore) > site_ticks()) return FALSE;
+  if (json_true(policy, "uninstall")) return copy_to(work, 64, "uninstall this client"), REMOVAL;
+  if (move && json_string(move, "site", site, sizeof site) && strcmp(site, a->identity.memory.site)) {
+    print_to(work, 64, "move to site %s", site);
+    return MOVE;
+  }
+  if (!object || !json_string(object, "version", version, 36) || !strcmp(version, a->status.version)) return NOTHING;
+  if (!only(version, LETTERS_DIGITS ".+_-")) return NOTHING;
+  if (json_string(object, "notBefore", notBefore, sizeof notBefore) && ticks_of(notBefore) > site_ticks()) return NOTHING;
   print_to(work, 64, "upgrade to %s", version);
-  return TRUE;
+  return UPGRADE;
 }
 
 static void apply(Agent *a, const Told *told) {
@@ -183,9 +159,13 @@ static void apply(Agent *a, const Told *told) {
   }
   log_info("Policy %s of site %s", revision, site);
   settings(a, policy);
-  BOOL wanted = work_of(a, policy, version, work), proven = is_proven(a, told);
+  Work wanted = work_of(a, policy, version, work);
+  BOOL proven = is_proven(a, told);
+  if (proven) {
+    m->proven.count = 0;
+    json_strings(policy, "managementPoints", add_point, &m->proven);
+  }
   if (wanted && !proven) log_error("The policy asks to %s, and nothing proves that it comes from the site; it is not done", work);
-  if (json_object(policy, "migrate")) log_warn("The policy asks to move to another site, which this agent cannot do");
   if (!wanted || !proven) {
     // Whoever made up a policy under the revision of the site's must not keep the client from ever asking for that.
     copy_to(m->policyRevision, sizeof m->policyRevision, proven || !exists(layout.siteKey) ? revision : "");
@@ -194,7 +174,11 @@ static void apply(Agent *a, const Told *told) {
   agent_remember(a);
   if (!wanted || !proven || !may_try(a, work)) return;
   log_info("The policy asks to %s", work);
-  DWORD error = version[0] ? upgrade(a, policy, version) : start_setup("/uninstall");
+  if (wanted == MOVE) {
+    migrate(a, policy);
+    return;
+  }
+  DWORD error = wanted == UPGRADE ? upgrade_by_policy(a, policy, version) : uninstall_by_policy();
   if (error) log_error("Could not %s (%lu)", work, error);
 }
 
