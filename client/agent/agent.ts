@@ -182,6 +182,7 @@ export class Agent {
     if (saidNo(error, 'PP_CLIENT_UNKNOWN')) {
       // The site lost this client: register again, after a short pause in case it lost all of them.
       this.#registrar.again();
+      this.#parts.choice.unknownThere();
       await state.tell({ state: 'unregistered', lastError });
       return START_SPREAD_MS * host.random.fraction();
     }

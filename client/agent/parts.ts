@@ -61,6 +61,7 @@ export function refreshChoice(parts: Pick<AgentParts, 'choice' | 'config' | 'ide
     local: usable(parts, memory.localPoints ?? []),
     assigned,
     anchors: isElsewhere ? [] : anchors(parts),
+    proven: usable(parts, memory.provenPoints ?? []),
   });
 }
 

@@ -41,7 +41,8 @@ export class PolicyWork {
     const { guid, policyRevision: etag, tried } = identity.memory;
     const final = (error: PushpointError) => saidNo(error, 'PP_CLIENT_UNKNOWN', 'PP_CLIENT_BLOCKED');
     // What was tried and did not come to its end is asked for again as a whole.
-    const known = tried === undefined ? etag : undefined;
+    // A trusted point that is asked because of the list shall say its own, not that the policy is the same.
+    const known = tried === undefined && !choice.asksTrusted ? etag : undefined;
     const answer = await contact.ask(
       choice.forMessages(),
       {
@@ -65,7 +66,10 @@ export class PolicyWork {
     logs.policy.info(`Policy ${policy.revision} of site ${policy.site}`);
     await this.#settings(policy);
     const isProven = await this.#isProven(answer);
-    if (isProven) await identity.remember({ provenPoints: policy.managementPoints });
+    if (isProven) {
+      await identity.remember({ provenPoints: policy.managementPoints });
+      refreshChoice(this.#parts);
+    }
     const work = workOf(policy, this.#parts.config.version);
     // Whoever made up a policy under the revision of the site's must not keep the client from ever asking for that.
     const policyRevision = isProven || !(await this.#siteKey()) ? policy.revision : undefined;

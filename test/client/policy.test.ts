@@ -239,3 +239,29 @@ test('a new revision that a heartbeat tells of is fetched at once', async (t) =>
   await stop();
   assert.equal(TOKEN, mp.registrations[0]!.tokenId);
 });
+
+test('points that somebody on the way named keep a client for a day at most: then the point of its installation is asked, and believed', async (t) => {
+  const { machine, mp, stop } = await registered(t);
+  const evil = await HonestMp.start(t, machine.clock);
+  evil.clients.set(guidOf(machine)!, mp.clients.get(guidOf(machine)!)!);
+  evil.managementPoints = [evil.url];
+  evil.heartbeatMinutes = 10_080;
+  mp.prove = undefined;
+  mp.managementPoints = [evil.url];
+  mp.policy = { revision: 'made up' };
+  await live(machine, forever, () => polls(evil).length === 2);
+  // Whoever it was is gone; the site says the same policy of before, under the revision that the client has.
+  mp.managementPoints = [mp.url];
+  const from = polls(mp).length;
+  await live(machine, forever, () => polls(mp).length > from || polls(evil).length > 40);
+  assert.ok(polls(evil).length < 28, `${polls(evil).length} policies of the wrong one`);
+  const wrong = evil.asked.length;
+  await live(machine, forever, () => polls(mp).length > from + 30 || evil.asked.length > wrong + 1);
+  assert.equal(evil.asked.length, wrong);
+  // A list that changes is asked about at once.
+  mp.managementPoints = [evil.url];
+  const before = polls(mp).length;
+  await live(machine, forever, () => polls(mp).length === before + 2 || polls(evil).length > 40);
+  assert.equal(evil.asked.length, wrong);
+  await stop();
+});
