@@ -57,6 +57,8 @@ test('asked once, it gives back what it has, takes its locks away and ends well 
 for (const second of ['SIGTERM', 'SIGINT'] as const) {
   test(`asked a second time, by ${second}, it ends at once, and the next start goes on`, async (t) => {
     const o = await pushing(t);
+    // Slow enough that the orderly end is still under way when the second signal comes.
+    for (const { host } of o.fleet.hosts) await host.set({ slowMs: 1000 });
     const gone = once(o.site.child!, 'exit');
     process.kill(o.site.pid!, 'SIGTERM');
     await eventually(
