@@ -24,11 +24,14 @@ async function until(holds: () => boolean, what: () => string): Promise<void> {
   }
 }
 
-/** runtime is a runtime package: node in a tar file, here one that only points to the node of this machine. */
+/** Where the machine has the test's Node.js: it has a /tmp of its own, so the place that it has here may not be seen there. */
+const NODE = '/opt/pushpoint-test-node';
+
+/** runtime is a runtime package: node in a tar file, here one that only points to that. */
 function runtime(): Buffer {
   const folder = mkdtempSync(join(tmpdir(), 'pushpoint-runtime-'));
   mkdirSync(join(folder, 'node/bin'), { recursive: true });
-  writeFileSync(join(folder, 'node/bin/node'), `#!/bin/sh\nexec ${process.execPath} "$@"\n`, { mode: 0o755 });
+  writeFileSync(join(folder, 'node/bin/node'), `#!/bin/sh\nexec ${NODE} "$@"\n`, { mode: 0o755 });
   const { stdout } = spawnSync('tar', ['-cz', '-C', folder, 'node'], { maxBuffer: 1_000_000 });
   rmSync(folder, { recursive: true });
   return stdout;
@@ -45,6 +48,8 @@ test(
     const machine = await Systemd.boot();
     t.after(() => machine.stop());
     const mp = await HonestMp.start(t, systemClock, 'http', machine.near);
+    mkdirSync(join(machine.root, 'opt'), { recursive: true });
+    copyFileSync(process.execPath, join(machine.root, NODE));
     const everything = () => machine.own();
     const before = everything();
 
