@@ -326,3 +326,23 @@ test('delete aged discovery data and inactive clients: only what nobody told of,
   assert.deepEqual(ran.find((r) => r.task === 'delete-aged-discovery')!.names.sort(), ['BARE', 'OLD']);
   assert.deepEqual(Object.keys(await sitesOf()).sort(), ['AGAIN', 'HEARD', 'WANTED']);
 });
+
+test('a trial of many tells what the import would do, in parts of which none is kept, also of machines that stand in it twice', async (t) => {
+  await take(pc('PC0001', '10.0.0.1'));
+  const rows = Array.from({ length: 2500 }, (_, i) => pc(`PC${String(i + 1).padStart(4, '0')}`, `10.1.${i >> 8}.${i & 255}`));
+  rows.push(pc('PC0002', '10.1.0.1', { os: 'Windows 11' }), pc('BAD@NAME', '10.2.0.1'));
+  const parts: number[] = [];
+  const importing = resource.importDevices.bind(resource);
+  t.mock.method(resource, 'importDevices', (...args: Parameters<typeof importing>) => {
+    parts.push(args[0].length);
+    return importing(...args);
+  });
+  const tried = await discovery.trial(rows, IMPORT);
+  assert.deepEqual(parts, [1000, 1000, 502]);
+  assert.equal((await resource.list()).items.length, 1);
+  t.mock.restoreAll();
+  const done = await discovery.take(rows, IMPORT);
+  assert.deepEqual([tried.added, tried.rejected], [done.added, done.rejected]);
+  // One that stands in two parts of an import is new in the one and changed in the other; a trial has it in one part.
+  assert.deepEqual([done.added, done.changed, tried.changed, done.rejected.length], [2499, 2, 1, 1]);
+});

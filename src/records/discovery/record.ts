@@ -3,6 +3,7 @@ import { raise } from '#base/errors';
 import type { Ddr } from '#messages';
 import {
   BATCH,
+  shortKey,
   shownName,
   systemType,
   type Device,
@@ -80,6 +81,20 @@ export interface Swept extends Settled, NoLonger {
   total: (Settled & NoLonger & { by: string }) | undefined;
 }
 
+/** Tried carries what a trial found out of its transaction, which it undoes. */
+class Tried extends Error {
+  readonly taken: Taken;
+  constructor(taken: Taken) {
+    super('tried');
+    this.taken = taken;
+  }
+}
+
+function told(error: unknown): Taken {
+  if (error instanceof Tried) return error.taken;
+  throw error;
+}
+
 type Judged = { addresses: readonly string[]; adSite: string | undefined };
 
 /**
@@ -122,6 +137,28 @@ export class DiscoveryRecord {
       total.rejected.push(...done.rejected);
       total.ids.push(...done.ids);
       total.outcomes.push(...done.outcomes);
+    }
+    return total;
+  }
+
+  /**
+   * trial tells what take would do, and does nothing: each part is undone as soon as it is told, so that nobody waits for a trial longer
+   * than for an import. What names one machine is looked at in one part, because no part knows of another.
+   */
+  async trial(rows: readonly RawDevice[], o: ImportOptions): Promise<Taken> {
+    const numbered = rows.map((row, i) => ({ key: shortKey(row.name), row: { ...row, line: row.line ?? i + 1 } }));
+    numbered.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : a.row.line - b.row.line));
+    const total: Taken = { added: 0, changed: 0, unchanged: 0, assigned: 0, rejected: [], ids: [], outcomes: [], requested: 0 };
+    for (let at = 0; at < numbered.length;) {
+      let end = Math.min(at + BATCH, numbered.length);
+      while (end < numbered.length && numbered[end]!.key === numbered[end - 1]!.key) end++;
+      const part = numbered.slice(at, end).map(({ row }) => row);
+      const done = await this.#db
+        .transaction((tx) => this.take(part, o, tx).then((taken) => Promise.reject(new Tried(taken))))
+        .catch(told);
+      for (const key of ['added', 'changed', 'unchanged', 'assigned', 'requested'] as const) total[key] += done[key];
+      total.rejected.push(...done.rejected);
+      at = end;
     }
     return total;
   }

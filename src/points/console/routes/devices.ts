@@ -11,7 +11,6 @@ import {
   type ImportFormat,
   type ImportMap,
 } from '#records/resource';
-import type { Sql } from '#store/database';
 import { change, DryRun } from '../change.ts';
 import type { ConsoleParts } from '../server.ts';
 import { line, Named, Names, Page, splitName, strict, theOne } from '../shapes.ts';
@@ -120,10 +119,13 @@ export function deviceRoutes(api: FastifyInstance, parts: ConsoleParts): void {
     async (request) => {
       const { rows, rejected, ignored } = parseDevices(...bodyOf(request), mapOf(request.query.map));
       const site = (await parts.site.here()).code;
-      // A real import works in parts, so that a large one holds nobody up; only a trial, which is undone, is one piece.
-      const take = (via?: Sql) => parts.discovery.take(rows, { site, source: 'import' }, via);
+      // An import works in parts, so that a large one holds nobody up, and so does a trial of one.
       const { dryRun } = request.query;
-      const { ids: _ids, outcomes: _outcomes, ...result } = await (dryRun ? change(parts.database, { dryRun }, take) : take());
+      const {
+        ids: _ids,
+        outcomes: _outcomes,
+        ...result
+      } = await parts.discovery[dryRun ? 'trial' : 'take'](rows, { site, source: 'import' });
       const { added, changed, assigned, requested } = result;
       const detail = { added, changed, assigned, requested, rejected: rejected.length + result.rejected.length };
       if (!dryRun) await parts.audit.write(importEntry(request, rows.length, detail));
