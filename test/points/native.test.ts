@@ -141,7 +141,8 @@ test('a site does not become native while it tells clients an http address, and 
   await site.records.site.setPoint('mp', { address: 'https://mp.corp.example:8443' }, 'test');
   await site.records.site.updateSettings({ points: { mode: 'native' } }, 'test');
   await assert.rejects(site.records.site.setPoint('mp', { address: 'http://mp.corp.example' }, 'test'), {
-    code: 'PP_SITE_SETTING',
+    code: 'PP_SITE_POINT_ADDRESS',
+    message: /http:\/\/mp.corp.example .*native mode.* https only/,
   });
   await site.records.site.updateSettings({ points: { mode: 'mixed' } }, 'test');
   await site.records.site.setPoint('mp', { address: 'http://mp.corp.example' }, 'test');

@@ -268,7 +268,18 @@ export class SiteRecord {
            pin = nullif(coalesce($5, site_point.pin), ''), changed_at = excluded.changed_at returning *`,
         [site, kind, reached, o.on, o.pin, this.#clock.now()],
       );
-      if (o.site === undefined) await refuseHalfNative(tx, (await this.here(tx)).settings);
+      // In native mode clients come over https only, so an address that says http would lead them to a door that stays shut.
+      if (
+        o.site === undefined &&
+        kind === 'mp' &&
+        row!.is_on &&
+        !reached.startsWith('https:') &&
+        (await this.here(tx)).settings.points.mode === 'native'
+      )
+        throw raise('PP_SITE_POINT_ADDRESS', {
+          address: reached,
+          why: 'this site is in native mode, in which clients come over https only',
+        });
       await this.#db.notify('site_settings', shownName(by), tx);
       return pointOf(row!);
     });
