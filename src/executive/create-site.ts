@@ -3,6 +3,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { raise } from '#base/errors';
 import { flushLogs } from '#base/log';
+import { shownName } from '#records/resource';
 import { validateCode } from '#records/site';
 import type { Sql } from '#store/database';
 import { createVaultKeys } from '#store/vault';
@@ -43,6 +44,12 @@ export async function makeSite(
   const code = validateCode(wish.code);
   const folder = new DataFolder(wish.data);
   if (folder.holdsSite()) throw raise('PP_SITE_EXISTS', { data: folder.path, code: folder.readSite().code });
+  const foreign = folder.foreign();
+  if (foreign.length > 0)
+    throw raise('PP_SITE_CREATE_FOLDER', {
+      data: folder.path,
+      why: `it holds ${shownName(foreign[0]!)}${foreign.length > 1 ? ` and ${foreign.length - 1} more` : ''}`,
+    });
   checkDatabaseUrl(wish.database);
   const points = parseListen(wish.listen ?? '0.0.0.0:8480', '--listen');
   const console = parseListen(wish.console ?? '127.0.0.1:8481', '--console');

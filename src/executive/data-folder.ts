@@ -11,6 +11,7 @@ import {
   rmSync,
   statSync,
   writeFileSync,
+  readdirSync,
 } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { isNativeError } from 'node:util/types';
@@ -99,6 +100,14 @@ export class DataFolder {
     } catch (cause) {
       throw raise('PP_SITE_FOLDER', { data: this.path, why: whyOf(cause) }, { cause });
     }
+  }
+
+  /** foreign names what is here and was not made for a site; a site that was begun and not finished is none of it. */
+  foreign(): string[] {
+    const own = ['vault', 'inboxes', 'content', 'bin', 'run', 'logs', 'database', 'lost+found'];
+    return existsSync(this.path) && statSync(this.path).isDirectory()
+      ? readdirSync(this.path).filter((name) => !own.includes(name))
+      : [];
   }
 
   holdsSite(): boolean {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { createServer } from 'node:http';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { spawnSync } from 'node:child_process';
@@ -58,6 +58,14 @@ before(async () => {
 after(async () => {
   await up?.stop();
   rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
+});
+
+test('no site is made among the files of others', async () => {
+  const others = join(folder, 'others');
+  mkdirSync(others);
+  writeFileSync(join(others, 'letters.txt'), 'Dear');
+  refused(await pushpoint(['site', 'create', 'P03', '--data', others]), 1, 'PP_SITE_CREATE_FOLDER', /it holds letters.txt/);
+  assert.deepEqual(readdirSync(others), ['letters.txt']);
 });
 
 test('a folder holds one site, and its secrets are for its owner alone', async () => {

@@ -26,6 +26,14 @@ export const siteErrors = {
     remedy: 'Give the user that runs Pushpoint the right to write there, free some disk space, or choose another folder.',
     again: 'wait',
   },
+  PP_SITE_CREATE_FOLDER: {
+    origin: 'refused',
+    message: 'no site can be made in {data}: {why}',
+    http: 409,
+    cause: 'A site is made in a folder that is not there yet or is empty, so that its files and those of others are never mixed.',
+    remedy: 'Name another folder with --data, for example a new one in it.',
+    again: 'never',
+  },
   PP_SITE_RESTORE_FOLDER: {
     origin: 'refused',
     message: 'nothing can be restored into {data}: {why}',
