@@ -75,7 +75,7 @@ export async function makeBackup(wish: BackupWish): Promise<BackedUp> {
   try {
     if (wish.dryRun) return await estimate({ folder, site, database, madeAt, file, wish });
     const partial = `${file}.${process.pid}.partial`;
-    const archive = await Archive.inFile(partial, { passphrase, madeAt });
+    const archive = await Archive.inFile(partial, { passphrase, madeAt, wanted: file });
     try {
       const manifest = await fill(archive, { folder, site, database, madeAt, withKey });
       const checked = await checkBackup({ file: partial, passphrase });

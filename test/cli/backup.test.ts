@@ -194,6 +194,9 @@ test('a vault whose key is just being replaced is not backed up; what a killed r
     readdirSync(folder).filter((name) => name.startsWith('between')),
     [],
   );
+  // What cannot be written is named as it was asked for.
+  const nowhere = await pushpoint(['backup', '--data', data, '-o', at('no-such-folder/site.tar')]);
+  refused(nowhere, 'PP_STORE_BACKUP_WRITE', /no-such-folder\/site\.tar cannot be written/);
   for (const name of ['stale', 'foreign']) mkdirSync(at(`${name}.partial`), { mode: 0o711 });
   writeFileSync(join(at('stale.partial'), '.restoring'), '');
   writeFileSync(join(at('stale.partial'), 'site.json'), 'half');

@@ -31,16 +31,16 @@ export class Archive {
     this.#place = place;
   }
 
-  /** inFile writes a new file, which must not be there yet; with a passphrase it is sealed. */
-  static async inFile(file: string, o: { passphrase?: string | undefined; madeAt: Date }): Promise<Archive> {
+  /** inFile writes a new file, which must not be there yet; with a passphrase it is sealed. `wanted` is the name it gets in the end. */
+  static async inFile(file: string, o: { passphrase?: string | undefined; madeAt: Date; wanted?: string }): Promise<Archive> {
     const handle = await open(
       file,
       constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
       0o600,
     ).catch((cause: unknown) => {
-      throw unwritable(file, cause);
+      throw unwritable(o.wanted ?? file, cause);
     });
-    return new Archive(new TarSink(handle, o), file);
+    return new Archive(new TarSink(handle, o), o.wanted ?? file);
   }
 
   /** inFolder writes plain files into a folder that is there. */
