@@ -59,10 +59,11 @@ async function start(t: TestContext, machines = 1) {
 }
 
 test('an upgrade stands in the policy of the client that is meant, and is over when it is of that version', async (t) => {
-  const { pcs, ask, shown, policy, round, site } = await start(t, 2);
+  const { call, pcs, ask, shown, policy, round, site } = await start(t, 2);
   const [pc, other] = pcs as [Pc, Pc];
   const before = (await pc.beat()).json['policyRevision'];
   const id = await ask({ kind: 'upgrade', clients: ['PC0'], notBefore: '2030-01-01T00:00:00+02:00' });
+  assert.equal((await call('GET', `/policies/${id}`)).json.target, '1 client');
   await round();
   assert.notEqual((await pc.beat()).json['policyRevision'], before);
   assert.deepEqual((await policy(pc))['upgrade'], {

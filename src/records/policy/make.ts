@@ -33,7 +33,8 @@ export async function makeAssignment(tx: Sql, ask: Ask, now: Date): Promise<Assi
     [
       wish.kind,
       Object.keys(of)[0],
-      collection?.name ?? ('site' in of ? of.site : `${'clients' in of ? of.clients.length : 0} clients`),
+      collection?.name ??
+        ('site' in of ? of.site : 'clients' in of && of.clients.length !== 1 ? `${of.clients.length} clients` : '1 client'),
       collection?.id,
       'site' in of ? of.site : undefined,
       'clients' in of ? false : ask.follow === true,
