@@ -63,6 +63,11 @@ void policy_keep(const Agent *a, const char *guid);
    that of the new version, which is fetched by its hash. They return 0 or a Win32 code. */
 DWORD uninstall_by_policy(void);
 DWORD upgrade_by_policy(const Agent *a, const char *policy, const char *version);
+/* registration_due tells whether the next contact is a registration: nobody knows this client, or ccmsetup left a token. */
+BOOL registration_due(const Agent *a);
+/* register_client and beat say who this client is, and that it lives; FALSE leaves in `told` why nobody took it. */
+BOOL register_client(Agent *a, Told *told, BOOL mayRenew);
+BOOL beat(Agent *a, Told *told);
 /* agent_farewell tells the site that this client leaves: `uninstall` or `migrate`. */
 BOOL agent_farewell(Agent *a, const char *reason);
 /* farewell tells the site that this client is removed. */

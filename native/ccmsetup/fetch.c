@@ -1,6 +1,7 @@
 /* Downloads, from the management points in their order or from a folder. What has come is kept in a `.part` file that is named after the
    hash, so that a cut connection, a restart of the machine or a second run goes on where it stopped (Range), and another version never mixes
    in. Nothing is given out before the whole file on the disk has the size and the SHA-256 of mobileclient.tcf. */
+#include "../base/json.h"
 #include "../base/log.h"
 #include "../base/stop.h"
 #include "../machine/layout.h"
@@ -17,6 +18,7 @@
 #define RESUME_MS 5000
 #define MOST_RESUMES 50
 #define CHUNK 32768
+#define LARGEST_PROBLEM 65536
 
 /* How one try at one point ended. */
 typedef enum { CAME, CUT, REFUSED, MISSING, WRONG, PIN, FULL, STOPPED } Ending;
@@ -26,6 +28,8 @@ typedef struct {
   const File *file;
   WCHAR part[PATH_ROOM], whole[PATH_ROOM];
   LONGLONG have;
+  /* Which point of this round wants a client certificate that this machine could not show; empty: none. */
+  char certificate[600];
   char why[1024];
 } Fetch;
 
@@ -73,6 +77,21 @@ static Ending accept_answer(Fetch *f, const HttpAnswer *answer, const char *poin
   return answer->status == 404 ? MISSING : REFUSED;
 }
 
+/* refused_certificate takes note where a point in native mode refused the client certificate, or that there was none. */
+static void refused_certificate(Fetch *f, HttpAnswer *answer, const char *url) {
+  char code[64] = "", detail[256] = "";
+  Text body = {0};
+  if (answer->status == 403 && http_text(answer, &body, LARGEST_PROBLEM) && json_valid(body.at)) {
+    json_string(body.at, "code", code, sizeof code);
+    json_string(body.at, "detail", detail, sizeof detail);
+  }
+  text_free(&body);
+  if (strcmp(code, "PP_MP_CERTIFICATE")) return;
+  one_line(detail);
+  print_to(f->why, sizeof f->why, "the management point %s wants a client certificate: %s", url, detail);
+  copy_to(f->certificate, sizeof f->certificate, f->why);
+}
+
 static Ending receive(Fetch *f, HttpAnswer *answer, HANDLE to, const char *url) {
   static BYTE chunk[CHUNK];
   ULONGLONG since = GetTickCount64();
@@ -111,6 +130,7 @@ static Ending piece(Fetch *f, const char *point, const char *url) {
   if (!http_open(&answer, &ask)) {
     if (answer.wrongPin) print_to(f->why, sizeof f->why, "%s shows another certificate than the one this client was told to expect", url);
     else print_to(f->why, sizeof f->why, "the management point %s cannot be reached: %s", url, answer.why);
+    if (answer.error == ERROR_WINHTTP_CLIENT_AUTH_CERT_NEEDED) copy_to(f->certificate, sizeof f->certificate, f->why);
     ending = answer.wrongPin ? PIN : CUT;
   } else if ((ending = accept_answer(f, &answer, point, url)) == CAME) {
     HANDLE to = open_part(f);
@@ -122,6 +142,7 @@ static Ending piece(Fetch *f, const char *point, const char *url) {
       CloseHandle(to);
     }
   }
+  if (ending == REFUSED && answer.status == 403) refused_certificate(f, &answer, url);
   http_close(&answer);
   return ending;
 }
@@ -217,6 +238,7 @@ static BOOL tried(Fetch *f, Ending ending, Ending *worst, BOOL *over) {
 /* round_of asks every place once. */
 static BOOL round_of(Fetch *f, const Points *points, BOOL *over) {
   Ending worst = REFUSED;
+  f->certificate[0] = 0;
   const Options *options = &f->run->options;
   for (int i = 0; i < options->sourceCount; i++)
     if (tried(f, from_folder(f, options->source[i]), &worst, over) || *over) return *over && f->run->code == 0 && !stopping();
@@ -256,6 +278,10 @@ BOOL fetch_file(Run *run, const File *file) {
     if (over || stopping()) return FALSE;
     if (round == 1) report(run, 101, -1, NULL);
     ULONGLONG wait = pause_ms(run, points);
+    // A certificate may come while it waits, by enrolment; but the administrator is to hear what it waits for.
+    if (GetTickCount64() + wait > end && f.certificate[0])
+      return fail(run, 315, CODE_ERROR, "%s could not be downloaded within %d minutes, for want of a client certificate: %s", file->name,
+                  run->options.downloadMinutes, f.certificate);
     if (GetTickCount64() + wait > end)
       return fail(run, 308, CODE_ERROR, "%s could not be downloaded from any management point within %d minutes", file->name,
                   run->options.downloadMinutes);

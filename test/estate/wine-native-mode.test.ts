@@ -5,10 +5,12 @@ import { readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { after, before, test } from 'node:test';
-import { selfMade } from '#test/certificate';
+import { after, before, test, type TestContext } from 'node:test';
+import { Authority, selfMade } from '#test/certificate';
 import { need } from '#test/need';
+import { TestSite } from '#test/points';
 import { Wine } from '#test/wine';
+import { TestPoint } from '#test/wine-point';
 import { Bootstrap, PAYLOAD, payloadOf, TAKEN } from '#test/wine-setup';
 
 /** Native mode: the management point asks for a client certificate, and ccmsetup.exe shows the one of the machine. */
@@ -52,6 +54,41 @@ async function enrol(name: string, usage: string): Promise<void> {
   assert.equal(built.status, 0, built.stderr);
   assert.equal((await wine.run(String.raw`C:\import.exe`, String.raw`C:\c.pfx`)).code, 0);
 }
+
+/** nativeSite is a site whose management point wants a certificate of its authority; `attempt` lets ccmsetup try to download from it. */
+async function nativeSite(t: TestContext) {
+  const site = await TestSite.make(t);
+  const authority = new Authority();
+  const shown = selfMade();
+  const tls = { ...shown, clients: { ca: authority.cert, crl: authority.revoke([], new Date('2049-01-01')) } };
+  const { url } = await site.managementPoint({ tls });
+  await site.records.site.setPoint('mp', { address: 'https://mp.corp.example:8443' }, 'test');
+  await site.records.site.updateSettings({ points: { mode: 'native' } }, 'test');
+  const fsp = await TestPoint.start(PAYLOAD);
+  t.after(() => fsp.close());
+  const attempt = async () => {
+    const config = { managementPoints: [url], payload: payloadOf(PAYLOAD), fallbackStatusPoint: fsp.url };
+    setup.lay({ ...config, certificatePin: shown.pin });
+    assert.equal(await setup.byHand('/retry:1', '/downloadtimeout:1'), 6);
+    const { stateId, exitCode, detail } = fsp.states.at(-1)!;
+    assert.equal(exitCode, 6);
+    return [stateId, detail!] as const;
+  };
+  return { site, attempt };
+}
+
+test(
+  'a site in native mode and a machine without a certificate: state 315; without the file it is still 308',
+  peers,
+  async (t) => {
+    const { site, attempt } = await nativeSite(t);
+    const [state, detail] = await attempt();
+    assert.equal(state, 315);
+    assert.match(detail, /for want of a client certificate: .* wants a client certificate: .*none was shown/);
+    await site.records.site.updateSettings({ points: { mode: 'mixed' } }, 'test');
+    assert.equal((await attempt())[0], 308);
+  },
+);
 
 test('a client certificate of the machine is shown to a point that asks for one; one for servers is not', peers, async (t) => {
   const tls = selfMade();
