@@ -76,6 +76,9 @@ test('comparisons of every type find the machines that fit', async () => {
     ['name != pc1 and domain = "corp"', 'PC2 SEEN SRV1'],
     ['os like "windows 11*"', 'PC1'],
     ['os like "*Server 20?2"', 'SRV1'],
+    ['os like "*Vista*"', ''],
+    ['not os like "*Server 20?2" and name like "*1"', 'DC1 PC1'],
+    ['os like "*Vista*" or name = BARE', 'BARE'],
     ['os = "100%_""sure"" \'x\'"', 'DC1'],
     ['os like "100%*" or os like \'%\'', 'DC1'],
     ['type = WORKSTATION', 'PC1 PC2'],
@@ -287,4 +290,11 @@ test('random text is either a filter or refused with a column, and never anythin
     }
   }
   assert.ok(taken > 0 && taken < rounds / 2, String(taken));
+});
+
+test('a part of an operating system is found among more different ones than are gone through', async () => {
+  const many = Array.from({ length: 600 }, (_, i) => ({ name: `M${i}`, domain: 'MANY', os: `System ${1000 + i} of many` }));
+  await resource.importDevices(many, { source: 'import', site: 'P01' });
+  assert.equal(await found('os like "*1599 of*"'), 'M599');
+  assert.equal(await found('os like "*2599 of*"'), '');
 });

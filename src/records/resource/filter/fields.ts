@@ -13,6 +13,8 @@ export interface Field {
   /** Upper case of a text, where it is not upper(sql): a column with an index. */
   key?: string;
   choices?: readonly string[];
+  /** A text with few different values among all machines, and an index of its upper case (text_pattern_ops). */
+  few?: true;
   /** The newest client of the machine must be joined. */
   client?: true;
   /** It changes without the machine or its client being changed. */
@@ -57,7 +59,7 @@ export const FIELDS: readonly Field[] = [
   field('hardwareId', 'text', 'r.hardware_id', 'what stays when it is installed anew'),
   field('address', 'address', 'r.addresses', 'any of its IP addresses'),
   field('mac', 'list', 'r.macs', 'any of its MAC addresses, as 00:15:5D:01:02:03'),
-  field('os', 'text', 'r.os', 'operating system'),
+  field('os', 'text', 'r.os', 'operating system', { few: true }),
   field('osVersion', 'version', 'r.os_version', 'version of the operating system'),
   field('osBuild', 'number', 'r.os_build', 'build of the operating system, as a push saw it'),
   field('architecture', 'text', 'r.architecture', 'architecture, as a push saw it'),
