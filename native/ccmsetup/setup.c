@@ -62,36 +62,21 @@ static void read_config(Run *run) {
   for_this_machine(run);
 }
 
-/* point_of makes an address of a host name as properties hold it, with the ports that stand beside it. */
-static void point_of(const char *properties, const char *host, char to[POINT_SIZE]) {
-  char port[8];
-  BOOL secure = starts(host, "https://"), given = secure || starts(host, "http://");
-  const char *bare = given ? strstr(host, "://") + 3 : host;
-  property(properties, secure ? "CCMHTTPSPORT" : "CCMHTTPPORT", port, sizeof port);
-  BOOL add = port[0] && only(port, "0123456789") && !strpbrk(bare, ":/");
-  print_to(to, POINT_SIZE, "http%s://%.200s%s%s", secure ? "s" : "", bare, add ? ":" : "", add ? port : "");
-}
-
 /* settle lets properties of a better source than the file have their say. */
 static void settle(Run *run) {
   Config *c = &run->config;
   const char *p = run->options.properties;
-  char value[POINT_SIZE], url[POINT_SIZE];
+  char value[POINT_SIZE];
+  Points points = {0}, fsp = {0};
   if (!p[0]) return;
   log_info("Installation properties of the %s are used", run->options.propertiesFrom);
   if (property(p, "SMSSITECODE", value, sizeof value) && strlen(value) == 3 && only(value, LETTERS_DIGITS))
     copy_to(c->site, sizeof c->site, _strupr(value));
-  if (property(p, "SMSMP", value, sizeof value)) {
-    Points points = {0};
-    point_of(p, value, url);
-    points_add(&points, url);
+  if (property_points(p, "SMSMP", &points)) {
     for (int i = 0; i < c->points.count; i++) points_add(&points, c->points.url[i]);
     c->points = points;
   }
-  if (property(p, "FSP", value, sizeof value)) {
-    point_of(p, value, url);
-    copy_to(c->fsp, sizeof c->fsp, url);
-  }
+  if (property_points(p, "FSP", &fsp)) copy_to(c->fsp, sizeof c->fsp, fsp.url[0]);
   copy_to(c->properties, sizeof c->properties, p);
 }
 

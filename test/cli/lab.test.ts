@@ -186,7 +186,7 @@ async function decideConflicts(): Promise<void> {
   assert.match((await on('client', 'bad-hardware')).out, new RegExp(`^${hardware.toUpperCase()} .*dock$`, 'm'));
   await done('client', 'bad-hardware', '--remove', hardware);
   const asked = await on('client', 'uninstall', guid, '--dry-run');
-  assert.match(asked.out, /^dry run, nothing is changed: uninstall is asked of 1 clients: 1 waiting\.$/m);
+  assert.match(asked.out, /^dry run, nothing is changed: uninstall is asked of 1 client: 1 waiting\.$/m);
   const { id } = await done<{ id: number }>('client', 'migrate', guid, '--to', 'P77', '--mp', 'http://mp77.corp.example:8480');
   assert.match((await on('policy', 'list')).out, new RegExp(`^${id} +migrate to P77 +1 clients`, 'm'));
   assert.match((await on('policy', 'cancel', String(id))).out, /is cancelled/);
