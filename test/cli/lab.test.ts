@@ -188,7 +188,7 @@ async function decideConflicts(): Promise<void> {
   const asked = await on('client', 'uninstall', guid, '--dry-run');
   assert.match(asked.out, /^dry run, nothing is changed: uninstall is asked of 1 client: 1 waiting\.$/m);
   const { id } = await done<{ id: number }>('client', 'migrate', guid, '--to', 'P77', '--mp', 'http://mp77.corp.example:8480');
-  assert.match((await on('policy', 'list')).out, new RegExp(`^${id} +migrate to P77 +1 clients`, 'm'));
+  assert.match((await on('policy', 'list')).out, new RegExp(`^${id} +migrate to P77 +1 client`, 'm'));
   assert.match((await on('policy', 'cancel', String(id))).out, /is cancelled/);
   assert.match((await on('policy', 'show', String(id))).out, /^state +cancelled$/m);
 }
