@@ -90,6 +90,13 @@ export class DataFolder {
     }
   }
 
+  /** writing tells a refusal by the disk, which names no file, as one of this folder; any other error stays what it is. */
+  writing(error: unknown): unknown {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOSPC' && code !== 'EDQUOT') return error;
+    return raise('PP_SITE_FOLDER', { data: this.path, why: whyOf(error) }, { cause: error });
+  }
+
   /** checkWritable sees whether make could make the folders, without making any. */
   checkWritable(): void {
     let there = this.path;

@@ -47,7 +47,9 @@ export async function runSite(wish: RunWish): Promise<RunningSite> {
   };
   // Asked to end while it starts, the site is brought up first and then down in order: half a start leaves a database server behind.
   const signal = wish.signals === false ? new Promise<string>(() => {}) : firstSignal();
-  const release = await holdRoles(folder, roles);
+  const release = await holdRoles(folder, roles).catch((error: unknown) => {
+    throw folder.writing(error);
+  });
   let site: OpenSite | undefined;
   let executive: Executive | undefined;
   let unwatch = (): void => {};
@@ -81,7 +83,7 @@ export async function runSite(wish: RunWish): Promise<RunningSite> {
     return { ready: { site: file.code, points, console, ...more, data: folder.path }, stop: () => stop(), stopped };
   } catch (error) {
     await close();
-    throw error;
+    throw folder.writing(error);
   }
 }
 

@@ -23,7 +23,8 @@ export const siteErrors = {
     message: 'the data folder {data} cannot be used: {why}',
     win32: 5,
     cause: 'The site server must be able to create, read and write its data folder.',
-    remedy: 'Give the user that runs Pushpoint the right to write there, free some disk space, or choose another folder.',
+    remedy:
+      'Give the user that runs Pushpoint the right to write there, free some disk space, or choose another folder; then start it again.',
     again: 'wait',
   },
   PP_SITE_CREATE_FOLDER: {
