@@ -12,7 +12,7 @@ import { eventually, WholeSite } from '#test/whole-site';
 
 const HOSTS = 12;
 
-async function pushing(t: TestContext) {
+async function pushing(t: TestContext, slowMs = 150) {
   const site = new WholeSite();
   t.after(() => site.close());
   const folder = join(site.folder, 'hosts');
@@ -20,7 +20,7 @@ async function pushing(t: TestContext) {
   t.after(() => fleet.stop());
   await (await site.create()).spawn();
   await site.prepare({ csv: fleet.csv(), account: fleet.account });
-  for (const { host } of fleet.hosts) await host.set({ slowMs: 150 });
+  for (const { host } of fleet.hosts) await host.set({ slowMs });
   const names = fleet.hosts.map(({ host }) => host.name);
   await site.push(names, { includeDcs: true });
   const windows = (name: string) => join(folder, name, 'Windows');
@@ -56,9 +56,9 @@ test('asked once, it gives back what it has, takes its locks away and ends well 
 
 for (const second of ['SIGTERM', 'SIGINT'] as const) {
   test(`asked a second time, by ${second}, it ends at once, and the next start goes on`, async (t) => {
-    const o = await pushing(t);
-    // Slow enough that the orderly end is still under way when the second signal comes.
-    for (const { host } of o.fleet.hosts) await host.set({ slowMs: 1000 });
+    const o = await pushing(t, 300);
+    // Those that hold a lock now need seconds to take it away: the orderly end is still under way when the second signal comes.
+    await Promise.all(o.fleet.hosts.map(({ host }) => host.set({ slowMs: 4000 })));
     const gone = once(o.site.child!, 'exit');
     process.kill(o.site.pid!, 'SIGTERM');
     await eventually(
