@@ -3,6 +3,7 @@ import type { Log } from '#base/log';
 import type { PolicyRecord } from '#records/policy';
 import type { Database } from '#store/database';
 import type { Vault } from '#store/vault';
+import { Rounds } from './rounds.ts';
 
 /** SecretParts is what it takes to seal secrets for clients. */
 export interface SecretParts {
@@ -24,60 +25,34 @@ const ROUND_MS = 60_000;
  */
 export class PolicySecrets {
   readonly #parts: SecretParts;
-  #cancel: () => void = () => {};
-  #unlisten: (() => Promise<void>)[] = [];
-  #round: Promise<void> = Promise.resolve();
-  #soon = Infinity;
-  #running = false;
-  #stopped = false;
+  readonly #rounds: Rounds;
 
   constructor(parts: SecretParts) {
     this.#parts = parts;
+    const { database, clock, log } = parts;
+    this.#rounds = new Rounds({
+      database,
+      clock,
+      channels: { policy_secret: GATHER_MS, client: CLIENTS_MS },
+      firstMs: GATHER_MS,
+      roundMs: ROUND_MS,
+      work: () => this.#work(),
+      failed: (error) => log.error('secrets could not be sealed for clients; it goes on at the next round', { error }),
+    });
   }
 
-  async start(): Promise<void> {
-    const { database } = this.#parts;
-    this.#unlisten.push(await database.listen('policy_secret', () => this.#lookSoon(GATHER_MS)));
-    this.#unlisten.push(await database.listen('client', () => this.#lookSoon(CLIENTS_MS)));
-    this.#lookSoon(GATHER_MS);
+  start(): Promise<void> {
+    return this.#rounds.start();
   }
 
-  async stop(): Promise<void> {
-    this.#stopped = true;
-    this.#cancel();
-    for (const unlisten of this.#unlisten) await unlisten();
-    await this.#round;
-  }
-
-  /** lookSoon does a round within so long; what is wanted sooner counts. */
-  #lookSoon(ms: number): void {
-    if (this.#stopped || ms >= this.#soon) return;
-    this.#soon = ms;
-    if (!this.#running) this.#after(ms);
-  }
-
-  #after(ms: number): void {
-    this.#cancel();
-    if (!this.#stopped) this.#cancel = this.#parts.clock.after(ms, () => this.#look());
-  }
-
-  #look(): void {
-    this.#running = true;
-    this.#soon = Infinity;
-    this.#round = this.#work()
-      .catch((error: unknown) =>
-        this.#parts.log.error('secrets could not be sealed for clients; it goes on at the next round', { error }),
-      )
-      .then(() => {
-        this.#running = false;
-        this.#after(Math.min(this.#soon, ROUND_MS));
-      });
+  stop(): Promise<void> {
+    return this.#rounds.stop();
   }
 
   async #work(): Promise<void> {
     const { policy, vault, log } = this.#parts;
     let clients = 0;
-    for (let some = 1; some > 0 && !this.#stopped; clients += some)
+    for (let some = 1; some > 0 && !this.#rounds.stopped; clients += some)
       some = await policy.sealSecrets((sealed, purpose) => vault.open(sealed, purpose));
     if (clients > 0) log.info('secrets sealed for clients', { clients });
   }
