@@ -166,6 +166,26 @@ test('256 attempts with a new account and a wrong password make two logons, from
   assert.equal(await state('push'), 'stopped');
 });
 
+test('a turn that ends while another is asked for: what it told of the account counts', async () => {
+  const { id } = await add('push');
+  assert.equal(await accounts.enter(id, 'PC1'), true);
+  const other = new AccountRecord(base.db, systemClock);
+  let asked: Promise<boolean> | undefined;
+  await base.db.transaction(async (tx) => {
+    await tx.query('lock table account_turn in access exclusive mode');
+    asked = other.enter(id, 'PC2');
+    // It is under way, and has come as far as the turns.
+    const waits = `select from pg_locks where relation = 'account_turn'::regclass and not granted`;
+    for (let i = 0; (await base.db.query(waits)).length === 0; i++) {
+      assert.ok(i < 2000, 'the question never came to the turns');
+      await systemClock.sleep(5);
+    }
+    await tx.query(`update account set state = 'stopped', stop_reason = 'it is locked out' where id = $1`, [id]);
+    await tx.query('delete from account_turn where account_id = $1', [id]);
+  });
+  assert.equal(await asked, false);
+});
+
 test('once an account has worked, many log on, but not more together than a lockout threshold', async () => {
   const { id } = await add('push');
   const record = new AccountRecord(base.db, systemClock);
@@ -235,7 +255,7 @@ test("the turn of an examination is nobody else's while the CCR of its machine w
   const here = new AccountRecord(base.db, clock);
   const there = new AccountRecord(base.db, clock);
   const { machineKey } = made!.ccr;
-  const looks = async (wish: Promise<boolean>) => {
+  const looks = async (wish: Promise<boolean>, trips = 5) => {
     let got = false;
     wish.then(
       (may) => (got = may),
@@ -244,7 +264,7 @@ test("the turn of an examination is nobody else's while the CCR of its machine w
     for (let look = 0; look < 8 && !got; look++) {
       await clock.advance(300);
       // What was asked meanwhile has been answered.
-      for (let trip = 0; trip < 5; trip++) {
+      for (let trip = 0; trip < trips && !got; trip++) {
         await base.db.query('select 1');
         await new Promise(setImmediate);
       }
@@ -266,7 +286,7 @@ test("the turn of an examination is nobody else's while the CCR of its machine w
   const behind = there.enter(id, 'PC2', next.signal);
   assert.equal(await looks(behind), false, 'the worker lives');
   await worker.leave(clock.now());
-  assert.equal(await looks(behind), true);
+  assert.equal(await looks(behind, 200), true);
   await there.left(id, 'PC2');
 });
 
