@@ -1,6 +1,6 @@
 /* The service supervises a process, the agent: this program itself with /agent, or what the file agent.command names (an agent in another
-   language with its runtime beside it). The agent is told to end by the end of its standard input, and has a moment for it; whatever happens
-   to the service, a job takes the agent with it. */
+   language with its runtime beside it). Where that is not there, this program is the agent: both keep the same files. The agent is told to
+   end by the end of its standard input, and has a moment for it; whatever happens to the service, a job takes the agent with it. */
 #include "host.h"
 #include "../base/log.h"
 #include "../base/stop.h"
@@ -13,6 +13,7 @@
 /* An agent that ran so long was well; its next end is a new one. */
 #define WELL_MS 600000
 #define GRACE_MS 8000
+#define LONGEST_COMMAND 4096
 
 static HANDLE job;
 
@@ -22,23 +23,36 @@ static void make_job(void) {
   if (job) SetInformationJobObject(job, JobObjectExtendedLimitInformation, &limits, sizeof limits);
 }
 
-/* command gives what is run. The file is trusted because only administrators write into this folder. */
-static WCHAR *command(void) {
-  WCHAR path[PATH_ROOM], self[PATH_ROOM];
+/* other_command gives what agent.command names, with %NAMES% in it replaced; NULL where there is none. The file is trusted because only
+   administrators write into this folder. */
+static WCHAR *other_command(void) {
+  WCHAR path[PATH_ROOM];
   Text file = {0};
   join_path(path, layout.agent, L"agent.command");
-  BOOL other = read_file(path, &file, 4096);
+  BOOL other = read_file(path, &file, LONGEST_COMMAND);
   if (other) file.at[strcspn(file.at, "\r\n")] = 0;
-  WCHAR *line = wide(other ? file.at : "");
+  WCHAR *line = wide(other ? file.at : ""), *whole = take(LONGEST_COMMAND * sizeof(WCHAR));
   text_free(&file);
-  if (line[0]) return line;
+  DWORD length = line[0] ? ExpandEnvironmentStringsW(line, whole, LONGEST_COMMAND) : 0;
   free(line);
+  if (length > 1 && length <= LONGEST_COMMAND) return whole;
+  free(whole);
+  return NULL;
+}
+
+/* own_command runs this program as the agent. */
+static WCHAR *own_command(void) {
+  WCHAR self[PATH_ROOM], *line = take((PATH_ROOM + 16) * sizeof(WCHAR));
   GetModuleFileNameW(NULL, self, PATH_ROOM);
-  line = take((PATH_ROOM + 16) * sizeof(WCHAR));
   wcscpy(line, L"\"");
   wcscat(line, self);
   wcscat(line, L"\" /agent");
   return line;
+}
+
+static DWORD launch(WCHAR *line, STARTUPINFOW *start, PROCESS_INFORMATION *process) {
+  DWORD flags = CREATE_NO_WINDOW | CREATE_SUSPENDED;
+  return CreateProcessW(NULL, line, NULL, NULL, TRUE, flags, NULL, layout.agent, start, process) ? 0 : GetLastError();
 }
 
 /* begin starts the agent; `pipe` is our end of its standard input. */
@@ -49,10 +63,17 @@ static BOOL begin(PROCESS_INFORMATION *process, HANDLE *pipe) {
   SetHandleInformation(*pipe, HANDLE_FLAG_INHERIT, 0);
   HANDLE nowhere = CreateFileW(L"NUL", GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE, &inherited, OPEN_EXISTING, 0, NULL);
   STARTUPINFOW start = {.cb = sizeof start, .dwFlags = STARTF_USESTDHANDLES, .hStdInput = theirs, .hStdOutput = nowhere, .hStdError = nowhere};
-  WCHAR *line = command();
-  BOOL started = CreateProcessW(NULL, line, NULL, NULL, TRUE, CREATE_NO_WINDOW | CREATE_SUSPENDED, NULL, layout.agent, &start, process);
-  DWORD error = started ? 0 : GetLastError();
+  WCHAR *line = other_command();
+  DWORD error = line ? launch(line, &start, process) : 0;
+  // Its runtime is not there yet, or not any more: a machine must not be without an agent for that.
+  if (line && error) log_error("What agent.command names could not be started (%lu); CcmExec.exe is the agent meanwhile", error);
+  if (!line || error) {
+    free(line);
+    line = own_command();
+    error = launch(line, &start, process);
+  }
   free(line);
+  BOOL started = error == 0;
   CloseHandle(theirs);
   CloseHandle(nowhere);
   if (started) {

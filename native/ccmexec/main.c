@@ -1,7 +1,9 @@
-/* The installed program: the service CcmExec, the agent it supervises (/agent), and `status` for people. */
+/* The installed program: the service CcmExec, the agent it supervises (/agent), `status` for people, `facts` and `keep` for an agent in another
+   language. */
 #include "../base/log.h"
 #include "../base/stop.h"
 #include "../machine/layout.h"
+#include "handed.h"
 #include "host.h"
 #include "parts.h"
 #include <stdio.h>
@@ -57,6 +59,8 @@ int wmain(int count, WCHAR **arguments) {
   SetDefaultDllDirectories(LOAD_LIBRARY_SEARCH_SYSTEM32);
   layout_find();
   if (_wcsicmp(first, L"status") == 0) return agent_status(count > 2 && _wcsicmp(arguments[2], L"--json") == 0);
+  if (_wcsicmp(first, L"facts") == 0) return handed_facts();
+  if (_wcsicmp(first, L"keep") == 0) return handed_secret(count > 2 ? arguments[2] : L"");
   stop_prepare();
   log_to(layout.agentLog, "CcmExec");
   if (_wcsicmp(first, L"/agent") == 0) {
