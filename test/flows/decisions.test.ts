@@ -7,7 +7,7 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { systemClock } from '#base/clock';
 import { silentLog } from '#base/log';
-import { publicKeyOf, type Registration } from '#messages';
+import { publicKeyOf, type Heartbeat, type Registration } from '#messages';
 import { createConsole } from '#points/console';
 import { AccountRecord } from '#records/account';
 import { AuditRecord } from '#records/audit';
@@ -91,6 +91,19 @@ const registration = (name: string, hardwareId: string): Registration => ({
 const rules = async () => (await below.parts.site.here()).settings.client;
 const come = async (name: string, hardwareId: string) =>
   (await below.parts.client.register(registration(name, hardwareId), { rules: await rules() })).client;
+const beat = (guid: string, sequence: number): Heartbeat => ({
+  guid,
+  sequence,
+  name: 'PC10',
+  domain: 'CORP',
+  fqdn: '',
+  addresses: [],
+  os: { name: 'Windows 11', version: '10.0.26100', type: 'workstation' },
+  hardwareId: 'HW-0010',
+  clientVersion: '1.0.0',
+  startedAt: new Date().toISOString(),
+  sentAt: new Date().toISOString(),
+});
 const at = (site: BranchSite, guid: string) => site.parts.client.byGuid(guid);
 
 test('where one of the two sites asks nobody, the top decides nothing', async () => {
@@ -157,4 +170,54 @@ test('a parent in wrong hands neither approves a client of a primary below nor t
   const kept = (await at(below, own.guid))!;
   assert.deepEqual([kept.approval, kept.publicKey], ['pending', own.publicKey]);
   assert.equal(await at(below, stranger), undefined);
+});
+
+test('what a primary below decided about its clients is shown at the top, with who decided it and the command to give there', async () => {
+  const { trust } = below.parts.client;
+  const pc = await come('PC10', 'HW-0010');
+  const shown = async () => {
+    const { approval, approvedBy, blocked } = (await at(top, pc.guid))!;
+    return [approval, approvedBy, blocked].join(' ');
+  };
+  await until('it at the top', async () => (await at(top, pc.guid)) !== undefined);
+  assert.equal(await shown(), 'pending  false');
+  await trust.approve(pc.guid, 'anna');
+  await until('the approval at the top', async () => (await shown()) === 'approved anna at P01 false');
+  await trust.block(pc.guid, 'anna');
+  await until('the block at the top', async () => (await shown()) === 'approved anna at P01 true');
+  // Its key opens nothing at the top either.
+  await assert.rejects(top.parts.client.heartbeat(pc.guid, beat(pc.guid, 1)), /blocked/);
+  await trust.unblock(pc.guid, 'anna');
+  await until('the block to be over', async () => (await shown()) === 'approved anna at P01 false');
+  await trust.reject(pc.guid, 'bert');
+  await until('the rejection', async () => (await shown()) === 'rejected bert at P01 false');
+  for (const action of ['approve', 'reject', 'unblock']) {
+    const { status, json } = await call('POST', `/clients/${pc.guid}/${action}`);
+    assert.deepEqual([status, json['code'], String(json['detail']).includes('site P01')], [409, 'PP_CLIENT_ELSEWHERE', true]);
+  }
+  const history = await top.parts.client.trust.history((await at(top, pc.guid))!.id);
+  assert.deepEqual(
+    history.map(({ what, by }) => `${what} by ${by}`),
+    ['rejected', 'unblocked', 'blocked', 'approved'].map((what) => `${what} by site P01`),
+  );
+  await below.parts.client.farewell(pc.guid, 'uninstall');
+  await until('the farewell', async () => (await at(top, pc.guid))!.obsolete);
+});
+
+test('secrets of the top are sealed for no client of a primary below; one that moves to the top is decided about there', async () => {
+  const pc = await come('PC11', 'HW-0011');
+  await below.parts.client.trust.approve(pc.guid, 'anna');
+  await until('it at the top', async () => (await at(top, pc.guid))?.approval === 'approved');
+  const due = () => top.database.db.transaction((tx) => top.parts.client.unsealed(tx, 1, 100));
+  assert.deepEqual(await due(), []);
+  await below.parts.client.farewell(pc.guid, 'migrate');
+  await top.parts.client.register({ ...registration('PC11', 'HW-0011'), publicKey: pc.publicKey });
+  assert.deepEqual(
+    (await due()).map(({ guid }) => guid),
+    [pc.guid],
+  );
+  // Its farewell at the old site comes late, and takes nothing away here.
+  await carry(below, top);
+  assert.equal((await at(top, pc.guid))!.obsolete, false);
+  assert.equal((await call('POST', `/clients/${pc.guid}/reject`)).status, 200);
 });

@@ -158,3 +158,58 @@ test('a child that saw the id of a token of another machine gets nothing by it, 
   const { client } = await primary.parts.client.register(registration('DC01'), { tokenId: id });
   assert.deepEqual([client.approval, client.resourceId], ['approved', dc!.id]);
 });
+
+test('a new key from below on the machine of a rejected client waits for a person, whatever token it shows, and goes on waiting', async () => {
+  await primary.parts.discovery.ingest([{ name: 'NAY', domain: 'CORP', addresses: ['10.2.0.7'] }], {
+    method: 'import',
+    site: 'P01',
+    trusted: true,
+  });
+  const [nay] = await primary.parts.resource.find('NAY');
+  const rejected = (await primary.parts.client.register(registration('NAY'))).client;
+  await primary.parts.client.trust.reject(rejected.guid, 'test');
+  const { requestId, publicKey, name, domain, fqdn, addresses, hardwareId } = registration('NAY');
+  const guid = `GUID:${randomUUID().toUpperCase()}`;
+  const tell = async (sequence: number) => {
+    const at = new Date(Date.now() + sequence).toISOString();
+    const body = {
+      guid,
+      publicKey,
+      requestId,
+      name,
+      domain,
+      fqdn,
+      addresses,
+      hardwareId,
+      sequence,
+      registeredAt: at,
+      lastSeenAt: at,
+      ...{
+        version: '1.0.0',
+        approval: 'approved',
+        approvedBy: 'token',
+        provenBy: 'token',
+        blocked: false,
+        obsolete: false,
+      },
+    };
+    await secondary.database.db.transaction((tx) =>
+      secondary.parts.link.enqueue(tx, { to: 'parent', kind: 'client', key: guid, body }),
+    );
+    await carry(secondary, primary);
+    return (await primary.parts.client.byGuid(guid))!;
+  };
+  const taken = await tell(1);
+  assert.deepEqual([taken.approval, taken.resourceId], ['pending', nay!.id]);
+  assert.equal((await tell(2)).approval, 'pending', 'the next sign of life approves it no more');
+  const held = (await primary.parts.client.trust.conflicts()).filter(({ client }) => client.guid === guid);
+  assert.deepEqual(
+    held.map(({ kind, holds, other }) => [kind, holds, other?.guid]),
+    [['rejected', true, rejected.guid]],
+  );
+  await assert.rejects(primary.parts.client.trust.approve(guid, 'test'), /nobody has decided that yet/);
+  await primary.parts.client.trust.asNew(guid, 'test');
+  assert.equal((await tell(3)).approval, 'pending', 'a person said that it is another machine, and has not approved it');
+  await primary.parts.client.trust.approve(guid, 'test');
+  assert.equal((await tell(4)).approval, 'approved');
+});

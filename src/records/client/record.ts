@@ -14,8 +14,9 @@ import { registerPlain, type TokenRegistration } from './register-many.ts';
 import { attach, standings, type Standing } from './standing.ts';
 import { addState, states, type State } from './state.ts';
 import * as tokens from './token.ts';
-import { machineOf, takeClient, tellsOf, type Teller } from './taken.ts';
+import { machineOf, takeClient, tellsOf } from './taken.ts';
 import { ClientTrust } from './trust.ts';
+import type { Teller } from './verdict.ts';
 
 /** ClientQuery narrows a list of clients; `filter` is a part of the name. */
 export interface ClientQuery {
@@ -172,7 +173,9 @@ export class ClientRecord {
   /** unsealed gives approved clients that have an older edition of the secrets than this one, and locks them. */
   async unsealed(tx: Sql, edition: number, limit: number): Promise<Client[]> {
     const rows = await tx.query<ClientRow>(
+      // Clients of a primary below have their policy, and its secrets, from there.
       `select * from client where sealed_edition < $1 and approval = 'approved' and not obsolete and not blocked
+         and (via_site is null or via_site not in (select code from site where kind = 'primary' and not own))
        order by sealed_edition limit $2 for update skip locked`,
       [edition, limit],
     );
@@ -348,7 +351,7 @@ export class ClientRecord {
 
   /** takeFrom takes what another site of the branch tells of a client, and announces it as if it had been heard here. */
   async takeFrom(tx: Sql, sent: SentClient, from: Teller): Promise<void> {
-    const client = await takeClient(tx, sent, from);
+    const client = await takeClient(tx, sent, from, this.#clock.now());
     if (client) await this.#tell(client, tx);
   }
 

@@ -83,7 +83,9 @@ async function again(tx: Sql, old: ClientRow, registration: Registration, o: Kno
        last_seen_at = greatest(last_seen_at, $15), request_id = $16, obsolete = false, replaced_by = null,
        approval = coalesce($19, approval), approved_by = case when $19::text is null then approved_by else $20 end,
        proven_by = coalesce($21, proven_by), token_id = coalesce($17, token_id), resource_id = coalesce($18, resource_id),
-       policy_key = coalesce($22, policy_key)
+       policy_key = coalesce($22, policy_key),
+       -- Who registers here is not the client of a primary below any more.
+       via_site = case when via_site in (select code from site where kind = 'primary' and not own) then null else via_site end
      where id = $1 returning *`,
     [
       old.id,

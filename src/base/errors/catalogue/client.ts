@@ -59,7 +59,8 @@ export const clientErrors = {
     http: 409,
     cause:
       'A site decides about its own clients. From above only conflicting records are decided, where client.conflicts is manual at both sites, and two records are merged only where one site has both.',
-    remedy: 'Decide it at that site, or set client.conflicts=manual at both with pushpoint site settings.',
+    remedy:
+      'Give the same command at that site; what is decided there is shown here. Conflicting records can be decided here too once client.conflicts=manual is set at both with pushpoint site settings.',
     again: 'never',
   },
   PP_POLICY_AT_PRIMARY: {
