@@ -1,70 +1,21 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { after, before, test, type TestContext } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { systemClock } from '#base/clock';
-import { buildNative } from '#client/native';
-import { writeMobileClient } from '#messages';
 import { HonestMp } from '#test/honest-mp';
-import { need } from '#test/need';
-import { Wine } from '#test/wine';
-import { PAYLOAD, payloadOf, VERSION } from '#test/wine-setup';
+import type { AgentSaid } from '#test/wine-agent';
+import { wineMachine } from '#test/wine-machine';
+import { VERSION } from '#test/wine-setup';
 
 /** The agent in CcmExec.exe finds its site: the same cases, states and words as the agent in TypeScript (test/client/assignment.test.ts). */
 
-const peers = need('wine64', 'x86_64-w64-mingw32-gcc', 'wixl');
-const AGENT = String.raw`C:\windows\CCM\CcmExec.exe`;
-const LOG = 'windows/CCM/logs/CcmExec.log';
+const { peers, wine, agent } = wineMachine();
+const status = () => agent.status();
+const lives = (until: () => boolean) => agent.lives(until);
+const furnish = (t: TestContext, properties: string) => agent.furnish(t, properties);
 
-let wine: Wine;
-before(async () => {
-  if (peers.skip === undefined) wine = await Wine.start();
-});
-after(() => wine?.stop());
-
-interface Said {
-  state?: string;
-  site?: string;
-  siteVersion?: string;
-  product?: string;
-  nextContactAt?: string;
-  assignment?: { wanted: string; stateId: number; why?: string };
-}
-
-function status(): Said {
-  try {
-    return JSON.parse(wine.text('windows/CCM/status.json')) as Said;
-  } catch {
-    return {};
-  }
-}
-
-const tries = () => wine.text(LOG).match(/Site assignment begins/g)?.length ?? 0;
+const tries = () => agent.log().match(/Site assignment begins/g)?.length ?? 0;
 const states = (mp: HonestMp) => mp.states.map(({ stateId, signed }) => [stateId, signed] as const);
-
-/** furnish lays a fresh agent on the machine, and gives a management point that is the fallback status point too. */
-async function furnish(t: TestContext, properties: string): Promise<HonestMp> {
-  const mp = await HonestMp.start(t, systemClock);
-  for (const gone of ['windows/CCM', 'windows/SMSCFG.INI']) wine.remove(gone);
-  wine.put('windows/CCM/CcmExec.exe', readFileSync(buildNative(VERSION).files['CcmExec.exe']));
-  const tcf = { site: 'P01', managementPoints: [mp.url], fallbackStatusPoint: mp.url, payload: payloadOf(PAYLOAD) };
-  wine.put('windows/CCM/mobileclient.tcf', writeMobileClient({ ...tcf, properties }));
-  return mp;
-}
-
-/** lives lets the agent run until something is so, and ends it as the service does. */
-async function lives(until: () => boolean): Promise<void> {
-  const agent = wine.spawn(AGENT, '/agent');
-  try {
-    await wine.eventually('the agent', until, 45_000).catch((cause: unknown) => {
-      throw new Error(`${wine.text(LOG)}\n${wine.text('windows/CCM/status.json')}`, { cause });
-    });
-  } finally {
-    const ended = once(agent, 'exit');
-    agent.stdin!.end();
-    await ended;
-  }
-}
 
 test(
   'a site that takes the client: 500 unsigned, then 700 signed, under one TopicId; started again it asks nobody',
@@ -98,7 +49,7 @@ for (const [what, properties, prepare, state] of [
   test(`${what}: state ${state}, told once, installed and unassigned, and tried again in ten minutes`, peers, async (t) => {
     const mp = await furnish(t, properties);
     prepare(mp);
-    let said: Said = {};
+    let said: AgentSaid = {};
     const failed = (times: number) => () => {
       said = status();
       return tries() === times && said.state === 'unassigned' && said.nextContactAt !== undefined;
@@ -137,7 +88,7 @@ test('nobody answers: 608 is told where it can be, and the next try comes as aft
     response.writeHead(500).end();
     return true;
   };
-  let said: Said = {};
+  let said: AgentSaid = {};
   await lives(() => {
     said = status();
     return said.state === 'unassigned' && said.nextContactAt !== undefined;

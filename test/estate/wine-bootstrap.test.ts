@@ -1,32 +1,16 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { after, before, test, type TestContext } from 'node:test';
+import { test } from 'node:test';
 import { selfMade } from '#test/certificate';
 import { need } from '#test/need';
 import { TestSite } from '#test/points';
-import { Wine } from '#test/wine';
-import { TestPoint } from '#test/wine-point';
-import { Bootstrap, closedPort, LOG, msiOf, PAYLOAD, payloadOf, sha256, TAKEN, TCF, VERSION } from '#test/wine-setup';
+import { testPoint, wineMachine } from '#test/wine-machine';
+import { closedPort, LOG, msiOf, PAYLOAD, payloadOf, sha256, TAKEN, TCF, VERSION } from '#test/wine-setup';
 
 /** The bootstrap in C, alone, on a machine of Wine: our own management point, and what can go wrong on the way. */
 
-const peers = need('wine64', 'x86_64-w64-mingw32-gcc', 'wixl');
-
-let wine: Wine;
-let setup: Bootstrap;
-before(async () => {
-  if (peers.skip !== undefined) return;
-  wine = await Wine.start();
-  setup = new Bootstrap(wine);
-});
-after(() => wine?.stop());
-
-async function point(t: TestContext, body: Buffer, o: Parameters<typeof TestPoint.start>[1] = {}): Promise<TestPoint> {
-  const made = await TestPoint.start(body, o);
-  t.after(() => made.close());
-  return made;
-}
+const { peers, wine, setup } = wineMachine();
 
 const serviceGone = async () => (await wine.service('ccmsetup')) === undefined;
 
@@ -70,7 +54,7 @@ test(
 
 test('1. a download that is cut goes on where it stopped, and the whole file is verified', peers, async (t) => {
   let cuts = 0;
-  const mp = await point(t, PAYLOAD, {
+  const mp = await testPoint(t, PAYLOAD, {
     misbehave: (_request, answer, body) => {
       if (cuts++ > 0) return false;
       answer.writeHead(200, { 'content-length': body.length });
@@ -91,7 +75,7 @@ test('1. a download that is cut goes on where it stopped, and the whole file is 
 test('2. other bytes than mobileclient.tcf names are never run: 10, state 325', peers, async (t) => {
   const other = Buffer.from(PAYLOAD);
   other[2_000_000]! ^= 1;
-  const mp = await point(t, other);
+  const mp = await testPoint(t, other);
   setup.lay({ managementPoints: [mp.url], payload: payloadOf(PAYLOAD), fallbackStatusPoint: mp.url });
   assert.equal(await setup.byHand(), 10);
   setup.told('payload.bin does not have the expected hash');
@@ -106,9 +90,9 @@ test(
   '3. another certificate than the pinned one: nothing is fetched, 6, state 308; the right pin is enough',
   peers,
   async (t) => {
-    const fsp = await point(t, PAYLOAD);
+    const fsp = await testPoint(t, PAYLOAD);
     const tls = selfMade();
-    const mp = await point(t, PAYLOAD, { tls });
+    const mp = await testPoint(t, PAYLOAD, { tls });
     const config = { managementPoints: [mp.url], payload: payloadOf(PAYLOAD), fallbackStatusPoint: fsp.url };
     setup.lay({ ...config, certificatePin: selfMade().pin });
     assert.equal(await setup.byHand(), 6);
@@ -122,8 +106,8 @@ test(
 );
 
 test('4. TLS of an authority that the machine does not trust: told as that, 6, state 308', peers, async (t) => {
-  const fsp = await point(t, PAYLOAD);
-  const mp = await point(t, PAYLOAD, { tls: selfMade() });
+  const fsp = await testPoint(t, PAYLOAD);
+  const mp = await testPoint(t, PAYLOAD, { tls: selfMade() });
   setup.lay({ managementPoints: [mp.url], payload: payloadOf(PAYLOAD), fallbackStatusPoint: fsp.url });
   assert.equal(await setup.byHand('/retry:1', '/downloadtimeout:1'), 6);
   setup.told(/cannot be reached: .*(certificate|secure channel).*\(12\d{3}\)/);
@@ -155,7 +139,7 @@ function refusing(): Buffer {
 
 test('5. Windows Installer refuses with 1603: 6, state 313, and the code in the sentence', peers, async (t) => {
   const msi = refusing();
-  const mp = await point(t, msi);
+  const mp = await testPoint(t, msi);
   setup.lay({ managementPoints: [mp.url], payload: msiOf(msi), fallbackStatusPoint: mp.url, properties: 'SMSSITECODE=P01' });
   assert.equal(await setup.byHand(), 6);
   setup.told('Installer ended with 1603');
@@ -167,7 +151,7 @@ test('5. Windows Installer refuses with 1603: 6, state 313, and the code in the 
 });
 
 test('6. a disk that is full before, and one that becomes full: 9, state 312', { ...peers, ...need('root') }, async (t) => {
-  const mp = await point(t, PAYLOAD);
+  const mp = await testPoint(t, PAYLOAD);
   const config = { managementPoints: [mp.url], payload: payloadOf(PAYLOAD), fallbackStatusPoint: mp.url };
   const folder = wine.path('windows/ccmsetup');
   setup.lay(config);
@@ -185,7 +169,7 @@ test('6. a disk that is full before, and one that becomes full: 9, state 312', {
 });
 
 test('7. a management point that is dead is told, and the next one is asked: 0', peers, async (t) => {
-  const mp = await point(t, PAYLOAD);
+  const mp = await testPoint(t, PAYLOAD);
   const dead = `http://127.0.0.1:${await closedPort()}`;
   setup.lay({ managementPoints: [dead, mp.url], payload: payloadOf(PAYLOAD), fallbackStatusPoint: mp.url });
   assert.equal(await setup.byHand(), 0);
@@ -197,7 +181,7 @@ test(
   '8. stopped while it waits: ends at once, keeps its service, and a restart of the machine takes it up again',
   peers,
   async (t) => {
-    const fsp = await point(t, PAYLOAD);
+    const fsp = await testPoint(t, PAYLOAD);
     const port = await closedPort();
     setup.lay({ managementPoints: [`http://127.0.0.1:${port}`], payload: payloadOf(PAYLOAD), fallbackStatusPoint: fsp.url });
     await setup.asService();
@@ -208,7 +192,7 @@ test(
     assert.deepEqual(setup.lines().slice(-2), ['ccmsetup was told to stop', 'CcmSetup is exiting with return code 6']);
     await wine.eventually('stopped', async () => (await wine.service('ccmsetup'))?.state === 'stopped');
     assert.deepEqual(fsp.ids, [100, 101]);
-    await point(t, PAYLOAD, { port });
+    await testPoint(t, PAYLOAD, { port });
     await wine.restart();
     await wine.eventually('success', () => /return code 0/.test(wine.text(LOG)));
     assert.deepEqual(fsp.ids, [100, 101, 100, 400]);
@@ -220,7 +204,7 @@ test(
   'a command line that is not known: 6, state 307; what is known is taken; a second run at the same time: 8',
   peers,
   async (t) => {
-    const mp = await point(t, PAYLOAD);
+    const mp = await testPoint(t, PAYLOAD);
     const config = { managementPoints: [mp.url], payload: payloadOf(PAYLOAD), fallbackStatusPoint: mp.url };
     setup.lay(config);
     assert.equal(await setup.byHand('/frobnicate'), 6);

@@ -1,31 +1,16 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { after, before, test, type TestContext } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { buildNative } from '#client/native';
 import { writeMobileClient } from '#messages';
-import { need } from '#test/need';
-import { Wine } from '#test/wine';
-import { TestPoint } from '#test/wine-point';
-import { Bootstrap, LOG, PAYLOAD, payloadOf, TAKEN, TCF, VERSION } from '#test/wine-setup';
+import { testPoint, wineMachine } from '#test/wine-machine';
+import type { TestPoint } from '#test/wine-point';
+import { LOG, PAYLOAD, payloadOf, TAKEN, TCF, VERSION } from '#test/wine-setup';
 
 /** ccmsetup.exe as a person starts it, on a machine of Wine. */
 
-const peers = need('wine64', 'x86_64-w64-mingw32-gcc', 'wixl');
-
-let wine: Wine;
-let setup: Bootstrap;
-before(async () => {
-  if (peers.skip !== undefined) return;
-  wine = await Wine.start();
-  setup = new Bootstrap(wine);
-});
-after(() => wine?.stop());
-
-async function point(t: TestContext): Promise<TestPoint> {
-  const made = await TestPoint.start(PAYLOAD);
-  t.after(() => made.close());
-  return made;
-}
+const { peers, wine, setup } = wineMachine();
+const point = (t: TestContext) => testPoint(t);
 
 const configOf = (mp: TestPoint) => ({
   properties: '',

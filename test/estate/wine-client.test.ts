@@ -1,52 +1,18 @@
 import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
-import { after, before, test, type TestContext } from 'node:test';
+import { test } from 'node:test';
 import { buildNative } from '#client/native';
-import { need } from '#test/need';
 import { TestSite } from '#test/points';
-import { Wine } from '#test/wine';
-import { TestPoint } from '#test/wine-point';
-import { Bootstrap, msiOf, VERSION } from '#test/wine-setup';
+import { AGENT_LOG } from '#test/wine-agent';
+import { testPoint, wineMachine } from '#test/wine-machine';
+import { msiOf, VERSION } from '#test/wine-setup';
 
 /** client.msi and the service it brings, on a machine of Wine: installed, reporting, supervised, upgraded, never downgraded, removed. */
 
-const peers = need('wine64', 'x86_64-w64-mingw32-gcc', 'wixl');
-const AGENT_LOG = 'windows/CCM/logs/CcmExec.log';
-const STATUS = 'windows/CCM/status.json';
-
-let wine: Wine;
-let setup: Bootstrap;
-before(async () => {
-  if (peers.skip !== undefined) return;
-  wine = await Wine.start();
-  setup = new Bootstrap(wine);
-});
-after(() => wine?.stop());
-
-async function point(t: TestContext, body: Buffer): Promise<TestPoint> {
-  const made = await TestPoint.start(body);
-  t.after(() => made.close());
-  return made;
-}
-
+const { peers, wine, setup, agent } = wineMachine();
+const status = () => agent.status();
 const msi = (version: string) => readFileSync(buildNative(version).files['client.msi']);
 const registry = async (key: string) => (await wine.run('reg.exe', 'query', `HKLM\\${key}`, '/s')).out;
-
-interface Said {
-  state?: string;
-  guid?: string;
-  version?: string;
-  lastHeartbeatAt?: string;
-  lastError?: string;
-}
-
-function status(): Said {
-  try {
-    return JSON.parse(wine.text(STATUS)) as Said;
-  } catch {
-    return {};
-  }
-}
 
 /** everything is all there is of files, services and keys where a client could leave something. */
 async function everything(): Promise<Set<string>> {
@@ -63,7 +29,7 @@ async function everything(): Promise<Set<string>> {
 
 test('installed by ccmsetup, there already, and uninstalled: 0 each, and nothing of it is left', peers, async (t) => {
   const bytes = msi(VERSION);
-  const mp = await point(t, bytes);
+  const mp = await testPoint(t, bytes);
   const properties = 'SMSSITECODE=P01 SMSMP=mp1.corp.example CCMHTTPPORT=8480';
   setup.lay({ managementPoints: [mp.url], payload: msiOf(bytes), fallbackStatusPoint: mp.url, properties });
   const before = await everything();
@@ -118,10 +84,10 @@ test(
     assert.match(told.out, /state: registered/);
     assert.equal(told.code, 0);
 
-    const pid = /The agent runs as process (\d+)/.exec(wine.text(AGENT_LOG))![1]!;
+    const pid = /The agent runs as process (\d+)/.exec(agent.log())![1]!;
     await wine.run('taskkill.exe', '/f', '/pid', pid);
-    await wine.eventually('the next agent', () => (wine.text(AGENT_LOG).match(/The agent runs as process/g) ?? []).length === 2);
-    assert.match(wine.text(AGENT_LOG), /The agent is started again in 1 second/);
+    await wine.eventually('the next agent', () => (agent.log().match(/The agent runs as process/g) ?? []).length === 2);
+    assert.match(agent.log(), /The agent is started again in 1 second/);
     await wine.eventually('a heartbeat', () => status().lastHeartbeatAt !== undefined);
     assert.equal(status().guid, known!.guid, 'the same client');
 
@@ -138,7 +104,7 @@ test(
 test('a newer client takes the place of an older, an older one is refused with 1603 and the newer goes on', peers, async (t) => {
   const newer = msi('0.2.0');
   const older = msi(VERSION);
-  const first = await point(t, newer);
+  const first = await testPoint(t, newer);
   setup.lay({ managementPoints: [first.url], payload: msiOf(newer, '0.2.0'), fallbackStatusPoint: first.url }, { keep: true });
   assert.equal(await setup.byHand(), 0, setup.lines().join('\n'));
   assert.equal((await wine.service('CcmExec'))?.state, 'running');
@@ -150,7 +116,7 @@ test('a newer client takes the place of an older, an older one is refused with 1
     ['0.2.0'],
     'one product',
   );
-  const second = await point(t, older);
+  const second = await testPoint(t, older);
   setup.lay({ managementPoints: [second.url], payload: msiOf(older), fallbackStatusPoint: second.url }, { keep: true });
   assert.equal(await setup.byHand(), 6);
   assert.deepEqual(second.ids, [100, 313]);
@@ -181,8 +147,8 @@ test('another program can be the agent; one that keeps ending is started again w
   await wine.run('net.exe', 'stop', 'CcmExec');
   wine.remove(AGENT_LOG);
   await wine.run('net.exe', 'start', 'CcmExec');
-  await wine.eventually('three ends', () => (wine.text(AGENT_LOG).match(/The agent ended with 3\]/g) ?? []).length >= 3);
-  const pauses = [...wine.text(AGENT_LOG).matchAll(/started again in (\d+) second/g)].map(([, seconds]) => Number(seconds));
+  await wine.eventually('three ends', () => (agent.log().match(/The agent ended with 3\]/g) ?? []).length >= 3);
+  const pauses = [...agent.log().matchAll(/started again in (\d+) second/g)].map(([, seconds]) => Number(seconds));
   assert.deepEqual(pauses.slice(0, 2), [1, 2]);
   assert.equal((await wine.service('CcmExec'))?.state, 'running', 'the service itself stays');
   await wine.run('net.exe', 'stop', 'CcmExec');

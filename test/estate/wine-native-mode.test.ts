@@ -5,26 +5,15 @@ import { readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { after, before, test, type TestContext } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { Authority, selfMade } from '#test/certificate';
-import { need } from '#test/need';
 import { TestSite } from '#test/points';
-import { Wine } from '#test/wine';
-import { TestPoint } from '#test/wine-point';
-import { Bootstrap, PAYLOAD, payloadOf, TAKEN } from '#test/wine-setup';
+import { testPoint, wineMachine } from '#test/wine-machine';
+import { PAYLOAD, payloadOf, TAKEN } from '#test/wine-setup';
 
 /** Native mode: the management point asks for a client certificate, and ccmsetup.exe shows the one of the machine. */
 
-const peers = need('wine64', 'x86_64-w64-mingw32-gcc', 'wixl', 'openssl');
-
-let wine: Wine;
-let setup: Bootstrap;
-before(async () => {
-  if (peers.skip !== undefined) return;
-  wine = await Wine.start();
-  setup = new Bootstrap(wine);
-});
-after(() => wine?.stop());
+const { peers, wine, setup } = wineMachine('openssl');
 
 /** enrol gives the machine a certificate of its own, as an enrolment by group policy does. */
 async function enrol(name: string, usage: string): Promise<void> {
@@ -64,8 +53,7 @@ async function nativeSite(t: TestContext) {
   const { url } = await site.managementPoint({ tls });
   await site.records.site.setPoint('mp', { address: 'https://mp.corp.example:8443' }, 'test');
   await site.records.site.updateSettings({ points: { mode: 'native' } }, 'test');
-  const fsp = await TestPoint.start(PAYLOAD);
-  t.after(() => fsp.close());
+  const fsp = await testPoint(t);
   const attempt = async () => {
     const config = { managementPoints: [url], payload: payloadOf(PAYLOAD), fallbackStatusPoint: fsp.url };
     setup.lay({ ...config, certificatePin: shown.pin });

@@ -1,92 +1,35 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { after, before, test, type TestContext } from 'node:test';
+import { test } from 'node:test';
 import { systemClock } from '#base/clock';
 import { buildNative } from '#client/native';
-import { writeMobileClient } from '#messages';
 import { HonestMp } from '#test/honest-mp';
-import { need } from '#test/need';
-import { Wine } from '#test/wine';
-import { PAYLOAD, payloadOf, sha256, VERSION } from '#test/wine-setup';
+import { wineMachine } from '#test/wine-machine';
+import { sha256 } from '#test/wine-setup';
 
 /** What a policy asks of the agent in CcmExec.exe beside settings: another site, another version. */
 
-const peers = need('wine64', 'x86_64-w64-mingw32-gcc', 'wixl');
-const AGENT = String.raw`C:\windows\CCM\CcmExec.exe`;
-const LOG = 'windows/CCM/logs/CcmExec.log';
+const { peers, wine, agent } = wineMachine();
 const SETUP = 'windows/ccmsetup/new-setup.exe';
-const SECRET = 'a-secret-of-this-push-0001';
-
-let wine: Wine;
-before(async () => {
-  if (peers.skip === undefined) wine = await Wine.start();
-});
-after(() => wine?.stop());
-
-interface Said {
-  state?: string;
-  site?: string;
-  guid?: string;
-}
-
-function read(path: string): Said {
-  try {
-    return JSON.parse(wine.text(path)) as Said;
-  } catch {
-    return {};
-  }
-}
-
-const status = () => read('windows/CCM/status.json');
-
-/** lives lets the agent run until something is so, and ends it as the service does. */
-async function lives(until: () => boolean): Promise<void> {
-  const agent = wine.spawn(AGENT, '/agent');
-  try {
-    await wine.eventually('the agent', until, 45_000).catch((cause: unknown) => {
-      throw new Error(`${wine.text(LOG)}\n${wine.text('windows/CCM/status.json')}`, { cause });
-    });
-  } finally {
-    const ended = once(agent, 'exit');
-    agent.stdin!.end();
-    await ended;
-  }
-}
-
-/** registered is a client that a push brought, and its management point, whose policy can be proven from then on. */
-async function registered(t: TestContext): Promise<HonestMp> {
-  const mp = await HonestMp.start(t, systemClock);
-  for (const gone of ['windows/CCM', 'windows/ccmsetup', 'windows/SMSCFG.INI']) wine.remove(gone);
-  wine.put('windows/CCM/CcmExec.exe', readFileSync(buildNative(VERSION).files['CcmExec.exe']));
-  const tcf = { site: 'P01', managementPoints: [mp.url], fallbackStatusPoint: mp.url, payload: payloadOf(PAYLOAD) };
-  wine.put('windows/CCM/mobileclient.tcf', writeMobileClient({ ...tcf, properties: '' }));
-  const token = { tokenId: 'token-0001', token: SECRET, expires: '2099-01-01T00:00:00.000Z' };
-  wine.put('windows/CCM/registration.token', JSON.stringify(token));
-  mp.tokens.set('token-0001', { secret: SECRET, used: false });
-  await lives(() => status().state === 'registered' && wine.has('windows/CCM/site.key'));
-  mp.prove = { token: SECRET, guid: status().guid! };
-  return mp;
-}
+const status = () => agent.status();
+const lives = (until: () => boolean) => agent.lives(until);
 
 test(
   'a client moves to another site: it looks whether that takes it, says farewell to the old one, and registers anew',
   peers,
   async (t) => {
-    const mp = await registered(t);
+    const mp = await agent.pushed(t);
     const { guid } = status();
     const other = await HonestMp.start(t, systemClock);
     other.site = 'P02';
     other.version = '0.0.9';
     mp.policy = { revision: 'm1', migrate: { site: 'P02', managementPoints: [other.url] } };
-    await lives(() => /Could not move to site P02: this client .* is newer than site P02/.test(wine.text(LOG)));
+    await lives(() => /Could not move to site P02: this client .* is newer than site P02/.test(agent.log()));
     assert.deepEqual([status().site, mp.farewells.length, other.registrations.length], ['P01', 0, 0]);
     other.version = '0.1.0';
     // What failed is tried again after an hour, so the administrator asks anew.
     mp.policy = { revision: 'm2' };
-    await lives(
-      () => read('windows/CCM/client.json').site === 'P01' && /"policyRevision": "m2"/.test(wine.text('windows/CCM/client.json')),
-    );
+    await lives(() => agent.memory()['policyRevision'] === 'm2' && status().site === 'P01');
     mp.policy = { revision: 'm3', migrate: { site: 'P02', managementPoints: [other.url] } };
     await lives(() => other.registrations.length === 1 && status().site === 'P02' && other.states.length === 1);
     assert.deepEqual(
@@ -105,12 +48,12 @@ test(
 );
 
 test('a policy that nothing proves moves and upgrades nobody', peers, async (t) => {
-  const mp = await registered(t);
+  const mp = await agent.pushed(t);
   const evil = await HonestMp.start(t, systemClock);
   evil.site = 'EVL';
   mp.prove = undefined;
   mp.policy = { revision: 'm1', migrate: { site: 'EVL', managementPoints: [evil.url] } };
-  await lives(() => /asks to move to site EVL, and nothing proves that it comes from the site/.test(wine.text(LOG)));
+  await lives(() => /asks to move to site EVL, and nothing proves that it comes from the site/.test(agent.log()));
   assert.deepEqual([evil.asked.length, status().site], [0, 'P01']);
 });
 
@@ -125,7 +68,7 @@ test(
   'an upgrade brings the bootstrap of the new version by its hash and runs that; another file is never run',
   peers,
   async (t) => {
-    const mp = await registered(t);
+    const mp = await agent.pushed(t);
     const payload = Buffer.from('a payload of another version');
     const file = (name: string, bytes: Buffer) => ({ name, sha256: sha256(bytes), size: bytes.length });
     mp.policy = {
@@ -144,8 +87,8 @@ test(
       response.writeHead(200, { 'content-length': BOOTSTRAP.length }).end(Buffer.alloc(BOOTSTRAP.length, 0x90));
       return true;
     };
-    await lives(() => /Could not upgrade to 0\.9\.0/.test(wine.text(LOG)));
-    assert.match(wine.text(LOG), /new-setup\.exe did not come with the expected hash/);
+    await lives(() => /Could not upgrade to 0\.9\.0/.test(agent.log()));
+    assert.match(agent.log(), /new-setup\.exe did not come with the expected hash/);
     assert.ok(!wine.has(SETUP));
     assert.equal(await wine.service('ccmsetup'), undefined);
     mp.before = () => false;

@@ -1,35 +1,18 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { after, before, test, type TestContext } from 'node:test';
-import { need } from '#test/need';
-import { Wine } from '#test/wine';
-import { TestPoint } from '#test/wine-point';
-import { Bootstrap, closedPort, PAYLOAD, payloadOf, sha256, TAKEN } from '#test/wine-setup';
+import { test } from 'node:test';
+import { testPoint, wineMachine } from '#test/wine-machine';
+import { closedPort, PAYLOAD, payloadOf, sha256, TAKEN } from '#test/wine-setup';
 
 /** What ccmsetup.exe asks of a machine before it brings anything, what it installs first, and whose settings win, on a machine of Wine. */
 
-const peers = need('wine64', 'x86_64-w64-mingw32-gcc', 'wixl');
+const { peers, wine, setup } = wineMachine();
 const PREREQUISITE = Buffer.from('MZ not run by itself: the command names it');
-
-let wine: Wine;
-let setup: Bootstrap;
-before(async () => {
-  if (peers.skip !== undefined) return;
-  wine = await Wine.start();
-  setup = new Bootstrap(wine);
-});
-after(() => wine?.stop());
-
-async function point(t: TestContext, body: Buffer): Promise<TestPoint> {
-  const made = await TestPoint.start(body);
-  t.after(() => made.close());
-  return made;
-}
 
 const reg = (...args: string[]) => wine.run('reg.exe', ...args);
 
 test('another system or architecture than the package is for: 9, state 319, unless the check is skipped', peers, async (t) => {
-  const mp = await point(t, PAYLOAD);
+  const mp = await testPoint(t, PAYLOAD);
   const config = { managementPoints: [mp.url], payload: payloadOf(PAYLOAD), fallbackStatusPoint: mp.url };
   setup.lay({ ...config, requires: { minimumBuild: 99_999 } });
   assert.equal(await setup.byHand(), 9);
@@ -48,7 +31,7 @@ test(
   'Windows Installer too old: 9, state 320; a restart that is pending, where the package minds: 7, state 317',
   peers,
   async (t) => {
-    const mp = await point(t, PAYLOAD);
+    const mp = await testPoint(t, PAYLOAD);
     const config = { managementPoints: [mp.url], payload: payloadOf(PAYLOAD), fallbackStatusPoint: mp.url };
     setup.lay({ ...config, requires: { windowsInstaller: 9900 } });
     assert.equal(await setup.byHand(), 9);
@@ -65,7 +48,7 @@ test(
 );
 
 test('a prerequisite is fetched, verified and installed first, once; one that fails ends it with 9', peers, async (t) => {
-  const mp = await point(t, PAYLOAD);
+  const mp = await testPoint(t, PAYLOAD);
   const folder = wine.path('share');
   mkdirSync(folder, { recursive: true });
   writeFileSync(`${folder}/first.bin`, PREREQUISITE);
@@ -111,8 +94,8 @@ test('a prerequisite is fetched, verified and installed first, once; one that fa
 
 test('whose settings win: the command line, then group policy, then mobileclient.tcf', peers, async (t) => {
   const key = String.raw`HKLM\SOFTWARE\Policies\Microsoft\ccmsetup`;
-  const mp = await point(t, PAYLOAD);
-  const fsp = await point(t, PAYLOAD);
+  const mp = await testPoint(t, PAYLOAD);
+  const fsp = await testPoint(t, PAYLOAD);
   const dead = `http://127.0.0.1:${await closedPort()}`;
   setup.lay({
     managementPoints: [dead],

@@ -31,7 +31,7 @@ const ends: (() => unknown)[] = [];
 
 before(async () => {
   if (peers.skip !== undefined) return;
-  wine = await Wine.start();
+  wine = await new Wine().start();
   ends.push(() => wine.stop());
   site = new WholeSite();
   ends.push(() => site.close());

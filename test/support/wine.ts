@@ -13,31 +13,27 @@ const RUN_MS = 150_000;
 
 /** Wine is one Windows machine: a prefix of its own with its services.exe, which runs as long as it is held. */
 export class Wine {
-  readonly folder: string;
+  #folder = '';
   /** name is what the machine calls itself: Wine takes that of the system it runs on. */
   readonly name = hostname().split('.')[0]!.slice(0, 15).toUpperCase();
-  readonly #env: NodeJS.ProcessEnv;
+  #env: NodeJS.ProcessEnv = {};
   #holder: ChildProcess | undefined;
   #relay: ChildProcess | undefined;
 
-  private constructor(folder: string) {
-    this.folder = folder;
+  /** start makes the machine and switches it on: Windows 10, no network but loopback and that of this system. */
+  async start(): Promise<this> {
+    this.#folder = mkdtempSync(join(scratch, 'ppw-'));
     // A home of its own: Wine links folders of the home into the prefix.
     const { DISPLAY: _, ...env } = process.env;
     const quiet = { WINEDEBUG: '-all', WINEDLLOVERRIDES: 'mscoree=;mshtml=;winemenubuilder.exe=d' };
-    this.#env = { ...env, HOME: folder, WINEPREFIX: join(folder, 'p'), WINEARCH: 'win64', ...quiet };
-  }
-
-  /** start makes the machine and switches it on: Windows 10, no network but loopback and that of this system. */
-  static async start(): Promise<Wine> {
-    const wine = new Wine(mkdtempSync(join(scratch, 'ppw-')));
-    wine.#must('wineboot', '-i');
+    this.#env = { ...env, HOME: this.#folder, WINEPREFIX: join(this.#folder, 'p'), WINEARCH: 'win64', ...quiet };
+    this.#must('wineboot', '-i');
     // Until the first session has ended calls may meet another service manager than the one that stays.
-    spawnSync(SERVER, ['-w'], { env: wine.#env, timeout: 60_000 });
-    wine.#must('winecfg', '/v', 'win10');
-    spawnSync(SERVER, ['-w'], { env: wine.#env, timeout: 60_000 });
-    wine.hold();
-    return wine;
+    spawnSync(SERVER, ['-w'], { env: this.#env, timeout: 60_000 });
+    this.#must('winecfg', '/v', 'win10');
+    spawnSync(SERVER, ['-w'], { env: this.#env, timeout: 60_000 });
+    this.hold();
+    return this;
   }
 
   #must(...args: string[]): void {
@@ -95,7 +91,7 @@ export class Wine {
 
   /** path is where a file below C:\ lies for this system; forward slashes, as Wine spells the names (drive_c/windows/…). */
   path(...parts: string[]): string {
-    return join(this.folder, 'p', 'drive_c', ...parts);
+    return join(this.#folder, 'p', 'drive_c', ...parts);
   }
 
   put(path: string, content: string | Uint8Array): void {
@@ -148,10 +144,11 @@ export class Wine {
 
   /** stop switches the machine off and throws it away. */
   async stop(): Promise<void> {
+    if (this.#folder === '') return;
     this.#relay?.kill();
     this.#letGo();
     spawnSync(SERVER, ['-k'], { env: this.#env, timeout: 60_000 });
     spawnSync(SERVER, ['-w'], { env: this.#env, timeout: 60_000 });
-    rmSync(this.folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+    rmSync(this.#folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
   }
 }
