@@ -4,7 +4,7 @@ import type { Log } from '#base/log';
 import type { Random } from '#base/random';
 import type { ServiceState, ServiceWish, TargetHost } from '#client/host';
 import type { Disk } from '#lab/disk';
-import { Registry, RpcServer, Services, type LabRpcHost, type LabService, type RunningProgram } from '#lab/rpc';
+import { Registry, RpcServer, Services, type ExitCodes, type LabRpcHost, type LabService, type RunningProgram } from '#lab/rpc';
 import { WIN32 } from '#wire/status';
 import type { LabHost } from './host.ts';
 import { Pipes } from './pipes.ts';
@@ -23,6 +23,14 @@ export interface StandIn {
   stopped?: () => void;
 }
 
+/** reported is how a program of the client tells the service manager its return code: as the one in C does (native/ccmsetup/main.c). */
+function reported(code: number): number | ExitCodes {
+  if (code === 0 || code > 255) return code;
+  return code === SETUP_RESTART ? WIN32.SUCCESS_REBOOT_REQUIRED : { win32: WIN32.SERVICE_SPECIFIC_ERROR, specific: code };
+}
+
+/** Return code 7 of ccmsetup: a restart is needed. */
+const SETUP_RESTART = 7;
 const SHUTDOWN_MS = 2000;
 const PENDING = new Set<string>(['start-pending', 'stop-pending', 'running', 'stopped']);
 
@@ -180,7 +188,10 @@ export class Machine {
 
   async #program(service: LabService, args: string[]): Promise<RunningProgram> {
     const code = this.#host.switches.bootstrapFails;
-    if (code === undefined) return this.#runner.run(service.binaryPath, args);
+    if (code === undefined) {
+      const program = await this.#runner.run(service.binaryPath, args);
+      return { stop: () => program.stop(), exited: program.exited.then(reported) };
+    }
     await this.#runner.look(service.binaryPath);
     return { stop() {}, exited: this.clock.sleep(50).then(() => code) };
   }

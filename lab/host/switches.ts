@@ -1,3 +1,4 @@
+import type { ExitCodes } from '#lab/rpc';
 import type { Point } from '#lab/smb';
 import type { RemoteRegistryState } from './profiles.ts';
 
@@ -39,8 +40,8 @@ export interface Switches {
   refuses: Readonly<Record<string, number>>;
   /** encryptedSetup: somebody encrypted the folder the bootstrap goes to (EFS), so that SYSTEM cannot read what is laid there. */
   encryptedSetup: boolean;
-  /** bootstrapFails: the pushed program starts, and ends with this code at once. */
-  bootstrapFails: number | undefined;
+  /** bootstrapFails: the pushed program starts, and ends with this code at once; the second form is a service's own code, beside 1066. */
+  bootstrapFails: number | ExitCodes | undefined;
 }
 
 /** healthy is a machine with nothing wrong. */

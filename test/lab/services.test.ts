@@ -129,7 +129,12 @@ test('a program makes, starts, stops and removes services, and leaves values in 
   await service.close();
   const client = await found(push.manager, 'CcmExec');
   await reached(client, 'running');
-  for (let tries = 0; tries < 200 && (await push.manager.open('ccmsetup')) !== undefined; tries++);
+  // Each look lets go of it again: one that has it open is one for whom it stays.
+  for (let tries = 0; tries < 200; tries++) {
+    const still = await push.manager.open('ccmsetup');
+    if (!still) break;
+    await still.close();
+  }
   assert.equal(await push.manager.open('ccmsetup'), undefined, 'it is gone once nobody has it open and it has ended');
   assert.equal(await report(push.host, 'report.txt'), '1073,function,undefined');
   const ipc = await push.session.tree('IPC$');

@@ -140,6 +140,48 @@ export const pushErrors = {
     remedy: 'Read ccmsetup.log on the machine, and its state messages at the fallback status point.',
     again: 'retry',
   },
+  PP_PUSH_SETUP_BUSY: {
+    origin: 'refused',
+    message: 'another ccmsetup is at work on {machine}: the bootstrap ended with code {exit}',
+    win32: 1618,
+    http: 409,
+    cause:
+      'Somebody installs, upgrades or removes the client there already: by hand, by group policy, or by an upgrade that a policy asked for.',
+    remedy: 'Nothing: the next try finds it done. Where it stays so, read ccmsetup.log on the machine.',
+    again: 'retry',
+  },
+  PP_PUSH_SETUP_UNFIT: {
+    origin: 'refused',
+    message: '{machine} does not meet what the package asks: the bootstrap ended with code {exit}',
+    win32: 1633,
+    http: 409,
+    cause:
+      'The system, its free disk space, Windows Installer or a prerequisite is not as the package wants it; nothing was installed.',
+    remedy:
+      'Read which check it was in the state messages (pushpoint report list) or in ccmsetup.log on the machine, and cure it there.',
+    again: 'retry',
+  },
+  PP_PUSH_SETUP_HASH: {
+    origin: 'refused',
+    message: '{machine} got another file than the package has: the bootstrap ended with code {exit}',
+    win32: 13,
+    http: 502,
+    cause:
+      'What came from the management point, a proxy on the way or a source folder does not have the SHA-256 of the package; it was not run.',
+    remedy:
+      'Add the package again (pushpoint package add); look for a proxy or a source folder that gives an old or changed file.',
+    again: 'retry',
+  },
+  PP_PUSH_RESTART_PENDING: {
+    origin: 'refused',
+    message: '{machine} has to be restarted: the bootstrap did its part and waits for it',
+    win32: 3010,
+    http: 409,
+    cause:
+      'The installation, or a prerequisite of it, is whole only after a restart, and the bootstrap never restarts a machine by itself.',
+    remedy: 'Restart the machine, or wait until its user does; the client is verified when it is up again.',
+    again: 'retry',
+  },
   PP_PUSH_NOT_VERIFIED: {
     origin: 'timeout',
     message: 'the client service of {machine} does not run {minutes} minutes after the bootstrap was started',

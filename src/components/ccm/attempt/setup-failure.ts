@@ -20,21 +20,61 @@ const rows = new Map<number, Code>([
 ]);
 
 /** plainExit is an exit code as administrators search for it: the Win32 code in an HRESULT of that kind ([MS-ERREF] 2.1), else the signed number. */
-export function plainExit(exit: number): number {
+function plainExit(exit: number): number {
   return exit >>> 16 === 0x8007 ? exit & 0xffff : exit | 0;
 }
 
-/** isSuccess tells whether a bootstrap that ended with this code has done its work. */
-export function isSuccess(exit: number): boolean {
-  return exit === 0 || RESTART.has(plainExit(exit));
+/** ERROR_SERVICE_SPECIFIC_ERROR: the service gave a code of its own. */
+const SERVICE_SPECIFIC = 1066;
+/** ERROR_SERVICE_NEVER_STARTED: no attempt to start it has been made since the last boot. */
+const NEVER_STARTED = 1077;
+
+/** The return codes of ccmsetup (facts D2); in a service of that name they are its own codes. 7 is no failure: see `setupEnd`. */
+const OWN_RESTART = 7;
+const ownRows = new Map<number, Code>([
+  [6, 'PP_PUSH_SETUP_FAILED'],
+  [8, 'PP_PUSH_SETUP_BUSY'],
+  [9, 'PP_PUSH_SETUP_UNFIT'],
+  [10, 'PP_PUSH_SETUP_HASH'],
+]);
+
+/** SetupEnd is how a bootstrap ended: well, well but for a restart of the machine, not at all yet, or with this error. */
+export type SetupEnd = { kind: 'done' | 'restart' | 'not-started' } | { kind: 'failed'; error: PushpointError };
+
+/** isCcmsetup tells whether a bootstrap is ours, or the one that ours is named after: such a one has the parameters and codes of facts D2. */
+export function isCcmsetup(bootstrap: { file: string }): boolean {
+  return /^ccmsetup\.exe$/i.test(bootstrap.file);
+}
+
+/** setupEnd judges the codes with which the service of a bootstrap stopped. */
+export function setupEnd(
+  machine: string,
+  { win32ExitCode, serviceExitCode }: { win32ExitCode: number; serviceExitCode: number },
+  bootstrap: { file: string },
+): SetupEnd {
+  if (win32ExitCode === NEVER_STARTED) return { kind: 'not-started' };
+  const isOwn = win32ExitCode === SERVICE_SPECIFIC;
+  const exit = isOwn ? serviceExitCode : win32ExitCode;
+  if (isOwn && isCcmsetup(bootstrap)) return ownEnd(machine, exit);
+  if (exit === 0) return { kind: 'done' };
+  return RESTART.has(plainExit(exit)) ? { kind: 'restart' } : { kind: 'failed', error: setupFailure(machine, exit) };
+}
+
+/** ownEnd judges a return code of ccmsetup, as its service or one of its state messages told it; `detail` is what else it said. */
+export function ownEnd(machine: string, exit: number, detail?: string): SetupEnd {
+  if (exit === 0) return { kind: 'done' };
+  if (exit === OWN_RESTART || RESTART.has(plainExit(exit))) return { kind: 'restart' };
+  const code = ownRows.get(exit);
+  if (code === undefined) return { kind: 'failed', error: setupFailure(machine, exit, detail) };
+  return { kind: 'failed', error: raise(code, { machine, exit: String(exit) }, detail === undefined ? {} : { detail }) };
 }
 
 function shown(exit: number): string {
   return exit >>> 16 === 0 ? String(exit) : `0x${(exit >>> 0).toString(16).toUpperCase()}`;
 }
 
-/** setupFailure is the error for a bootstrap that ended with a code; `detail` is what else it said. */
-export function setupFailure(machine: string, exit: number, detail?: string): PushpointError {
+/** setupFailure is the error for a bootstrap that ended with a code of Windows; `detail` is what else it said. */
+function setupFailure(machine: string, exit: number, detail?: string): PushpointError {
   const win32 = plainExit(exit);
   const code = rows.get(win32) ?? causeOf(win32) ?? 'PP_PUSH_SETUP_FAILED';
   const params = { machine, exit: shown(exit), host: machine, doing: `the bootstrap ended with code ${shown(exit)}` };

@@ -5,7 +5,7 @@ import type { AttemptContext } from './context.ts';
 import type { Facts } from './facts.ts';
 import { stopSetup } from './copy.ts';
 import { SETUP_FOLDER } from './inspect.ts';
-import { isSuccess, setupFailure } from './setup-failure.ts';
+import { isCcmsetup, setupEnd } from './setup-failure.ts';
 import type { Target } from './target.ts';
 import type { Note } from './timeline.ts';
 
@@ -18,7 +18,7 @@ export function commandLine(facts: Facts, { push, ccr }: Pick<AttemptContext, 'p
   const folder = /^[A-Za-z]:\\[^\\:*?"<>|]+$/.test(facts.windowsPath ?? '') ? facts.windowsPath! : '%SystemRoot%';
   // Ours, and the one it is named after, leave an installation of the same version alone unless told so (facts D2).
   if (ccr.uninstall) return `"${folder}\\${SETUP_FOLDER}\\${push.bootstrap.file}" /uninstall`;
-  const again = (ccr.forced || ccr.reinstall) && /^ccmsetup\.exe$/i.test(push.bootstrap.file) ? '/forceinstall' : undefined;
+  const again = (ccr.forced || ccr.reinstall) && isCcmsetup(push.bootstrap) ? '/forceinstall' : undefined;
   return [`"${folder}\\${SETUP_FOLDER}\\${push.bootstrap.file}"`, push.arguments, again].filter(Boolean).join(' ');
 }
 
@@ -67,10 +67,11 @@ async function seenRunning(service: Service, context: AttemptContext, note: Note
     if (status.state === 'running')
       return note(`service ${push.setupService} is running${status.pid ? ` (pid ${status.pid})` : ''}`);
     if (status.state === 'stopped') {
-      const exit = status.win32ExitCode === 1066 ? status.serviceExitCode : status.win32ExitCode;
-      if (isSuccess(exit)) return note(`service ${push.setupService} has ended already with code ${exit}`);
-      // 1077: no attempt to start it has been made since the last boot; the start is still on its way.
-      if (exit !== 1077) throw setupFailure(ccr.name, exit);
+      const end = setupEnd(ccr.name, status, push.bootstrap);
+      if (end.kind === 'failed') throw end.error;
+      if (end.kind === 'done') return note(`service ${push.setupService} has ended already and did its work`);
+      if (end.kind === 'restart') return note(`service ${push.setupService} has ended already; the machine has to be restarted`);
+      // Not started: the start is still on its way.
     }
     if (clock.monotonic() >= until) throw raise('PP_SERVICE_START_TIMEOUT', { subject: `service ${push.setupService}` });
   }

@@ -5,7 +5,7 @@ import type { AttemptContext } from './context.ts';
 import { Interrupted, type InterruptReason } from './interrupted.ts';
 import { logon, wrongHost } from './logon.ts';
 import { AddressSearch } from './probe.ts';
-import { isSetupFailure, isSuccess, setupFailure } from './setup-failure.ts';
+import { isSetupFailure, setupEnd } from './setup-failure.ts';
 import { Target } from './target.ts';
 import type { Note } from './timeline.ts';
 
@@ -14,14 +14,10 @@ export type VerifyResult =
   | { kind: 'complete'; proof: string }
   | { kind: 'working' }
   | { kind: 'nothing' }
+  | { kind: 'restart' }
   | { kind: 'failed'; error: PushpointError }
   | { kind: 'unreached'; error: PushpointError }
   | { kind: 'interrupted'; why: InterruptReason };
-
-/** ERROR_SERVICE_SPECIFIC_ERROR: the service gave a code of its own. */
-const SERVICE_SPECIFIC = 1066;
-/** ERROR_SERVICE_NEVER_STARTED. */
-const NEVER_STARTED = 1077;
 
 /** verify looks whether the client that was pushed runs. It is one step of the timeline, changes nothing, and never throws. */
 export async function verify(context: AttemptContext): Promise<VerifyResult> {
@@ -93,17 +89,21 @@ async function services(context: AttemptContext, target: Target, note: Note): Pr
   const setup = await manager.open(push.setupService);
   const status = setup && (await setup.status());
   await setup?.close();
-  const exit = status && (status.win32ExitCode === SERVICE_SPECIFIC ? status.serviceExitCode : status.win32ExitCode);
   if (status && status.state !== 'stopped') {
     note(`service ${push.setupService} is ${status.state}: the installation is still at work`);
     return { kind: 'working' };
   }
   // A client that runs beside a bootstrap that failed is the old one.
-  if (status && !isSuccess(exit!) && exit !== NEVER_STARTED) throw setupFailure(ccr.name, exit!);
+  const end = status && setupEnd(ccr.name, status, push.bootstrap);
+  if (end?.kind === 'failed') throw end.error;
   if (ccr.uninstall) return removed(agentState, status, note);
   if (agentState === 'running') {
     note(`service ${push.verifyService} is running`);
     return { kind: 'complete', proof: `service ${push.verifyService} is running` };
+  }
+  if (end?.kind === 'restart') {
+    note('the bootstrap has ended; the machine has to be restarted first', 'unknown');
+    return { kind: 'restart' };
   }
   note(
     agentState ? `service ${push.verifyService} is ${agentState}` : `there is no service ${push.verifyService} yet`,

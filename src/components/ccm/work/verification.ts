@@ -1,16 +1,18 @@
 import { raise } from '#base/errors';
 import { deploymentOutcome, deploymentStateText, TOPIC } from '#messages';
 import type { Ccr, Claimed } from '#records/ccr';
-import type { Client, ClientRecord } from '#records/client';
+import type { Client, ClientRecord, State } from '#records/client';
 import type { SiteSettings } from '#records/site';
 import type { AttemptContext } from '../attempt/context.ts';
-import { setupFailure } from '../attempt/setup-failure.ts';
+import { ownEnd } from '../attempt/setup-failure.ts';
 import { verify } from '../attempt/verify.ts';
 import type { Outcomes } from './outcome.ts';
 import type { CcmParts } from './parts.ts';
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
+/** The return code of ccmsetup for a failure that has no other (facts D2). */
+const SETUP_ERROR = 6;
 /** A look that is this early still counts as the one it was meant to be. */
 const SLACK_MS = 1000;
 
@@ -90,7 +92,10 @@ export class Verification {
           await this.#outcomes.ended(claimed, this.#notVerified(claimed.ccr, startedAt), settings);
         else await record.requeueVerify(claimed, next);
         return;
+      case 'restart':
+        return this.#untilRestart(claimed, settings, startedAt, next);
       case 'nothing':
+        if (await this.#restartTold(claimed.ccr, startedAt)) return this.#untilRestart(claimed, settings, startedAt, next);
         if (clock.now().getTime() - startedAt.getTime() + SLACK_MS < HOUR_MS)
           return void (await record.requeueVerify(claimed, next));
         await this.#outcomes.ended(claimed, this.#notVerified(claimed.ccr, startedAt), settings, clock.now());
@@ -112,12 +117,13 @@ export class Verification {
       await record.complete(claimed, proof);
       return true;
     }
-    const states = await client.statesOf(ccr.resourceId === undefined ? { name: ccr.name } : { resourceId: ccr.resourceId }, 10);
-    const last = states.find((s) => s.topicType === TOPIC.clientDeployment && s.proven && s.receivedAt >= startedAt);
+    const last = await this.#lastState(ccr, startedAt);
     if (!last || deploymentOutcome(last.stateId) !== 'failed') return false;
-    const exit = last.exitCode ?? last.stateId;
     const why = [deploymentStateText(last.stateId), last.detail].filter(Boolean).join(': ');
-    const error = setupFailure(ccr.name, exit, why);
+    const end = ownEnd(ccr.name, last.exitCode ?? SETUP_ERROR, why);
+    // A restart that it waits for is no failure: it goes on by itself after it.
+    if (end.kind !== 'failed') return false;
+    const { error } = end;
     record.attempt(claimed).step({
       ...step,
       outcome: 'failed',
@@ -127,6 +133,27 @@ export class Verification {
     });
     await this.#outcomes.ended(claimed, error, settings);
     return true;
+  }
+
+  /** lastState is the newest state message of this push that somebody signed. */
+  async #lastState(ccr: Ccr, startedAt: Date): Promise<State | undefined> {
+    const who = ccr.resourceId === undefined ? { name: ccr.name } : { resourceId: ccr.resourceId };
+    const states = await this.#parts.client.statesOf(who, 10);
+    return states.find((s) => s.topicType === TOPIC.clientDeployment && s.proven && s.receivedAt >= startedAt);
+  }
+
+  /** restartTold tells whether the bootstrap said last that the machine has to be restarted; its service may be gone by then. */
+  async #restartTold(ccr: Ccr, startedAt: Date): Promise<boolean> {
+    const last = await this.#lastState(ccr, startedAt);
+    return last?.exitCode !== undefined && ownEnd(ccr.name, last.exitCode).kind === 'restart';
+  }
+
+  /** untilRestart: the bootstrap did its work, or its part of it, and somebody has to restart the machine; another try would not. */
+  async #untilRestart(claimed: Claimed, settings: SiteSettings['ccr'], startedAt: Date, next: Date): Promise<void> {
+    const error = raise('PP_PUSH_RESTART_PENDING', { machine: claimed.ccr.name });
+    if (!this.#overdue(claimed, settings, startedAt)) return void (await this.#parts.ccr.requeueVerify(claimed, next, error));
+    await this.#outcomes.ended(claimed, error, settings);
+    this.#forget(claimed);
   }
 
   #overdue({ ccr }: Claimed, settings: SiteSettings['ccr'], startedAt: Date): boolean {
