@@ -184,14 +184,12 @@ test('a new key from below on the machine of a rejected client waits for a perso
       sequence,
       registeredAt: at,
       lastSeenAt: at,
-      ...{
-        version: '1.0.0',
-        approval: 'approved',
-        approvedBy: 'token',
-        provenBy: 'token',
-        blocked: false,
-        obsolete: false,
-      },
+      version: '1.0.0',
+      approval: 'approved',
+      approvedBy: 'token',
+      provenBy: 'token',
+      blocked: false,
+      obsolete: false,
     };
     await secondary.database.db.transaction((tx) =>
       secondary.parts.link.enqueue(tx, { to: 'parent', kind: 'client', key: guid, body }),
