@@ -105,7 +105,7 @@ async function work(site: OpenSite, order: PipelineOrder): Promise<PipelineFound
     await clock.sleep(LOOK_MS);
   }
   const spent = process.cpuUsage(cpu);
-  await site.all.ccr.flush();
+  await site.all.ccr.claims.flush();
   const [tried] = await site.database.query<{ n: number }>('select count(*)::integer as n from ccr_attempt');
   return {
     looks,

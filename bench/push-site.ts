@@ -118,7 +118,7 @@ async function measure(o: OpenSite, order: SiteOrder): Promise<SiteCost> {
   const spent = process.cpuUsage(cpu);
   const wall = clock.monotonic() - from;
   await profiled();
-  await o.all.ccr.flush();
+  await o.all.ccr.claims.flush();
   const rows = await o.database.query<Timed & Record<string, unknown>>(TIMES, [counted]);
   const { left, first } = o.counter;
   const pushes = rows.filter((row) => row.started !== null);

@@ -57,7 +57,7 @@ async function fill(record: CcrRecord, count: number): Promise<number> {
 }
 
 async function finish(record: CcrRecord, claimed: Claimed, took: number[]): Promise<void> {
-  const attempt = record.attempt(claimed);
+  const attempt = record.claims.attempt(claimed);
   attempt.connected({
     account: `CORP\\push${claimed.ccr.id % 8}`,
     dialect: '3.1.1',
@@ -67,7 +67,7 @@ async function finish(record: CcrRecord, claimed: Claimed, took: number[]): Prom
   for (const name of STEPS)
     attempt.step({ name, outcome: 'ok', startedAt: clock.now(), durationMs: 3, detail: 'as it should be' });
   const begun = clock.monotonic();
-  if (!(await record.complete(claimed, 'the client registered'))) throw new Error('a claim was lost');
+  if (!(await record.claims.complete(claimed, 'the client registered'))) throw new Error('a claim was lost');
   took.push(clock.monotonic() - begun);
 }
 
@@ -85,7 +85,7 @@ async function slice(record: CcrRecord, worker: Worker, claims: number[], comple
       const limit = Math.min(LIMIT, left);
       left -= limit;
       const begun = clock.monotonic();
-      const got = await record.claim({ worker, limit, caps: CAPS });
+      const got = await record.claims.take({ worker, limit, caps: CAPS });
       claims.push(clock.monotonic() - begun);
       left += limit - got.length;
       await Promise.all(got.map((claimed) => finish(record, claimed, completes)));
@@ -98,7 +98,7 @@ async function slice(record: CcrRecord, worker: Worker, claims: number[], comple
 
 /** round repeats slices; what was worked off is queued again outside the measured time, so that each slice meets the same length. */
 async function round(record: CcrRecord, queued: number): Promise<Round> {
-  const worker = await record.registerWorker('bench', 600_000);
+  const worker = await record.claims.registerWorker('bench', 600_000);
   const claims: number[] = [];
   const completes: number[] = [];
   let ms = 0;

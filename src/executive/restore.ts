@@ -229,7 +229,7 @@ async function settle(
   manifest: Manifest,
 ): Promise<Pick<Made, 'released' | 'paused' | 'content' | 'token'>> {
   const records = openRecords(database, systemClock, systemRandom);
-  const released = await records.ccr.reclaimDead(systemClock.now());
+  const released = await records.ccr.claims.reclaimDead(systemClock.now());
   const again: { id: number; name: string }[] = [];
   for await (const ccr of records.ccr.live()) if ((ccr.forced || ccr.reinstall) && ccr.state !== 'paused') again.push(ccr);
   const token = existsSync(folder.tokenFile);

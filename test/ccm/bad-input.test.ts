@@ -108,13 +108,13 @@ test('a package for another system, or none of that name, is told before any mac
 test('whatever a machine says is kept as one line that can be shown: hostile letters are visible and steer nothing', async (t) => {
   const { site } = await labSite(t, { 'PC-1': {} });
   const { ccr } = site.records;
-  const worker = await ccr.registerWorker('test');
+  const worker = await ccr.claims.registerWorker('test');
   await site.push('PC-1');
-  const [claimed] = await ccr.claim({ worker, limit: 1, caps: { perSubnet: 9, perAccount: 9 } });
+  const [claimed] = await ccr.claims.take({ worker, limit: 1, caps: { perSubnet: 9, perAccount: 9 } });
   const said = 'NAS \u202egnp.exe\u2066 \u001b[2J\u0000\r\nnext\u2028line \ud800';
-  ccr.attempt(claimed!).step({ name: 'inspect', outcome: 'ok', startedAt: site.clock.now(), durationMs: 1, detail: said });
+  ccr.claims.attempt(claimed!).step({ name: 'inspect', outcome: 'ok', startedAt: site.clock.now(), durationMs: 1, detail: said });
   const error = raise('PP_PUSH_NOT_WINDOWS', { machine: 'PC-1', os: said }, { detail: said });
-  assert.equal(await ccr.retry(claimed!, { error, nextAt: site.clock.now() }), true);
+  assert.equal(await ccr.claims.retry(claimed!, { error, nextAt: site.clock.now() }), true);
   await worker.leave(site.clock.now());
   const shown = await site.show('PC-1');
   for (const text of [shown.lastErrorText!, shown.steps[0]!.detail!]) {

@@ -46,9 +46,9 @@ test('two hours back: what was asked for, tried and started before goes on as if
   // One that was started, and whose client never said a word; and one that nobody has touched yet.
   await site.push('PC-3');
   const { ccr } = site.records;
-  const worker = await ccr.registerWorker('before');
-  const [claimed] = await ccr.claim({ worker, limit: 1, caps });
-  await ccr.started(claimed!, { startedAt: site.clock.now(), verifyAt: new Date(site.clock.now().getTime() + 60_000) });
+  const worker = await ccr.claims.registerWorker('before');
+  const [claimed] = await ccr.claims.take({ worker, limit: 1, caps });
+  await ccr.claims.started(claimed!, { startedAt: site.clock.now(), verifyAt: new Date(site.clock.now().getTime() + 60_000) });
   await worker.leave(site.clock.now());
   await site.push('PC-1');
   await site.skip(-2 * HOUR);

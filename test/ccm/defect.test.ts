@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { CcrRecord, type Claimed } from '#records/ccr';
+import { CcrRecord, Claims, type Claimed } from '#records/ccr';
 import { ResourceRecord } from '#records/resource';
 import { labSite } from '#test/lab-site';
 import { waitFor } from '#test/push-site';
@@ -42,14 +42,15 @@ test('a defect of ours counts as an attempt: it is named, has its hour, and is g
 test('a step that the database does not take costs the step, not the CCR', async (t) => {
   const { site } = await labSite(t, { 'PC-1': { switches: { offline: 'closed' } } });
   let poisoned = 0;
-  class Poisoning extends CcrRecord {
-    override retry(claimed: Claimed, o: Parameters<CcrRecord['retry']>[1]): Promise<boolean> {
+  class Poisoning extends Claims {
+    override retry(claimed: Claimed, o: Parameters<Claims['retry']>[1]): Promise<boolean> {
       if (poisoned++ === 0)
         this.attempt(claimed).step({ name: 'probe', outcome: 'ok', startedAt: site.clock.now(), durationMs: 1e12 });
       return super.retry(claimed, o);
     }
   }
-  await site.startCcm({ ccr: new Poisoning(site.database, site.clock) });
+  const claims = new Poisoning(site.database, site.clock);
+  await site.startCcm({ ccr: new CcrRecord(site.database, site.clock, claims) });
   await site.push('PC-1');
   const tried = await site.until('PC-1', 'retry');
   assert.equal(tried.lastError, 'PP_PUSH_DEFECT');

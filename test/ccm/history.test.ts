@@ -122,7 +122,7 @@ test('KB4018655: after a push nothing is left that installs again, neither on th
   await waitFor('the bootstrap to remove itself', () => machine.serviceState('ccmsetup') === undefined);
   const { tried } = logons;
   for (let hours = 0; hours < 48; hours += 5) await site.skip(5 * HOUR);
-  assert.equal(await site.records.ccr.nextDue(), undefined, 'nothing is due any more');
+  assert.equal(await site.records.ccr.claims.nextDue(), undefined, 'nothing is due any more');
   assert.equal(logons.tried, tried);
   await waitFor('the folder to be empty', async () => (await retryBox(site)).length === 0);
 });
@@ -170,7 +170,7 @@ test('account lockout storm: 256 attempts at once with a wrong password cost two
   await waitFor(
     'the queue to rest',
     async () => {
-      const due = await site.records.ccr.nextDue();
+      const due = await site.records.ccr.claims.nextDue();
       return due === undefined || due > site.clock.now();
     },
     60_000,

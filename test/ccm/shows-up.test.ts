@@ -18,7 +18,7 @@ test('a machine in retry is tried at once when discovery or its client shows it,
   // Just tried: the machine has its rest, whoever saw it.
   await site.importCsv(csv);
   const seen = { resourceIds: [first.resourceId!] };
-  assert.equal(await site.records.ccr.seen(seen), 0);
+  assert.equal(await site.records.ccr.absences.seen(seen), 0);
   await site.skip(11 * 60_000);
   assert.equal(await tries(), 1, 'its hour is not over');
   await site.importCsv(csv);

@@ -3,15 +3,15 @@ import { test } from 'node:test';
 
 import { raise } from '#base/errors';
 import { AccountRecord } from '#records/account';
-import { CcrRecord, type Claimed } from '#records/ccr';
+import { CcrRecord, Claims, type Claimed } from '#records/ccr';
 import type { Database, Statement } from '#store/database';
 import { labSite, locksOn } from '#test/lab-site';
 import { waitFor, type PushSite } from '#test/push-site';
 
 const CUT = () => raise('PP_STORE_UNREACHABLE', { where: 'the test' });
 
-/** The queue of a process whose line to the database is cut once, at an outcome (nothing is written) or at a claim (its answer is lost). */
-class CutRecord extends CcrRecord {
+/** The claims of a process whose line to the database is cut once, at an outcome (nothing is written) or at a claim (its answer is lost). */
+class CutClaims extends Claims {
   readonly #at: 'outcome' | 'claim';
   cut = 0;
 
@@ -20,13 +20,13 @@ class CutRecord extends CcrRecord {
     this.#at = at;
   }
 
-  override async started(claimed: Claimed, o: Parameters<CcrRecord['started']>[1]): Promise<boolean> {
+  override async started(claimed: Claimed, o: Parameters<Claims['started']>[1]): Promise<boolean> {
     if (this.#at === 'outcome' && this.cut++ === 0) throw CUT();
     return super.started(claimed, o);
   }
 
-  override async claim(o: Parameters<CcrRecord['claim']>[0]): Promise<Claimed[]> {
-    const claimed = await super.claim(o);
+  override async take(o: Parameters<Claims['take']>[0]): Promise<Claimed[]> {
+    const claimed = await super.take(o);
     if (this.#at === 'claim' && claimed.length > 0 && this.cut++ === 0) throw CUT();
     return claimed;
   }
@@ -35,10 +35,10 @@ class CutRecord extends CcrRecord {
 for (const at of ['outcome', 'claim'] as const) {
   test(`an ${at === 'claim' ? 'answer to a claim' : 'outcome'} that never comes through leaves no CCR at processing in a process that lives on`, async (t) => {
     const { site, hosts } = await labSite(t, { 'PC-1': {} });
-    const ccr = new CutRecord(site, at);
-    await site.startCcm({ ccr });
+    const claims = new CutClaims(site, at);
+    await site.startCcm({ ccr: new CcrRecord(site.database, site.clock, claims) });
     await site.push('PC-1');
-    await waitFor('the cut', () => ccr.cut > 0);
+    await waitFor('the cut', () => claims.cut > 0);
     await site.until('PC-1', 'queued');
     await site.skip(31_000);
     const done = await site.until('PC-1', 'complete', 'failed', 'retry', 'waiting', 'skipped');
@@ -54,15 +54,15 @@ test('who asked for a reinstallation during a verification gets it, although the
   const { site } = await labSite(t, { 'PC-1': {} });
   const { ccr } = site.records;
   const caps = { perSubnet: 9, perAccount: 9 };
-  const worker = await ccr.registerWorker('to be killed');
+  const worker = await ccr.claims.registerWorker('to be killed');
   await site.push('PC-1');
-  const [first] = await ccr.claim({ worker, limit: 1, caps });
-  await ccr.started(first!, { startedAt: site.clock.now(), verifyAt: site.clock.now() });
-  const [second] = await ccr.claim({ worker, limit: 1, caps });
+  const [first] = await ccr.claims.take({ worker, limit: 1, caps });
+  await ccr.claims.started(first!, { startedAt: site.clock.now(), verifyAt: site.clock.now() });
+  const [second] = await ccr.claims.take({ worker, limit: 1, caps });
   assert.equal(second?.purpose, 'verify');
   await site.push('PC-1', { reinstall: true });
   await worker.abandon();
-  assert.equal(await ccr.reclaimDead(), 1);
+  assert.equal(await ccr.claims.reclaimDead(), 1);
   assert.equal((await site.show('PC-1')).state, 'queued');
 });
 

@@ -184,17 +184,20 @@ test('a CCR is shown with the steps of its last attempt, and the attempts before
   await site.know('PC1');
   await push(['PC1']);
   const { ccr } = site.records;
-  const worker = await ccr.registerWorker('test');
+  const worker = await ccr.claims.registerWorker('test');
   const clock = site.clock as ReturnType<typeof manual>;
   for (let i = 1; i <= 25; i++) {
-    const [claimed] = await ccr.claim({ worker, limit: 1, caps: { perSubnet: 9, perAccount: 9 } });
-    const attempt = ccr.attempt(claimed!);
+    const [claimed] = await ccr.claims.take({ worker, limit: 1, caps: { perSubnet: 9, perAccount: 9 } });
+    const attempt = ccr.claims.attempt(claimed!);
     const startedAt = clock.now();
     attempt.step({ name: 'probe', outcome: 'ok', startedAt, durationMs: i, detail: `try ${i}` });
     attempt.step({ name: 'logon', outcome: 'failed', startedAt, durationMs: 2, code: 'PP_NET_SILENT', win32: 53 });
     attempt.connected({ dialect: '3.1.1', signing: 'AES-GMAC' });
     assert.equal(
-      await ccr.retry(claimed!, { error: raise('PP_NET_SILENT', { address: 'PC1', port: 445, ms: 2 }), nextAt: clock.now() }),
+      await ccr.claims.retry(claimed!, {
+        error: raise('PP_NET_SILENT', { address: 'PC1', port: 445, ms: 2 }),
+        nextAt: clock.now(),
+      }),
       true,
     );
     await clock.advance(1000);

@@ -47,7 +47,7 @@ test('a wave that is not there, somebody else`s, and names beside a wave are ref
   assert.equal((await call('POST', '/ccrs/cancel', { wave: 99 })).status, 404);
   assert.equal((await call('POST', '/ccrs/cancel', { wave: 99, names: ['PC1'] })).status, 400);
   assert.equal((await call('POST', '/ccrs/cancel', {})).status, 400);
-  const theirs = await site.records.ccr.makeWave({ by: 'another', machines: 1 });
+  const theirs = await site.records.ccr.waves.make({ by: 'another', machines: 1 });
   assert.equal((await call('POST', '/push', { names: ['PC1'], wave: theirs!.id })).status, 404);
 });
 
@@ -73,7 +73,7 @@ test('a CCR tells what holds it: a person, its wave that was stopped, or the pau
   await site.parts.database.query(
     `update ccr set state = 'failed', finished_at = now(), due_at = null where name in ('PC2', 'PC4')`,
   );
-  assert.ok(await site.records.ccr.haltWave(wave));
+  assert.ok(await site.records.ccr.waves.halt(wave));
   assert.match((await held('PC3')).why, new RegExp(`^wave ${wave} was stopped: `));
   assert.equal((await held('PC3')).remedy, `pushpoint ccr resume --wave ${wave}`);
   assert.equal(await held('PC2'), undefined, 'what has ended is held by nothing');

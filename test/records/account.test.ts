@@ -290,8 +290,8 @@ test("the turn of an examination is nobody else's while the CCR of its machine w
   await assert.rejects(waiting, /enough/);
   await here.left(id, machineKey);
   // An attempt of a worker that died while it had the turn.
-  const worker = await ccr.registerWorker('one');
-  const [claimed] = await ccr.claim({ worker, limit: 1, caps: { perSubnet: 8, perAccount: 8, perSite: 8 } });
+  const worker = await ccr.claims.registerWorker('one');
+  const [claimed] = await ccr.claims.take({ worker, limit: 1, caps: { perSubnet: 8, perAccount: 8, perSite: 8 } });
   assert.equal(await here.enter(id, machineKey, undefined, claimed!.ccr.id), true);
   const next = new AbortController();
   const behind = there.enter(id, 'PC2', next.signal);

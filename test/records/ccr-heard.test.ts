@@ -26,14 +26,14 @@ async function heard(name: string, at: Date, obsolete = false): Promise<void> {
 test('whoever missed the announcements wakes exactly the verifications whose client was heard since the start', async () => {
   const clock = new ManualClock();
   const record = new CcrRecord(base.db, clock);
-  const worker = await record.registerWorker('w');
+  const worker = await record.claims.registerWorker('w');
   const names = ['HEARD', 'SILENT', 'BEFORE', 'OBSOLETE', 'WORKED'];
   for (const name of names) await record.request({ name, source: 'push', requestedBy: 'test' });
   const startedAt = clock.now();
   const before = new Date(startedAt.getTime() - MINUTE);
   const verifyAt = new Date(startedAt.getTime() + 15 * MINUTE);
-  for (const claimed of await record.claim({ worker, limit: 10, caps: { perSubnet: 100, perAccount: 100 } }))
-    if (claimed.ccr.name !== 'WORKED') await record.started(claimed, { startedAt, verifyAt });
+  for (const claimed of await record.claims.take({ worker, limit: 10, caps: { perSubnet: 100, perAccount: 100 } }))
+    if (claimed.ccr.name !== 'WORKED') await record.claims.started(claimed, { startedAt, verifyAt });
   await clock.advance(MINUTE);
   await heard('Heard', clock.now());
   await heard('BEFORE', before);
@@ -41,7 +41,7 @@ test('whoever missed the announcements wakes exactly the verifications whose cli
   await heard('WORKED', clock.now());
   assert.equal(await record.wake({ heard: true }), 1);
   assert.equal(await record.wake({ heard: true }), 0, 'once is enough');
-  const claims = await record.claim({ worker, limit: 10, caps: { perSubnet: 100, perAccount: 100 } });
+  const claims = await record.claims.take({ worker, limit: 10, caps: { perSubnet: 100, perAccount: 100 } });
   assert.deepEqual(
     claims.map(({ ccr, purpose }) => [ccr.name, purpose]),
     [['HEARD', 'verify']],

@@ -15,8 +15,8 @@ import { CcrRecord } from '#records/ccr';
 import { openDatabase } from '#store/database';
 const db = await openDatabase({ dataDir: '/nonexistent', url: process.argv[1], clock: systemClock, log: silentLog, connections: 2 });
 const ccrs = new CcrRecord(db, systemClock);
-const worker = await ccrs.registerWorker('to be killed', 3_600_000);
-const got = await ccrs.claim({ worker, limit: 2, caps: { perSubnet: 9, perAccount: 9 } });
+const worker = await ccrs.claims.registerWorker('to be killed', 3_600_000);
+const got = await ccrs.claims.take({ worker, limit: 2, caps: { perSubnet: 9, perAccount: 9 } });
 console.log(JSON.stringify(got.map((c) => c.ccr.name)));
 setInterval(() => {}, 1000);
 `;
@@ -32,18 +32,18 @@ test('the CCRs of a process that is killed are free again as soon as it is dead'
   try {
     const [line] = (await once(createInterface(child.stdout), 'line')) as [string];
     assert.deepEqual(JSON.parse(line), ['PC1', 'PC2']);
-    assert.equal(await ccrs.reclaimDead(), 0);
+    assert.equal(await ccrs.claims.reclaimDead(), 0);
     child.kill('SIGKILL');
     await once(child, 'exit');
     // The server notices the closed connection by itself; that takes a moment and has no event for us.
     let freed = 0;
     for (let tries = 0; freed === 0 && tries < 200; tries++) {
-      freed = await ccrs.reclaimDead();
+      freed = await ccrs.claims.reclaimDead();
       if (freed === 0) await systemClock.sleep(25);
     }
     assert.equal(freed, 2);
-    const worker = await ccrs.registerWorker('next');
-    const got = await ccrs.claim({ worker, limit: 9, caps: { perSubnet: 9, perAccount: 9 } });
+    const worker = await ccrs.claims.registerWorker('next');
+    const got = await ccrs.claims.take({ worker, limit: 9, caps: { perSubnet: 9, perAccount: 9 } });
     assert.deepEqual(got.map((c) => c.ccr.name).toSorted(), ['PC1', 'PC2', 'PC3']);
     assert.equal(got.find((c) => c.ccr.name === 'PC1')!.ccr.attempts, 2);
     await worker.leave(systemClock.now());

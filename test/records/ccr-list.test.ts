@@ -100,12 +100,12 @@ test('changedSince gives each change once, and none is missed when transactions 
 
 test('prune removes old attempts with their steps, then old finished CCRs, and leaves live ones', async () => {
   await make(['A', 'B']);
-  const worker = await ccrs.registerWorker('w', 1e12);
-  for (const claimed of await ccrs.claim({ worker, limit: 2, caps: { perSubnet: 9, perAccount: 9 } })) {
-    ccrs.attempt(claimed).step({ name: 'probe', outcome: 'ok', startedAt: clock.now(), durationMs: 1 });
-    if (claimed.ccr.name === 'A') await ccrs.complete(claimed, 'x');
+  const worker = await ccrs.claims.registerWorker('w', 1e12);
+  for (const claimed of await ccrs.claims.take({ worker, limit: 2, caps: { perSubnet: 9, perAccount: 9 } })) {
+    ccrs.claims.attempt(claimed).step({ name: 'probe', outcome: 'ok', startedAt: clock.now(), durationMs: 1 });
+    if (claimed.ccr.name === 'A') await ccrs.claims.complete(claimed, 'x');
     else
-      await ccrs.retry(claimed, {
+      await ccrs.claims.retry(claimed, {
         error: { code: 'PP_NET_SILENT', win32: 53, message: 'x', detail: undefined },
         nextAt: new Date(clock.now().getTime() + 1000),
       });

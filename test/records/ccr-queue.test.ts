@@ -47,12 +47,12 @@ test('four processes claim everything once', async () => {
   await Promise.all(
     others.map(async (db) => {
       const record = new CcrRecord(db, clock);
-      const worker = await record.registerWorker('w');
+      const worker = await record.claims.registerWorker('w');
       for (;;) {
-        const got = await record.claim({ worker, limit: 7, caps: CAPS });
+        const got = await record.claims.take({ worker, limit: 7, caps: CAPS });
         if (got.length === 0) break;
         taken.push(...got.map((c) => c.ccr.id));
-        await Promise.all(got.map((c) => record.complete(c, 'client registered')));
+        await Promise.all(got.map((c) => record.claims.complete(c, 'client registered')));
       }
       await worker.leave(clock.now());
     }),
@@ -68,8 +68,8 @@ test('claims are fair: what is due longest comes first, then what was asked for 
   await clock.advance(1000);
   await queue(1);
   await ccrs.request({ name: 'LATE', source: 'push', requestedBy: 'test' });
-  const worker = await ccrs.registerWorker('w');
-  const got = await ccrs.claim({ worker, limit: 10, caps: CAPS });
+  const worker = await ccrs.claims.registerWorker('w');
+  const got = await ccrs.claims.take({ worker, limit: 10, caps: CAPS });
   assert.deepEqual(
     got.map((c) => c.ccr.name),
     // PC0 was asked for again a second later, so it is due since then.
@@ -80,18 +80,20 @@ test('claims are fair: what is due longest comes first, then what was asked for 
 
 test('no more than the cap of a subnet is out at a time, however many claim', async () => {
   await queue(300, { subnets: 3 });
-  const workers = await Promise.all([ccrs.registerWorker('a'), ccrs.registerWorker('b')]);
+  const workers = await Promise.all([ccrs.claims.registerWorker('a'), ccrs.claims.registerWorker('b')]);
   const caps = { perSubnet: 5, perAccount: 1000 };
-  const rounds = await Promise.all(Array.from({ length: 10 }, (_, i) => ccrs.claim({ worker: workers[i % 2]!, limit: 4, caps })));
+  const rounds = await Promise.all(
+    Array.from({ length: 10 }, (_, i) => ccrs.claims.take({ worker: workers[i % 2]!, limit: 4, caps })),
+  );
   const out = rounds.flat();
   const perSubnet = Map.groupBy(out, (c) => c.ccr.capKey);
   assert.deepEqual(
     [...perSubnet.values()].map((c) => c.length),
     [5, 5, 5],
   );
-  assert.deepEqual(await ccrs.claim({ worker: workers[0], limit: 4, caps }), []);
-  await ccrs.complete(perSubnet.get('10.0.1.0/24')![0]!, 'x');
-  const next = await ccrs.claim({ worker: workers[0], limit: 4, caps });
+  assert.deepEqual(await ccrs.claims.take({ worker: workers[0], limit: 4, caps }), []);
+  await ccrs.claims.complete(perSubnet.get('10.0.1.0/24')![0]!, 'x');
+  const next = await ccrs.claims.take({ worker: workers[0], limit: 4, caps });
   assert.deepEqual(
     next.map((c) => c.ccr.capKey),
     ['10.0.1.0/24'],
@@ -124,9 +126,9 @@ for (const further of [0, 11_000])
         requestedBy: 't',
       })),
     );
-    const worker = await ccrs.registerWorker('w');
+    const worker = await ccrs.claims.registerWorker('w');
     const caps = { perSubnet: 3, perAccount: 1000 };
-    const names = async () => (await ccrs.claim({ worker, limit: 10, caps })).map((c) => c.ccr.name);
+    const names = async () => (await ccrs.claims.take({ worker, limit: 10, caps })).map((c) => c.ccr.name);
     assert.deepEqual(await names(), ['A0', 'A1', 'A2', 'B0', 'B1', 'B2']);
     assert.deepEqual(await names(), []);
     await worker.leave(clock.now());
@@ -144,9 +146,9 @@ test('an account with thousands at the head of the queue, all it may have, does 
   await put('B', 3, 'b', 2);
   await put('C', 3, 'c', 3);
   await clock.advance(10);
-  const worker = await ccrs.registerWorker('w');
+  const worker = await ccrs.claims.registerWorker('w');
   const caps = { perSubnet: 1000, perAccount: 2 };
-  const names = async () => (await ccrs.claim({ worker, limit: 12, caps })).map((c) => c.ccr.name);
+  const names = async () => (await ccrs.claims.take({ worker, limit: 12, caps })).map((c) => c.ccr.name);
   assert.deepEqual(await names(), ['A1', 'A2', 'N1', 'N2', 'N3', 'B1', 'B2', 'C1', 'C2']);
   assert.deepEqual(await names(), []);
   await worker.leave(clock.now());
@@ -154,27 +156,27 @@ test('an account with thousands at the head of the queue, all it may have, does 
 
 test('no more than the cap of an account is out at a time', async () => {
   await queue(20);
-  const worker = await ccrs.registerWorker('w');
-  for (const claimed of await ccrs.claim({ worker, limit: 20, caps: CAPS })) {
-    ccrs.attempt(claimed).connected({ account: 'CORP\\push' });
-    await ccrs.retry(claimed, { error: SILENT, nextAt: later(MINUTE) });
+  const worker = await ccrs.claims.registerWorker('w');
+  for (const claimed of await ccrs.claims.take({ worker, limit: 20, caps: CAPS })) {
+    ccrs.claims.attempt(claimed).connected({ account: 'CORP\\push' });
+    await ccrs.claims.retry(claimed, { error: SILENT, nextAt: later(MINUTE) });
   }
   await clock.advance(MINUTE);
-  const got = await ccrs.claim({ worker, limit: 20, caps: { perSubnet: 1000, perAccount: 6 } });
+  const got = await ccrs.claims.take({ worker, limit: 20, caps: { perSubnet: 1000, perAccount: 6 } });
   assert.equal(got.length, 6);
-  assert.equal((await ccrs.claim({ worker, limit: 20, caps: { perSubnet: 1000, perAccount: 6 } })).length, 0);
+  assert.equal((await ccrs.claims.take({ worker, limit: 20, caps: { perSubnet: 1000, perAccount: 6 } })).length, 0);
   await worker.leave(clock.now());
 });
 
 test('an attempt counts when it begins, and its timeline comes with its outcome', async () => {
   await queue(1);
-  const worker = await ccrs.registerWorker('w');
-  const [claimed] = await ccrs.claim({ worker, limit: 1, caps: CAPS });
+  const worker = await ccrs.claims.registerWorker('w');
+  const [claimed] = await ccrs.claims.take({ worker, limit: 1, caps: CAPS });
   assert.deepEqual([claimed!.purpose, claimed!.ccr.state, claimed!.ccr.attempts], ['attempt', 'processing', 1]);
   assert.equal((await ccrs.show('pc0'))!.attempts, 1);
-  const attempt = ccrs.attempt(claimed!);
+  const attempt = ccrs.claims.attempt(claimed!);
   attempt.step({ name: 'probe', outcome: 'ok', startedAt: clock.now(), durationMs: 12.6, detail: '10.0.0.1:445' });
-  await ccrs.flush();
+  await ccrs.claims.flush();
   assert.deepEqual(
     (await ccrs.show('pc0'))!.steps.map((s) => [s.name, s.durationMs]),
     [['probe', 13]],
@@ -189,7 +191,7 @@ test('an attempt counts when it begins, and its timeline comes with its outcome'
     code: 'PP_X',
     win32: 5,
   });
-  assert.equal(await ccrs.retry(claimed!, { error: { ...SILENT, detail: 'more' }, nextAt: later(60 * MINUTE) }), true);
+  assert.equal(await ccrs.claims.retry(claimed!, { error: { ...SILENT, detail: 'more' }, nextAt: later(60 * MINUTE) }), true);
   const shown = (await ccrs.show('pc0'))!;
   assert.deepEqual(
     [shown.state, shown.lastErrorCode, shown.lastError, shown.lastErrorText],
@@ -214,65 +216,65 @@ test('an attempt counts when it begins, and its timeline comes with its outcome'
 
 test('steps of a running attempt are seen after a quarter of a second', async () => {
   await queue(1);
-  const worker = await ccrs.registerWorker('w');
-  const [claimed] = await ccrs.claim({ worker, limit: 1, caps: CAPS });
-  ccrs.attempt(claimed!).step({ name: 'probe', outcome: 'ok', startedAt: clock.now(), durationMs: 1 });
+  const worker = await ccrs.claims.registerWorker('w');
+  const [claimed] = await ccrs.claims.take({ worker, limit: 1, caps: CAPS });
+  ccrs.claims.attempt(claimed!).step({ name: 'probe', outcome: 'ok', startedAt: clock.now(), durationMs: 1 });
   await clock.advance(250);
-  await ccrs.flush();
+  await ccrs.claims.flush();
   assert.equal((await ccrs.show('pc0'))!.steps.length, 1);
   await worker.leave(clock.now());
 });
 
 async function startedOne(): Promise<{ claimed: Claimed; leave: () => Promise<unknown> }> {
   await queue(1);
-  const worker = await ccrs.registerWorker('w');
-  const [first] = await ccrs.claim({ worker, limit: 1, caps: CAPS });
-  ccrs.attempt(first!).step({ name: 'start', outcome: 'ok', startedAt: clock.now(), durationMs: 1 });
-  assert.equal(await ccrs.started(first!, { startedAt: clock.now(), verifyAt: later(MINUTE) }), true);
-  assert.deepEqual(await ccrs.claim({ worker, limit: 1, caps: CAPS }), []);
+  const worker = await ccrs.claims.registerWorker('w');
+  const [first] = await ccrs.claims.take({ worker, limit: 1, caps: CAPS });
+  ccrs.claims.attempt(first!).step({ name: 'start', outcome: 'ok', startedAt: clock.now(), durationMs: 1 });
+  assert.equal(await ccrs.claims.started(first!, { startedAt: clock.now(), verifyAt: later(MINUTE) }), true);
+  assert.deepEqual(await ccrs.claims.take({ worker, limit: 1, caps: CAPS }), []);
   await clock.advance(MINUTE);
-  const [claimed] = await ccrs.claim({ worker, limit: 1, caps: CAPS });
+  const [claimed] = await ccrs.claims.take({ worker, limit: 1, caps: CAPS });
   assert.deepEqual([claimed!.purpose, claimed!.ccr.state, claimed!.ccr.attempts], ['verify', 'verifying', 1]);
   return { claimed: claimed!, leave: () => worker.leave(clock.now()) };
 }
 
 test('verifying counts no attempt, its steps follow those of the attempt, and completes it', async () => {
   const { claimed, leave } = await startedOne();
-  ccrs.attempt(claimed).step({ name: 'verify', outcome: 'unknown', startedAt: clock.now(), durationMs: 1 });
-  assert.equal(await ccrs.requeueVerify(claimed, later(MINUTE)), true);
+  ccrs.claims.attempt(claimed).step({ name: 'verify', outcome: 'unknown', startedAt: clock.now(), durationMs: 1 });
+  assert.equal(await ccrs.claims.requeueVerify(claimed, later(MINUTE)), true);
   assert.equal((await ccrs.show('pc0'))!.verifyCount, 1);
   assert.equal(await ccrs.wake({ name: 'pc0' }), 1);
-  const worker = await ccrs.registerWorker('w2');
-  const [again] = await ccrs.claim({ worker, limit: 1, caps: CAPS });
-  ccrs.attempt(again!).step({ name: 'verify', outcome: 'ok', startedAt: clock.now(), durationMs: 1 });
-  assert.equal(await ccrs.complete(again!, 'client GUID:1 registered'), true);
+  const worker = await ccrs.claims.registerWorker('w2');
+  const [again] = await ccrs.claims.take({ worker, limit: 1, caps: CAPS });
+  ccrs.claims.attempt(again!).step({ name: 'verify', outcome: 'ok', startedAt: clock.now(), durationMs: 1 });
+  assert.equal(await ccrs.claims.complete(again!, 'client GUID:1 registered'), true);
   const shown = (await ccrs.show('pc0'))!;
   assert.deepEqual([shown.state, shown.attempts, shown.proof], ['complete', 1, 'client GUID:1 registered']);
   assert.deepEqual(
     shown.steps.map((s) => `${s.name} ${s.outcome}`),
     ['start ok', 'verify unknown', 'verify ok'],
   );
-  assert.equal(await ccrs.nextDue(), undefined);
+  assert.equal(await ccrs.claims.nextDue(), undefined);
   await worker.leave(clock.now());
   await leave();
 });
 
 test('a machine that registers while it is worked is verified at once', async () => {
   await queue(1);
-  const worker = await ccrs.registerWorker('w');
-  const [claimed] = await ccrs.claim({ worker, limit: 1, caps: CAPS });
+  const worker = await ccrs.claims.registerWorker('w');
+  const [claimed] = await ccrs.claims.take({ worker, limit: 1, caps: CAPS });
   await ccrs.wake({ name: 'PC0' });
-  await ccrs.started(claimed!, { startedAt: clock.now(), verifyAt: later(MINUTE) });
-  const [verify] = await ccrs.claim({ worker, limit: 1, caps: CAPS });
+  await ccrs.claims.started(claimed!, { startedAt: clock.now(), verifyAt: later(MINUTE) });
+  const [verify] = await ccrs.claims.take({ worker, limit: 1, caps: CAPS });
   assert.equal(verify!.purpose, 'verify');
   await worker.leave(clock.now());
 });
 
 test('cancel and pause are visible at once, and the worker is refused and told', async () => {
   await queue(2);
-  const worker = await ccrs.registerWorker('w');
-  const [a, b] = await ccrs.claim({ worker, limit: 2, caps: CAPS });
-  const attempt = ccrs.attempt(a!);
+  const worker = await ccrs.claims.registerWorker('w');
+  const [a, b] = await ccrs.claims.take({ worker, limit: 2, caps: CAPS });
+  const attempt = ccrs.claims.attempt(a!);
   assert.equal(attempt.lost.aborted, false);
   await ccrs.cancel([a!.ccr.id], 'CORP\\admin');
   await ccrs.pause([b!.ccr.id]);
@@ -280,75 +282,78 @@ test('cancel and pause are visible at once, and the worker is refused and told',
   assert.equal((await ccrs.show('pc0'))!.finishedBy, 'CORP\\admin');
   assert.equal((await ccrs.show('pc1'))!.state, 'paused');
   attempt.step({ name: 'logon', outcome: 'ok', startedAt: clock.now(), durationMs: 1 });
-  await ccrs.flush();
+  await ccrs.claims.flush();
   assert.equal(attempt.lost.aborted, true);
-  assert.equal(await ccrs.complete(a!, 'x'), false);
-  assert.equal(await ccrs.retry(b!, { error: SILENT, nextAt: clock.now() }), false);
+  assert.equal(await ccrs.claims.complete(a!, 'x'), false);
+  assert.equal(await ccrs.claims.retry(b!, { error: SILENT, nextAt: clock.now() }), false);
   assert.equal((await ccrs.show('pc0'))!.state, 'cancelled');
   assert.deepEqual((await ccrs.show('pc0'))!.steps, []);
   await clock.advance(24 * 60 * MINUTE);
-  assert.deepEqual(await ccrs.claim({ worker, limit: 9, caps: CAPS }), []);
+  assert.deepEqual(await ccrs.claims.take({ worker, limit: 9, caps: CAPS }), []);
   const [resumed] = await ccrs.resume([b!.ccr.id]);
   assert.equal(resumed!.state, 'queued');
-  const [c] = await ccrs.claim({ worker, limit: 9, caps: CAPS });
-  assert.equal(await ccrs.complete(b!, 'an old claim'), false);
-  assert.equal(await ccrs.complete(c!, 'x'), true);
+  const [c] = await ccrs.claims.take({ worker, limit: 9, caps: CAPS });
+  assert.equal(await ccrs.claims.complete(b!, 'an old claim'), false);
+  assert.equal(await ccrs.claims.complete(c!, 'x'), true);
   await worker.leave(clock.now());
 });
 
 test('a request for a machine that is being worked is done after it, when it asks for something else', async () => {
   await queue(2);
-  const worker = await ccrs.registerWorker('w');
-  const [a, b] = await ccrs.claim({ worker, limit: 2, caps: CAPS });
+  const worker = await ccrs.claims.registerWorker('w');
+  const [a, b] = await ccrs.claims.take({ worker, limit: 2, caps: CAPS });
   await ccrs.request({ name: 'PC0', source: 'push', requestedBy: 't', forced: true });
   await ccrs.request({ name: 'PC1', source: 'push', requestedBy: 't' });
-  assert.equal(await ccrs.skip(a!, { code: 'PP_PUSH_CLIENT_PRESENT', win32: 120, message: 'there', detail: undefined }), true);
+  assert.equal(
+    await ccrs.claims.skip(a!, { code: 'PP_PUSH_CLIENT_PRESENT', win32: 120, message: 'there', detail: undefined }),
+    true,
+  );
   assert.equal((await ccrs.show('pc0'))!.state, 'queued');
-  assert.equal(await ccrs.complete(b!, 'x'), true);
+  assert.equal(await ccrs.claims.complete(b!, 'x'), true);
   assert.equal((await ccrs.show('pc1'))!.state, 'complete');
   await worker.leave(clock.now());
 });
 
 test('what a killed process had is taken over at once, and its late writes are refused', async () => {
   await queue(3);
-  const killed = await ccrs.registerWorker('killed');
-  const alive = await ccrs.registerWorker('alive');
-  const [a, b] = await ccrs.claim({ worker: killed, limit: 2, caps: CAPS });
-  const [c] = await ccrs.claim({ worker: alive, limit: 1, caps: CAPS });
-  assert.equal(await ccrs.reclaimDead(), 0);
+  const killed = await ccrs.claims.registerWorker('killed');
+  const alive = await ccrs.claims.registerWorker('alive');
+  const [a, b] = await ccrs.claims.take({ worker: killed, limit: 2, caps: CAPS });
+  const [c] = await ccrs.claims.take({ worker: alive, limit: 1, caps: CAPS });
+  assert.equal(await ccrs.claims.reclaimDead(), 0);
   await killed.abandon();
-  assert.equal(await ccrs.reclaimDead(), 2);
+  assert.equal(await ccrs.claims.reclaimDead(), 2);
   assert.equal((await ccrs.show('pc0'))!.state, 'queued');
   assert.equal((await ccrs.show('pc0'))!.history[0]!.outcome, 'interrupted');
-  assert.equal(await ccrs.complete(a!, 'late'), false);
-  assert.equal(await ccrs.retry(b!, { error: SILENT, nextAt: clock.now() }), false);
-  assert.equal(await ccrs.renew(killed, later(MINUTE)), false);
-  assert.deepEqual(await ccrs.claim({ worker: killed, limit: 5, caps: CAPS }), []);
-  assert.equal((await ccrs.claim({ worker: alive, limit: 5, caps: CAPS })).length, 2);
-  assert.equal(await ccrs.complete(c!, 'x'), true);
+  assert.equal(await ccrs.claims.complete(a!, 'late'), false);
+  assert.equal(await ccrs.claims.retry(b!, { error: SILENT, nextAt: clock.now() }), false);
+  assert.equal(await ccrs.claims.renew(killed, later(MINUTE)), false);
+  assert.deepEqual(await ccrs.claims.take({ worker: killed, limit: 5, caps: CAPS }), []);
+  assert.equal((await ccrs.claims.take({ worker: alive, limit: 5, caps: CAPS })).length, 2);
+  assert.equal(await ccrs.claims.complete(c!, 'x'), true);
   await alive.leave(clock.now());
 });
 
 test('a worker that hangs loses its lease, one that renews keeps it', async () => {
   await queue(2);
-  const hung = await ccrs.registerWorker('hung', MINUTE);
-  const good = await ccrs.registerWorker('good', MINUTE);
-  await ccrs.claim({ worker: hung, limit: 1, caps: CAPS });
-  const [mine] = await ccrs.claim({ worker: good, limit: 1, caps: CAPS });
+  const hung = await ccrs.claims.registerWorker('hung', MINUTE);
+  const good = await ccrs.claims.registerWorker('good', MINUTE);
+  await ccrs.claims.take({ worker: hung, limit: 1, caps: CAPS });
+  const [mine] = await ccrs.claims.take({ worker: good, limit: 1, caps: CAPS });
   await clock.advance(MINUTE + 1);
-  assert.equal(await ccrs.renew(good, later(MINUTE)), true);
-  assert.equal(await ccrs.reclaimDead(), 1);
-  assert.equal(await ccrs.complete(mine!, 'x'), true);
-  assert.equal(await ccrs.renew(hung, later(MINUTE)), false);
+  assert.equal(await ccrs.claims.renew(good, later(MINUTE)), true);
+  assert.equal(await ccrs.claims.reclaimDead(), 1);
+  assert.equal(await ccrs.claims.complete(mine!, 'x'), true);
+  assert.equal(await ccrs.claims.renew(hung, later(MINUTE)), false);
   await hung.abandon();
   await good.leave(clock.now());
 });
 
 test('a process that stops gives back what it has', async () => {
   await queue(2);
-  const worker = await ccrs.registerWorker('w');
-  const [a] = await ccrs.claim({ worker, limit: 2, caps: CAPS });
-  assert.equal(await ccrs.release(a!), true);
+  const worker = await ccrs.claims.registerWorker('w');
+  const [a] = await ccrs.claims.take({ worker, limit: 2, caps: CAPS });
+  assert.equal(await ccrs.claims.release(a!), true);
   assert.deepEqual(
     (await ccrs.show('pc0'))!.history.map((h) => h.outcome),
     ['interrupted'],
@@ -359,20 +364,20 @@ test('a process that stops gives back what it has', async () => {
 
 test('a CCR lives through 168 hourly tries of a week and then is over', async () => {
   await queue(1);
-  const worker = await ccrs.registerWorker('w', 1e12);
+  const worker = await ccrs.claims.registerWorker('w', 1e12);
   const week = { maxAttempts: 168, windowDays: 7 };
   const { exhausted } = await import('#records/ccr');
   let tries = 0;
   for (;;) {
-    const [claimed] = await ccrs.claim({ worker, limit: 1, caps: CAPS });
+    const [claimed] = await ccrs.claims.take({ worker, limit: 1, caps: CAPS });
     assert.ok(claimed, `try ${tries + 1}`);
     tries++;
-    ccrs.attempt(claimed).step({ name: 'probe', outcome: 'failed', startedAt: clock.now(), durationMs: 2000, win32: 53 });
+    ccrs.claims.attempt(claimed).step({ name: 'probe', outcome: 'failed', startedAt: clock.now(), durationMs: 2000, win32: 53 });
     if (exhausted(claimed.ccr, clock.now(), week)) {
-      await ccrs.fail(claimed, SILENT);
+      await ccrs.claims.fail(claimed, SILENT);
       break;
     }
-    await ccrs.retry(claimed, { error: SILENT, nextAt: later(60 * MINUTE) });
+    await ccrs.claims.retry(claimed, { error: SILENT, nextAt: later(60 * MINUTE) });
     await clock.advance(60 * MINUTE);
   }
   assert.equal(tries, 168);
@@ -384,15 +389,15 @@ test('a CCR lives through 168 hourly tries of a week and then is over', async ()
 test('the error event is raised once', async () => {
   await queue(1);
   const [ccr] = await ccrs.find('pc0');
-  const marks = await Promise.all([1, 2, 3].map(() => ccrs.markErrorEvent(ccr!.id, clock.now())));
+  const marks = await Promise.all([1, 2, 3].map(() => ccrs.claims.markErrorEvent(ccr!.id, clock.now())));
   assert.equal(marks.filter(Boolean).length, 1);
 });
 
 test('retry now restarts the week of a waiting CCR', async () => {
   await queue(1);
-  const worker = await ccrs.registerWorker('w');
-  const [claimed] = await ccrs.claim({ worker, limit: 1, caps: CAPS });
-  await ccrs.wait(claimed!, {
+  const worker = await ccrs.claims.registerWorker('w');
+  const [claimed] = await ccrs.claims.take({ worker, limit: 1, caps: CAPS });
+  await ccrs.claims.wait(claimed!, {
     error: { code: 'PP_PUSH_NO_ACCOUNT', win32: 1317, message: 'none', detail: undefined },
     nextAt: later(1e9),
   });

@@ -77,10 +77,10 @@ test('a request finds the resource of its name, and one made before the resource
 
 test('a merge keeps the history, ORs the flags, restarts the week and is due at once', async () => {
   const first = await ccrs.request(wish('PC1', { includeDcs: true, inspectOnly: true }));
-  const worker = await ccrs.registerWorker('w');
-  const [claimed] = await ccrs.claim({ worker, limit: 1, caps: { perSubnet: 9, perAccount: 9 } });
+  const worker = await ccrs.claims.registerWorker('w');
+  const [claimed] = await ccrs.claims.take({ worker, limit: 1, caps: { perSubnet: 9, perAccount: 9 } });
   const error = { code: 'PP_NET_SILENT', win32: 53, message: 'no answer', detail: undefined } as const;
-  assert.equal(await ccrs.retry(claimed!, { error, nextAt: new Date(clock.now().getTime() + 3_600_000) }), true);
+  assert.equal(await ccrs.claims.retry(claimed!, { error, nextAt: new Date(clock.now().getTime() + 3_600_000) }), true);
   await clock.advance(60_000);
   const { ccr } = await ccrs.request(wish('PC1', { forced: true }));
   assert.equal(ccr.id, first.ccr.id);
@@ -94,10 +94,10 @@ test('a merge keeps the history, ORs the flags, restarts the week and is due at 
 
 test('discovery that sees a machine again neither restarts its week nor makes it due', async () => {
   await ccrs.request(wish('PC1'));
-  const worker = await ccrs.registerWorker('w');
-  const [claimed] = await ccrs.claim({ worker, limit: 1, caps: { perSubnet: 9, perAccount: 9 } });
+  const worker = await ccrs.claims.registerWorker('w');
+  const [claimed] = await ccrs.claims.take({ worker, limit: 1, caps: { perSubnet: 9, perAccount: 9 } });
   const nextAt = new Date(clock.now().getTime() + 3_600_000);
-  await ccrs.retry(claimed!, { error: { code: 'PP_NET_SILENT', win32: 53, message: 'x', detail: undefined }, nextAt });
+  await ccrs.claims.retry(claimed!, { error: { code: 'PP_NET_SILENT', win32: 53, message: 'x', detail: undefined }, nextAt });
   const { ccr } = await ccrs.request(wish('PC1', { source: 'discovery', requestedBy: 'ddm', addresses: ['10.0.0.9'] }));
   assert.deepEqual([ccr.state, ccr.source, ccr.nextAttemptAt, ccr.intervalAttempts], ['retry', 'push', nextAt, 1]);
   assert.deepEqual(ccr.addresses, ['10.0.0.9']);

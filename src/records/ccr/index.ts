@@ -6,7 +6,8 @@ export type { AttemptShown, CcrPage, CcrQuery, CcrShown, Changed, Pruned } from 
 export { previewPush, type Preview, type PushFacts, type PushWish } from './preview.ts';
 export { ABSENT, type AbsentCcr } from './absent.ts';
 export type { StopAfter, Wave, WaveShown } from './waves.ts';
-export { CcrRecord, type Caps, type Ended } from './record.ts';
+export { Claims, type Caps, type Ended } from './claims.ts';
+export { CcrRecord } from './record.ts';
 export type { Worker } from './worker.ts';
 
 /** migrations are the tables of this record. */

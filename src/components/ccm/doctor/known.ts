@@ -108,7 +108,7 @@ export class SiteFacts {
     const found = `it is ${ccr.state} after ${ccr.attempts === 1 ? 'one attempt' : `${ccr.attempts} attempts`}${next}${last}`;
     if (ccr.state === 'paused') {
       // What paused it may be the limit of its wave, and no person.
-      const wave = ccr.wave ? await this.#parts.ccr.wave(ccr.wave) : undefined;
+      const wave = ccr.wave ? await this.#parts.ccr.waves.get(ccr.wave) : undefined;
       return wave?.stopReason
         ? {
             verdict: 'warning',

@@ -72,7 +72,7 @@ export class Server {
   }
 
   async #workers(): Promise<Finding> {
-    const { workers, busy } = await this.#parts.ccr.queue();
+    const { workers, busy } = await this.#parts.ccr.claims.queue();
     if (workers > 0) return { found: `${workers === 1 ? 'one process' : `${workers} processes`}, ${busy} CCRs under way` };
     return {
       verdict: 'problem',
@@ -83,7 +83,7 @@ export class Server {
   }
 
   async #queue(): Promise<Finding> {
-    const { dueSince } = await this.#parts.ccr.queue();
+    const { dueSince } = await this.#parts.ccr.claims.queue();
     const late = dueSince === undefined ? 0 : this.#parts.clock.now().getTime() - dueSince.getTime();
     if (late <= 0) return { found: 'none is due' };
     const found = `a CCR is due for ${Math.round(late / 1000)} s`;

@@ -79,8 +79,8 @@ export class Ccm {
     const { ccr, database, log } = this.#parts;
     const { concurrency } = (await this.#surroundings.here()).site.settings.ccr;
     tellRoom(log, concurrency, roomFor(concurrency, this.#files), this.#files);
-    this.#worker = await ccr.registerWorker('ccm', LEASE_MS);
-    const freed = await ccr.reclaimDead();
+    this.#worker = await ccr.claims.registerWorker('ccm', LEASE_MS);
+    const freed = await ccr.claims.reclaimDead();
     if (freed > 0) log.info('took over CCRs of a process that ended', { count: freed });
     await this.#listen('ccr', () => this.#wake());
     await this.#listen('ccr_stop', (payload) => void this.#stopped(payload));
@@ -118,8 +118,8 @@ export class Ccm {
     await Promise.all([...this.#running.values()].map((running) => running.done));
     cut();
     await this.#renewing;
-    await this.#parts.ccr.flush().catch(() => {});
-    if (this.#worker) await this.#parts.ccr.tellMeter(this.#worker).catch(() => {});
+    await this.#parts.ccr.claims.flush().catch(() => {});
+    if (this.#worker) await this.#parts.ccr.claims.tellMeter(this.#worker).catch(() => {});
     await this.#worker?.leave(clock.now());
   }
 
@@ -141,7 +141,7 @@ export class Ccm {
         if (this.#doubtful) await this.#sortOut();
         await this.#mendTimes();
         const took = await this.#claim();
-        const due = await ccr.nextDue();
+        const due = await ccr.claims.nextDue();
         const inMs = due === undefined ? POLL_MS : due.getTime() - clock.now().getTime();
         this.#heldBack = inMs <= 0;
         if (took > 0 && inMs <= 0) continue;
@@ -189,7 +189,7 @@ export class Ccm {
     const limit = Math.min(room.slots - this.#slots.busy, room.slots + room.asking - this.#running.size, CLAIM);
     if (limit < 1 || settings.ccr.held || !this.#worker) return 0;
     const caps = { perSubnet: settings.ccr.perSubnet, perAccount: settings.ccr.perAccount, perSite: settings.ccr.perSite };
-    const claims = await ccr.claim({ worker: this.#worker, limit, caps }).catch((error: unknown) => {
+    const claims = await ccr.claims.take({ worker: this.#worker, limit, caps }).catch((error: unknown) => {
       this.#doubtful = true;
       throw error;
     });
@@ -202,7 +202,7 @@ export class Ccm {
     const { id, name } = claimed.ccr;
     const thread = this.#thread();
     const stop = new Stop();
-    ccr.attempt(claimed).lost.addEventListener('abort', () => stop.ask('lease lost'), { once: true });
+    ccr.claims.attempt(claimed).lost.addEventListener('abort', () => stop.ask('lease lost'), { once: true });
     // A step that hangs on a dead machine does not hold up a cancellation for long.
     let cut: () => void = () => {};
     stop.soft.addEventListener('abort', () => (cut = clock.after(GRACE_MS, () => stop.force('lease lost'))), { once: true });
@@ -267,7 +267,7 @@ export class Ccm {
       const { resourceId, name, domain } = JSON.parse(payload) as { resourceId?: number; name: string; domain?: string };
       const live = resourceId === undefined ? await ccr.find(name, domain || undefined) : undefined;
       const who = live ? { ids: live.filter((c) => isLive(c.state)).map((c) => c.id) } : { resourceIds: [resourceId!] };
-      ccr.meter.add('pushpoint_woken_total', { by: 'client' }, await ccr.seen(who));
+      ccr.claims.meter.add('pushpoint_woken_total', { by: 'client' }, await ccr.absences.seen(who));
     } catch (error) {
       log.warn('an announcement of a client was not understood', { error });
     }
@@ -279,7 +279,7 @@ export class Ccm {
     const { ccr, log } = this.#parts;
     try {
       const resourceIds = payload.split(',').map(Number).filter(Number.isSafeInteger);
-      ccr.meter.add('pushpoint_woken_total', { by: 'discovery' }, await ccr.seen({ resourceIds }));
+      ccr.claims.meter.add('pushpoint_woken_total', { by: 'discovery' }, await ccr.absences.seen({ resourceIds }));
     } catch (error) {
       log.warn('machines that discovery saw could not be woken', { error });
     }
@@ -313,7 +313,7 @@ export class Ccm {
     if (by < 0) [this.#mendAt, this.#mendUntil] = [monotonic, monotonic + MEND_MS];
     if (monotonic < this.#mendAt) return;
     this.#mendAt = monotonic < this.#mendUntil ? monotonic + RENEW_MS : Infinity;
-    const mended = await ccr.setBack(latestDue((await this.#surroundings.here()).site.settings.ccr));
+    const mended = await ccr.claims.setBack(latestDue((await this.#surroundings.here()).site.settings.ccr));
     if (mended > 0) log.warn('CCRs whose times lay in the future are mended', { count: mended });
   }
 
@@ -354,14 +354,14 @@ export class Ccm {
   async #renew(): Promise<void> {
     const { ccr, clock, log } = this.#parts;
     const until = new Date(clock.now().getTime() + LEASE_MS);
-    await ccr.tellMeter(this.#worker!);
-    const held = await ccr.renew(this.#worker!, until);
+    await ccr.claims.tellMeter(this.#worker!);
+    const held = await ccr.claims.renew(this.#worker!, until);
     if (!held) {
       // Declared dead, as after a long hang: what was ours is somebody else's now.
       for (const running of this.#running.values()) running.stop.force('lease lost');
       log.warn('this process was taken for dead and registers anew');
       const old = this.#worker;
-      this.#worker = await ccr.registerWorker('ccm', LEASE_MS);
+      this.#worker = await ccr.claims.registerWorker('ccm', LEASE_MS);
       await old?.leave(clock.now());
       this.#wake();
     }
@@ -369,6 +369,6 @@ export class Ccm {
     // A process that slept in between would find itself dead; the next renewal tells.
     const now = clock.now();
     // After a clock was set forward the leases of others look old until they have been renewed.
-    if (now < until && clock.monotonic() > this.#trustUntil) await ccr.reclaimDead(now);
+    if (now < until && clock.monotonic() > this.#trustUntil) await ccr.claims.reclaimDead(now);
   }
 }

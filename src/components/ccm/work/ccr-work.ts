@@ -83,8 +83,8 @@ export class CcrWork {
     const known = failure(error, purpose === 'verify' ? 'verify' : 'decide');
     log.error('working a CCR failed', { machine: ccr.name, purpose, error });
     // A step that the database does not take would take the outcome down with it.
-    const timeline = record.attempt(claimed);
-    await this.#parts.ccr.flush().catch(() => timeline.take());
+    const timeline = record.claims.attempt(claimed);
+    await this.#parts.ccr.claims.flush().catch(() => timeline.take());
     const now = clock.now();
     const { code, win32, message: detail } = known;
     timeline.step({
@@ -98,7 +98,7 @@ export class CcrWork {
     });
     journal.said(detail);
     if (purpose === 'verify' && !exhausted(ccr, now, site.settings.ccr))
-      await record.requeueVerify(claimed, new Date(now.getTime() + site.settings.ccr.retryMinutes * 60_000), known);
+      await record.claims.requeueVerify(claimed, new Date(now.getTime() + site.settings.ccr.retryMinutes * 60_000), known);
     else await this.#outcomes.ended(claimed, known, site.settings.ccr);
   }
 
@@ -166,8 +166,8 @@ export class CcrWork {
 
   async #proven(claimed: Claimed, proof: string): Promise<void> {
     const { ccr, clock } = this.#parts;
-    ccr.attempt(claimed).step({ name: 'verify', outcome: 'ok', startedAt: clock.now(), durationMs: 0, detail: proof });
-    await ccr.complete(claimed, proof);
+    ccr.claims.attempt(claimed).step({ name: 'verify', outcome: 'ok', startedAt: clock.now(), durationMs: 0, detail: proof });
+    await ccr.claims.complete(claimed, proof);
   }
 
   async #notReady(claimed: Claimed, error: PushpointError, site: Site, journal: Journal): Promise<void> {
@@ -175,7 +175,7 @@ export class CcrWork {
     journal.begin();
     journal.said(error.message);
     journal.end();
-    ccr.attempt(claimed).step({
+    ccr.claims.attempt(claimed).step({
       name: 'decide',
       outcome: error.again === 'never' ? 'skipped' : 'failed',
       startedAt: clock.now(),
@@ -194,16 +194,16 @@ export class CcrWork {
       case 'started': {
         const verifyAt = nextSlot(result.startedAt, clock.now(), site.settings.ccr.verifyMinutes);
         journal.stored('Retry');
-        if (!(await ccr.started(claimed, { startedAt: result.startedAt, verifyAt }))) return;
+        if (!(await ccr.claims.started(claimed, { startedAt: result.startedAt, verifyAt }))) return;
         // The client may have reported in while the start was still being watched: then nobody will announce it again.
         if (await this.#reported(claimed.ccr, result.startedAt)) await ccr.wake({ ids: [claimed.ccr.id] });
         return;
       }
       case 'complete':
-        await ccr.complete(claimed, result.proof);
+        await ccr.claims.complete(claimed, result.proof);
         return;
       case 'reported':
-        await ccr.complete(claimed, `inspected: ${result.found}`);
+        await ccr.claims.complete(claimed, `inspected: ${result.found}`);
         return;
       case 'ended':
         if (result.error.again !== 'never') journal.stored('Retry');
@@ -211,7 +211,7 @@ export class CcrWork {
         return;
       case 'interrupted':
         // Given back if it is still ours, as when the process stops; refused by the fence if somebody cancelled or took it.
-        await ccr.release(claimed);
+        await ccr.claims.release(claimed);
     }
   }
 
@@ -251,7 +251,7 @@ export class CcrWork {
     const { claimed, stop, journal } = going;
     const { ccr: record, network, clock, random, log, client } = this.#parts;
     const { ccr } = claimed;
-    const timeline = record.attempt(claimed);
+    const timeline = record.claims.attempt(claimed);
     // Discovery may know more by now than when the CCR was made.
     const device = ccr.resourceId === undefined ? undefined : await this.#parts.resource.byId(ccr.resourceId);
     return {
@@ -273,7 +273,7 @@ export class CcrWork {
       journal,
       timeline: new Timeline(clock, (step) => timeline.step(step)),
       stop,
-      stillOurs: () => record.isHeld(claimed),
+      stillOurs: () => record.claims.isHeld(claimed),
       mobileClient: () => this.#surroundings.mobileClientFor(ccr, device?.assignedSite),
       tokenCcr: async (tokenId) => (await client.tokenKey(tokenId))?.ccrId,
       connected: (session, account) =>

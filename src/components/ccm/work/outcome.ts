@@ -103,11 +103,11 @@ export class Outcomes {
 
   async #ended(claimed: Claimed, error: PushpointError, settings: Settings, nextAt: Date | undefined): Promise<boolean> {
     const { ccr: record, clock, random } = this.#parts;
-    if (SKIPS.has(error.code)) return record.skip(claimed, error);
-    if (error.again === 'never') return record.fail(claimed, error);
+    if (SKIPS.has(error.code)) return record.claims.skip(claimed, error);
+    if (error.again === 'never') return record.claims.fail(claimed, error);
     const now = clock.now();
-    if (isOfTheDatabase(error)) return record.release(claimed, new Date(now.getTime() + DATABASE_MS));
-    if (exhausted(claimed.ccr, now, settings)) return record.fail(claimed, givenUp(claimed.ccr, error, settings));
+    if (isOfTheDatabase(error)) return record.claims.release(claimed, new Date(now.getTime() + DATABASE_MS));
+    if (exhausted(claimed.ccr, now, settings)) return record.claims.fail(claimed, givenUp(claimed.ccr, error, settings));
     const hourly = nextAt ?? retryAt(claimed.ccr, now, settings, random.fraction());
     const next = within(
       claimed.ccr,
@@ -117,8 +117,8 @@ export class Outcomes {
     );
     const held =
       error.again === 'wait'
-        ? await record.wait(claimed, { error, nextAt: next })
-        : await record.retry(claimed, { error, nextAt: next });
+        ? await record.claims.wait(claimed, { error, nextAt: next })
+        : await record.claims.retry(claimed, { error, nextAt: next });
     if (held) await this.#event(claimed.ccr, error, settings, now);
     return held;
   }
@@ -128,7 +128,7 @@ export class Outcomes {
     const { ccr: record, audit, log } = this.#parts;
     const since = ccr.retryIntervalStart ?? now;
     if (ccr.errorEventAt !== undefined || now.getTime() - since.getTime() < settings.eventAfterHours * HOUR_MS) return;
-    if (!(await record.markErrorEvent(ccr.id, now))) return;
+    if (!(await record.claims.markErrorEvent(ccr.id, now))) return;
     log.warn('a CCR has been failing for long', {
       machine: ccr.name,
       attempts: ccr.attempts,

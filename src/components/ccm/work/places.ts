@@ -42,7 +42,7 @@ export class Places {
     const asking = this.#asking.get(account)!;
     this.#asking.delete(account);
     try {
-      const given = await this.#ccr.useAccount(
+      const given = await this.#ccr.claims.useAccount(
         asking.map((a) => a.claimed),
         account,
         cap,

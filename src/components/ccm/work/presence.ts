@@ -56,7 +56,7 @@ export class Presence {
     this.#end.abort();
     await this.#round;
     const worker = this.#worker();
-    if (worker) await this.#parts.ccr.sweepLeave(worker).catch(() => {});
+    if (worker) await this.#parts.ccr.absences.leave(worker).catch(() => {});
   }
 
   /** One round goes on where the last one ended, of whichever process, and round again. */
@@ -66,9 +66,9 @@ export class Presence {
     const worker = this.#worker();
     const count = Math.ceil(settings.ccr.presencePerMinute / ROUNDS_A_MINUTE);
     if (count < 1 || settings.ccr.held || !worker) return;
-    const at = await ccr.sweepTurn(worker, new Date(clock.now().getTime() + LEASE_MS));
+    const at = await ccr.absences.turn(worker, new Date(clock.now().getTime() + LEASE_MS));
     if (at === undefined) return;
-    const absent = await ccr.absent(at, count);
+    const absent = await ccr.absences.next(at, count);
     if (absent.length === 0) return;
     const until = clock.monotonic() + LONGEST_MS;
     // So many at once that the round ends in time though all of them are silent.
@@ -82,12 +82,12 @@ export class Presence {
       asked += some.length;
     }
     if (this.#stopped) return;
-    if (asked > 0) await ccr.sweepDone(worker, absent[asked - 1]!.id);
-    ccr.meter.add('pushpoint_probes_total', { answer: 'yes' }, back.length);
-    ccr.meter.add('pushpoint_probes_total', { answer: 'no' }, asked - back.length);
+    if (asked > 0) await ccr.absences.done(worker, absent[asked - 1]!.id);
+    ccr.claims.meter.add('pushpoint_probes_total', { answer: 'yes' }, back.length);
+    ccr.claims.meter.add('pushpoint_probes_total', { answer: 'no' }, asked - back.length);
     if (back.length === 0) return;
-    const woken = await ccr.seen({ ids: back });
-    ccr.meter.add('pushpoint_woken_total', { by: 'probe' }, woken);
+    const woken = await ccr.absences.seen({ ids: back });
+    ccr.claims.meter.add('pushpoint_woken_total', { by: 'probe' }, woken);
     log.info('machines showed up', { count: back.length, woken });
   }
 

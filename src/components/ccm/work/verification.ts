@@ -65,7 +65,7 @@ export class Verification {
     if (await this.heard(claimed, startedAt, settings)) return this.#forget(claimed);
     const slot = slotsPassed(startedAt, clock.now(), settings.verifyMinutes);
     if (slot <= (this.#looked.get(claimed.ccr.id) ?? 0)) {
-      await record.release(claimed, nextSlot(startedAt, clock.now(), settings.verifyMinutes));
+      await record.claims.release(claimed, nextSlot(startedAt, clock.now(), settings.verifyMinutes));
       return;
     }
     const context = await contextOf();
@@ -74,30 +74,30 @@ export class Verification {
     const next = nextSlot(startedAt, clock.now(), settings.verifyMinutes);
     switch (result.kind) {
       case 'complete':
-        await record.complete(claimed, result.proof);
+        await record.claims.complete(claimed, result.proof);
         return this.#forget(claimed);
       case 'failed':
         await this.#outcomes.ended(claimed, result.error, settings);
         return this.#forget(claimed);
       case 'interrupted':
-        await record.release(claimed);
+        await record.claims.release(claimed);
         return;
       case 'unreached':
         // The machine may be restarting or have gone home; the start is not lost by that.
         if (this.#overdue(claimed, settings, startedAt)) await this.#outcomes.ended(claimed, result.error, settings);
-        else await record.requeueVerify(claimed, next, result.error);
+        else await record.claims.requeueVerify(claimed, next, result.error);
         return;
       case 'working':
         if (this.#overdue(claimed, settings, startedAt))
           await this.#outcomes.ended(claimed, this.#notVerified(claimed.ccr, startedAt), settings);
-        else await record.requeueVerify(claimed, next);
+        else await record.claims.requeueVerify(claimed, next);
         return;
       case 'restart':
         return this.#untilRestart(claimed, settings, startedAt, next);
       case 'nothing':
         if (await this.#restartTold(claimed.ccr, startedAt)) return this.#untilRestart(claimed, settings, startedAt, next);
         if (clock.now().getTime() - startedAt.getTime() + SLACK_MS < HOUR_MS)
-          return void (await record.requeueVerify(claimed, next));
+          return void (await record.claims.requeueVerify(claimed, next));
         await this.#outcomes.ended(claimed, this.#notVerified(claimed.ccr, startedAt), settings, clock.now());
         return this.#forget(claimed);
     }
@@ -113,8 +113,8 @@ export class Verification {
     const step = { name: 'verify', startedAt: clock.now(), durationMs: clock.monotonic() - from };
     if (found) {
       const proof = `client ${found.guid} reported in at ${found.lastSeenAt.toISOString()}`;
-      record.attempt(claimed).step({ ...step, outcome: 'ok', detail: proof });
-      await record.complete(claimed, proof);
+      record.claims.attempt(claimed).step({ ...step, outcome: 'ok', detail: proof });
+      await record.claims.complete(claimed, proof);
       return true;
     }
     const last = await this.#lastState(ccr, startedAt);
@@ -124,7 +124,7 @@ export class Verification {
     // A restart that it waits for is no failure: it goes on by itself after it.
     if (end.kind !== 'failed') return false;
     const { error } = end;
-    record.attempt(claimed).step({
+    record.claims.attempt(claimed).step({
       ...step,
       outcome: 'failed',
       detail: `state message ${last.stateId}: ${why}`,
@@ -151,7 +151,8 @@ export class Verification {
   /** untilRestart: the bootstrap did its work, or its part of it, and somebody has to restart the machine; another try would not. */
   async #untilRestart(claimed: Claimed, settings: SiteSettings['ccr'], startedAt: Date, next: Date): Promise<void> {
     const error = raise('PP_PUSH_RESTART_PENDING', { machine: claimed.ccr.name });
-    if (!this.#overdue(claimed, settings, startedAt)) return void (await this.#parts.ccr.requeueVerify(claimed, next, error));
+    if (!this.#overdue(claimed, settings, startedAt))
+      return void (await this.#parts.ccr.claims.requeueVerify(claimed, next, error));
     await this.#outcomes.ended(claimed, error, settings);
     this.#forget(claimed);
   }

@@ -17,12 +17,12 @@ export class Waves {
   async failed({ wave, name }: Ccr, code: string): Promise<void> {
     if (wave === 0 || ABSENT.has(code) || this.#unlimited.has(wave)) return;
     const { ccr, audit, log } = this.#parts;
-    if (!(await ccr.isLimited(wave))) {
+    if (!(await ccr.waves.isLimited(wave))) {
       if (this.#unlimited.size >= REMEMBERED) this.#unlimited.clear();
       this.#unlimited.add(wave);
       return;
     }
-    const reason = await ccr.haltWave(wave);
+    const reason = await ccr.waves.halt(wave);
     if (reason === undefined) return;
     log.warn('a wave was stopped', { wave, reason, machine: name });
     await audit.write({ who: 'ccm', what: 'wave.stop', object: `wave ${wave}`, detail: { reason, last: name } });

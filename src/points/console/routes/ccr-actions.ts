@@ -71,8 +71,8 @@ interface Chosen {
 async function chosenBy(record: CcrRecord, { names, wave }: Static<typeof Body>): Promise<Chosen[]> {
   if ((names === undefined) === (wave === undefined)) throw raise('PP_API_INVALID', { why: 'body needs either names or wave' });
   if (wave === undefined) return choose(record, [...new Set(names)]);
-  if (!(await record.wave(wave))) throw raise('PP_API_NOT_FOUND', { kind: 'wave', name: String(wave) });
-  return (await record.ofWave(wave)).map((ccr) => ({ name: ccr.name, ccr }));
+  if (!(await record.waves.get(wave))) throw raise('PP_API_NOT_FOUND', { kind: 'wave', name: String(wave) });
+  return (await record.waves.ccrs(wave)).map((ccr) => ({ name: ccr.name, ccr }));
 }
 
 async function choose(record: CcrRecord, names: readonly string[]): Promise<Chosen[]> {
@@ -104,7 +104,7 @@ async function act(
   if (ids.length === 0 && wave === undefined) return new Set();
   const { ccr, audit, database } = parts;
   const done = await database.transaction(async (tx) => {
-    if (action === 'resume' && wave !== undefined) await ccr.resumeWave(wave, tx);
+    if (action === 'resume' && wave !== undefined) await ccr.waves.resume(wave, tx);
     const list = await acts[action](ccr, ids, request.who, tx);
     const detail = wave === undefined ? {} : { wave };
     await auditNames(audit, request, { what: `ccr.${action}`, names: list.map((c) => c.name), detail }, tx);

@@ -14,7 +14,10 @@ export async function whyHeld({ ccr, site }: ConsoleParts, ccrs: readonly Ccr[])
   if (live.length === 0) return held;
   const paused = live.filter(({ state }) => state === 'paused');
   const waves = [...new Set(paused.map(({ wave }) => wave))].filter((wave) => wave !== 0);
-  const [here, reasons] = await Promise.all([site.here(), waves.length > 0 ? ccr.stopReasons(waves) : new Map<number, string>()]);
+  const [here, reasons] = await Promise.all([
+    site.here(),
+    waves.length > 0 ? ccr.waves.stopReasons(waves) : new Map<number, string>(),
+  ]);
   const all = here.settings.ccr.held
     ? { why: `the site ${here.code} is paused: no new attempt begins`, remedy: 'pushpoint ccr resume --all' }
     : undefined;

@@ -27,7 +27,7 @@ async function look({ ccr, account, site, client }: ConsoleParts): Promise<Seen>
   const accounts: Record<string, number> = { unproven: 0, usable: 0, stopped: 0 };
   for (const { state } of await account.list()) accounts[state] = (accounts[state] ?? 0) + 1;
   const clients = await client.trust.counts();
-  const [counts, sums, queue] = [await ccr.countByState(), await ccr.metered(), await ccr.queue()];
+  const [counts, sums, queue] = [await ccr.countByState(), await ccr.claims.metered(), await ccr.claims.queue()];
   return { counts, sums, accounts, clients: { ...clients }, ...queue, settings: here.settings.ccr, site: here.code };
 }
 

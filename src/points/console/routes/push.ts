@@ -125,7 +125,7 @@ async function makeRequests(
   const going = planned.filter((item) => item.decision === 'push');
   if (going.length === 0) return undefined;
   const { wave: join, stopAfter } = request.body;
-  const wave = await parts.ccr.makeWave({ by: request.who, machines: going.length, stopAfter, join });
+  const wave = await parts.ccr.waves.make({ by: request.who, machines: going.length, stopAfter, join });
   if (!wave) throw raise('PP_API_NOT_FOUND', { kind: 'wave of yours', name: String(join) });
   for (let from = 0; from < going.length; from += BATCH) {
     const batch = going.slice(from, from + BATCH);

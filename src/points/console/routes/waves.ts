@@ -17,7 +17,7 @@ export function waveRoutes(api: FastifyInstance, { ccr }: ConsoleParts): void {
     { schema: { summary: 'Waves: what each push asked for, the newest first', querystring: Query } },
     async ({ query: { cursor, limit } }) => {
       if (cursor !== undefined && !/^\d{1,9}$/.test(cursor)) throw raise('PP_REQUEST_CURSOR');
-      const items = await ccr.waves({ before: cursor === undefined ? undefined : Number(cursor), limit: limit + 1 });
+      const items = await ccr.waves.list({ before: cursor === undefined ? undefined : Number(cursor), limit: limit + 1 });
       const page = items.slice(0, limit);
       return items.length > limit ? { items: page, next: String(page.at(-1)!.id) } : { items: page };
     },
@@ -26,7 +26,7 @@ export function waveRoutes(api: FastifyInstance, { ccr }: ConsoleParts): void {
     '/waves/:id',
     { schema: { summary: 'One wave', params: Id } },
     async ({ params: { id } }) => {
-      const wave = await ccr.wave(Number(id));
+      const wave = await ccr.waves.get(Number(id));
       if (!wave) throw raise('PP_API_NOT_FOUND', { kind: 'wave', name: id });
       return wave;
     },
