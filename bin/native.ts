@@ -31,4 +31,6 @@ for (const name of readdirSync(values.out).sort()) {
     `${createHash('sha256').update(bytes).digest('hex')}  ${String(bytes.length).padStart(7)}  ${join(values.out, name)}`,
   );
 }
-console.log(`${signing ? 'signed' : 'not signed'}; next: pushpoint package add ${definition}`);
+console.log(
+  `${signing ? 'signed' : 'not signed'}; a site takes it in when it starts (pushpoint up), or now: pushpoint package add ${definition}`,
+);

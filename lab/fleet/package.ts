@@ -12,6 +12,8 @@ export interface LabPackage {
     payload: { file: string; sha256: string };
     verify: { service: string };
     requires: { freeBytes: number };
+    /** Real Windows programs do not run on lab hosts: where a site has those too, its lab hosts still get these. */
+    default: true;
   };
   files: { name: string; bytes: Uint8Array }[];
 }
@@ -31,6 +33,7 @@ export async function labPackage(): Promise<LabPackage> {
       payload: { file: 'CcmExec.exe', sha256 },
       verify: { service: 'CcmExec' },
       requires: { freeBytes: 4 * (bootstrap.length + agent.length) },
+      default: true,
     },
     files: [
       { name: 'ccmsetup.exe', bytes: bootstrap },

@@ -16,6 +16,8 @@ interface Definition {
   name?: unknown;
   bootstrap?: { file?: unknown };
   payload?: { file?: unknown };
+  uninstall?: { file?: unknown };
+  prerequisites?: unknown;
 }
 
 /** Names of files as the site takes them: no path, so that a package from elsewhere cannot take up other files of this machine. */
@@ -60,7 +62,11 @@ export async function addPackage(
   dryRun?: boolean,
 ): Promise<{ name: string; version: string; stored: Stored[] }> {
   const definition = await readDefinition(file);
-  const named = [definition.bootstrap?.file, definition.payload?.file].filter((name) => typeof name === 'string' && name !== '');
+  const { bootstrap, payload, uninstall, prerequisites } = definition;
+  const first = Array.isArray(prerequisites) ? (prerequisites as ({ file?: unknown } | null)[]) : [];
+  const named = [bootstrap, payload, uninstall, ...first]
+    .map((one) => one?.file)
+    .filter((name) => typeof name === 'string' && name !== '');
   const stored: Stored[] = [];
   for (const name of new Set(named as string[])) {
     if (!BESIDE.test(name)) throw wrongFile(file, 'the files it names stand beside it, without a path');

@@ -8,6 +8,7 @@ import { validateCode } from '#records/site';
 import type { Sql } from '#store/database';
 import { createVaultKeys } from '#store/vault';
 import { checkDatabaseUrl, DataFolder, parseListen, replaceFile, type Listen, type SiteFile } from './data-folder.ts';
+import { takeOwnPackages } from './own-packages.ts';
 import { holdRoles } from './role-lock.ts';
 import { openSite, type OpenSite } from './site-folder.ts';
 
@@ -101,6 +102,7 @@ export async function furnish(
       return site.records.site.addToken({ label: 'console.token', scopes: ['admin'] }, tx);
     });
     replaceFile(folder.tokenFile, `${token}\n`, 0o600);
+    await takeOwnPackages(site);
   } finally {
     await site.close();
   }

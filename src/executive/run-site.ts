@@ -4,6 +4,7 @@ import { checkDatabaseUrl, DataFolder, parseListen } from './data-folder.ts';
 import { watchDisk } from './disk-watch.ts';
 import { Executive, type Served } from './executive.ts';
 import { holdInbox } from './one-database.ts';
+import { takeOwnPackages } from './own-packages.ts';
 import { readRoles } from './roles.ts';
 import { holdRoles } from './role-lock.ts';
 import { openSite, type OpenSite } from './site-folder.ts';
@@ -65,6 +66,7 @@ export async function runSite(wish: RunWish): Promise<RunningSite> {
     site = await openSite(folder, { database: wish.database, verbose: wish.verbose, connections: 16 });
     const { clock, log } = site;
     if (roles.has('inbox')) letGo = await holdInbox(site);
+    if (roles.has('console')) await takeOwnPackages(site);
     const tell = (line: string) => void process.stderr.write(`${line}\n`);
     unwatch = watchDisk({ folder: folder.path, clock, log, tell });
     executive = new Executive(site, { roles, ...at });

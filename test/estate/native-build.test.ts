@@ -79,7 +79,7 @@ test(
     const args = [NATIVE, '--out', out, '--sign-certificate', certificate, '--sign-key', key];
     const built = spawnSync(process.execPath, args, { encoding: 'utf8', env: { ...process.env, PUSHPOINT_CACHE: home } });
     assert.equal(built.status, 0, built.stderr);
-    assert.match(built.stdout, /^signed; next: pushpoint package add .*pushpoint-client\.json$/m);
+    assert.match(built.stdout, /^signed; a site takes it in when it starts .* pushpoint package add .*pushpoint-client\.json$/m);
     assert.match(built.stdout, /^[0-9a-f]{64} +\d+ .*ccmsetup\.exe$/m);
     for (const name of ['ccmsetup.exe', 'CcmExec.exe', 'client.msi']) {
       const seen = spawnSync('osslsigncode', ['verify', '-CAfile', certificate, '-in', join(out, name)], { encoding: 'utf8' });

@@ -42,7 +42,7 @@ export function packageVerbs(verbs: Verbs): void {
           table(
             ['NAME', 'VERSION', 'PLATFORM', 'DEFAULT'],
             items.map((p) => [p.name, p.version, p.platform, p.isDefault ? 'yes' : '']),
-            'no packages yet: pushpoint package add FILE.json',
+            'no packages yet: npm run native builds the Windows client, which the site takes in when it starts; or pushpoint package add FILE.json',
           );
         return EXIT.ok;
       }),

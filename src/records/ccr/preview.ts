@@ -88,7 +88,11 @@ export function previewPush(wish: PushWish, facts: PushFacts): Preview {
     };
   }
   if (facts.package === undefined) {
-    return { decision: 'refuse', reason: 'there is no package for Windows to push: pushpoint package add FILE.json' };
+    return {
+      decision: 'refuse',
+      reason:
+        'there is no package for Windows to push: npm run native and start the site again, or pushpoint package add FILE.json',
+    };
   }
   if (facts.excludedBy !== undefined)
     return { decision: 'skip', reason: `the setting push.exclude leaves it out (${facts.excludedBy}), whoever asks` };

@@ -1,4 +1,4 @@
-export type { PackageDefinition } from './definition.ts';
+export { filesOf, packageDefinition, type PackageDefinition } from './definition.ts';
 export { PackageRecord, type Package, type PackageFile } from './record.ts';
 
 /** migrations are the tables of this record. */

@@ -52,7 +52,8 @@ export const pushErrors = {
     win32: 2,
     http: 409,
     cause: 'No client package for this kind of machine was added to the site, or its bootstrap is missing in the content folder.',
-    remedy: 'Add the package with package add FILE.json; the CCR goes on by itself.',
+    remedy:
+      'Build the Windows client with npm run native and start the site again, or add a package with pushpoint package add FILE.json; the CCR goes on by itself.',
     again: 'wait',
   },
   PP_PUSH_PACKAGE_PLATFORM: {

@@ -159,7 +159,7 @@ export class Server {
         verdict: 'problem',
         found: 'there is no package for Windows',
         cause: 'A push has nothing to lay on a machine.',
-        remedy: 'pushpoint package add FILE.json',
+        remedy: 'npm run native and start the site again, or pushpoint package add FILE.json',
       };
     for (const { name, files } of all)
       for (const file of files)
