@@ -279,3 +279,76 @@ test('clients are listed in pages', async () => {
     ['PC3'],
   );
 });
+
+test('what gets old: strangers and obsolete clients are forgotten, and never who was blocked or rejected, nor what was decided', async () => {
+  const { trust } = clients;
+  const come = async (name: string) =>
+    (await clients.register(registration(newKey(), { name, hardwareId: `hw-${name}` }))).client;
+  const stranger = await come('STRANGER');
+  const late = await come('LATE');
+  const rejected = await come('REJECTED');
+  const blocked = await come('BLOCKED');
+  const left = await come('LEFT');
+  const old = await come('OLD');
+  const token = await clients.issueToken({ name: 'PROVEN', expiresAt: new Date(clock.now().getTime() + 1000) });
+  const proven = registration(newKey(), { name: 'PROVEN', hardwareId: 'hw-proven' });
+  await clients.register(proven, { tokenId: token.id, rules: { approval: 'manual' } });
+  await trust.reject(rejected.guid, 'anna');
+  await trust.block(blocked.guid, 'anna');
+  for (const { guid } of [rejected, blocked, left]) await clients.farewell(guid, 'uninstall');
+  await trust.approve(old.guid, 'anna');
+  await clock.advance(50 * 86_400_000);
+  await clients.register(registration(newKey(), { name: 'COPY', hardwareId: 'hw-LATE' }));
+  await clients.heartbeat(late.guid, heartbeat(late.guid, 1, { name: 'LATE', hardwareId: 'hw-LATE' }));
+  const before = new Date(clock.now().getTime() - 86_400_000);
+  const names = (gone: { name: string }[]) => gone.map(({ name }) => name).sort();
+  assert.deepEqual(names(await clients.removeUnapproved(before, 1)), ['STRANGER'], 'as many as were asked for');
+  assert.deepEqual(names(await clients.removeUnapproved(before, 10)), ['LEFT']);
+  assert.equal(await clients.byGuid(stranger.guid), undefined);
+  await clients.farewell(old.guid, 'uninstall');
+  assert.deepEqual(names(await clients.removeObsolete(before, 10)), ['OLD']);
+  assert.deepEqual(names(await base.db.query<{ name: string }>('select name from client')), [
+    'BLOCKED',
+    'COPY',
+    'LATE',
+    'PROVEN',
+    'REJECTED',
+  ]);
+  // The history of those that are gone went with them; of the others the decisions stay.
+  await clock.advance(86_400_000);
+  for (let i = 0; i < 2; i++)
+    await clients.farewell(late.guid, 'uninstall').then(() => base.db.query('update client set obsolete = false'));
+  await clients.pruneHistory(clock.now(), 100);
+  await clock.advance(1000);
+  await clients.pruneHistory(clock.now(), 100);
+  const { id } = (await clients.byGuid(rejected.guid))!;
+  assert.deepEqual(
+    (await trust.history(id)).map(({ what, by }) => `${what} by ${by}`),
+    ['left by client', 'rejected by anna', 'registered by site'],
+  );
+  const ofLate = await trust.history((await clients.byGuid(late.guid))!.id);
+  assert.deepEqual(
+    ofLate.map(({ what }) => what),
+    ['left', 'registered'],
+    'of what happened twice the last',
+  );
+  assert.equal((await trust.conflicts()).length, 1, 'what nobody decided stays');
+  assert.equal(await clients.pruneTokens(clock.now(), 10), 1);
+});
+
+test('state messages get old, and those of a machine that is gone go at once', async () => {
+  const id = await resource();
+  const say = (name: string, resourceId?: number) =>
+    clients.state(
+      { topicType: 800, topicId: randomUUID(), stateId: 400, at: clock.now().toISOString(), name, domain: 'CORP' },
+      { proven: true, resourceId },
+    );
+  await say('OLD');
+  await clock.advance(1000);
+  const since = clock.now();
+  await clock.advance(1000);
+  await say('PC1', id);
+  await say('PC9', 999_999);
+  assert.equal(await clients.pruneStates(since, 10), 2);
+  assert.deepEqual(await base.db.query('select name from client_state'), [{ name: 'PC1' }]);
+});

@@ -1,15 +1,20 @@
 import type { Clock } from '#base/clock';
 import type { Log } from '#base/log';
 import type { AuditRecord } from '#records/audit';
+import type { CcrRecord } from '#records/ccr';
+import type { ClientRecord } from '#records/client';
 import type { DiscoveryRecord } from '#records/discovery';
 import type { FallbackStatusRecord } from '#records/fallback-status';
 import type { SiteRecord } from '#records/site';
 import type { Database } from '#store/database';
+import { maintenanceTasks } from './maintenance.ts';
 
 /** UpkeepParts is what the upkeep of a site needs. */
 export interface UpkeepParts {
   database: Database;
   discovery: DiscoveryRecord;
+  client: ClientRecord;
+  ccr: CcrRecord;
   fallbackStatus: FallbackStatusRecord;
   site: SiteRecord;
   audit: AuditRecord;
@@ -92,11 +97,12 @@ export class Upkeep {
   }
 
   async #maintain(): Promise<void> {
-    for (const { task, days, touched, names } of await this.#parts.discovery.maintain()) {
+    const others = maintenanceTasks(this.#parts, (await this.#parts.site.here()).settings);
+    for (const { task, days, of, touched, names } of await this.#parts.discovery.maintain(others)) {
       this.#parts.log.info('maintenance task done', { task, days, touched });
       if (touched === 0) continue;
-      const detail = { days, names: names.slice(0, NAMED) };
-      await this.#parts.audit.write({ who: 'maintenance', what: `maintenance.${task}`, object: `${touched} machines`, detail });
+      const detail = { days, ...(names.length > 0 && { names: names.slice(0, NAMED) }) };
+      await this.#parts.audit.write({ who: 'maintenance', what: `maintenance.${task}`, object: `${touched} ${of}`, detail });
     }
   }
 }

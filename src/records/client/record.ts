@@ -4,6 +4,7 @@ import type { Random } from '#base/random';
 import type { Approval, Heartbeat, Registration, SentClient, SentState, StateMessage } from '#messages';
 import { nameKey, shortKey } from '#records/resource';
 import { Gatherer, type Database, type Sql } from '#store/database';
+import * as aging from './aging.ts';
 import { pageOfClients, takeUnsent, takeUnsentStates, type UnsentClient } from './branch.ts';
 import { clientOf, trustRules, type Client, type ClientRow, type Wanted } from './client.ts';
 import { openCloneAlarm, wentBack, whyAlarm } from './clone.ts';
@@ -366,17 +367,28 @@ export class ClientRecord {
     await this.#tell({ resourceId: resourceId ?? undefined, name: message.name, domain: message.domain }, tx);
   }
 
-  /** prune removes tokens that nobody can use any more, and old state messages. */
-  async prune(before: { tokens: Date; states: Date }, limit = 5000): Promise<number> {
-    return (
-      (await this.#db.count('delete from client_token where id in (select id from client_token where expires_at < $1 limit $2)', [
-        before.tokens,
-        limit,
-      ])) +
-      (await this.#db.count(
-        'delete from client_state where id in (select id from client_state where received_at < $1 limit $2)',
-        [before.states, limit],
-      ))
-    );
+  /** removeObsolete forgets clients whose place another one took and that were not heard since; blocked and rejected ones stay. */
+  removeObsolete(before: Date, limit: number): Promise<aging.Gone[]> {
+    return aging.removeObsolete(this.#db, before, limit);
+  }
+
+  /** removeUnapproved forgets clients that nobody approved, that showed nothing of who they are, and that were not heard since. */
+  removeUnapproved(before: Date, limit: number): Promise<aging.Gone[]> {
+    return aging.removeUnapproved(this.#db, before, limit);
+  }
+
+  /** pruneHistory forgets what was noted of clients before; decisions stay. It gives how many rows, `limit` of a kind at most. */
+  pruneHistory(before: Date, limit: number): Promise<number> {
+    return aging.pruneHistory(this.#db, before, limit);
+  }
+
+  /** pruneStates forgets state messages that came before, and those of machines that are gone. */
+  pruneStates(before: Date, limit: number): Promise<number> {
+    return aging.pruneStates(this.#db, before, limit);
+  }
+
+  /** pruneTokens forgets tokens that expired before. */
+  pruneTokens(before: Date, limit: number): Promise<number> {
+    return aging.pruneTokens(this.#db, before, limit);
   }
 }

@@ -1,5 +1,5 @@
 export { automatic, type Automatic, type AutomaticFacts } from './automatic.ts';
-export type { Maintained } from './maintenance.ts';
+export type { Maintained, Task as MaintenanceTask } from './maintenance.ts';
 export {
   DiscoveryRecord,
   type DdrOrigin,

@@ -15,7 +15,7 @@ import {
 import { boundaryText } from '#records/boundary';
 import { Gatherer, type Database, type Sql } from '#store/database';
 import type { Automatic } from './automatic.ts';
-import { dueTasks, runTask, type Maintained } from './maintenance.ts';
+import { dueTasks, resourceTasks, runTask, type Maintained, type Task } from './maintenance.ts';
 import { pages, type WhomToReassign } from './pages.ts';
 import { claim, leave, type QueuedDdr } from './queue.ts';
 import { assignNew, decideAll, pushNew, withdraw, type NoLonger, type Settled, type SettleParts } from './settle.ts';
@@ -336,12 +336,16 @@ export class DiscoveryRecord {
     });
   }
 
-  /** maintain runs the tasks that are due, each at most once a day over all processes of the site, and tells what they touched. */
-  async maintain(): Promise<Maintained[]> {
+  /**
+   * maintain runs the tasks that are due, those about machines and the others that are given, each at most once a day over all processes of the
+   * site, and tells what they touched.
+   */
+  async maintain(others: readonly Task[] = []): Promise<Maintained[]> {
     const { settings } = await this.#parts.site.here();
     const done: Maintained[] = [];
-    for (const task of await dueTasks(this.#db, settings, this.#clock.now())) {
-      const result = await runTask(this.#db, this.#parts.resource, task, this.#clock.now());
+    const tasks = [...resourceTasks(this.#parts.resource, settings), ...others];
+    for (const task of await dueTasks(this.#db, tasks, this.#clock.now())) {
+      const result = await runTask(this.#db, task, this.#clock.now());
       if (!result) continue;
       // Without its flag a silent machine may be pushed to again.
       if (task.name === 'clear-install-flag' && result.touched > 0) await this.wantSweep('maintenance');

@@ -95,7 +95,16 @@ const Settings = Type.Object(
     ),
     /** After how many days each task acts; 0 is off. */
     maintenance: Type.Object(
-      { clearInstallFlagDays: whole(0, 3650), deleteAgedDiscoveryDays: whole(0, 3650), deleteInactiveClientDays: whole(0, 3650) },
+      {
+        clearInstallFlagDays: whole(0, 3650),
+        deleteAgedDiscoveryDays: whole(0, 3650),
+        deleteInactiveClientDays: whole(0, 3650),
+        deleteObsoleteClientDays: whole(0, 3650),
+        deleteUnapprovedClientDays: whole(0, 3650),
+        deleteClientHistoryDays: whole(0, 3650),
+        deleteStateMessageDays: whole(0, 3650),
+        deleteFinishedCcrDays: whole(0, 3650),
+      },
       strict,
     ),
   },
@@ -134,7 +143,16 @@ export const defaultSettings: SiteSettings = {
   },
   points: { mode: 'mixed', bandwidth: 0, clientBandwidth: 0, fallbackMegabytes: 1024 },
   metrics: { open: [] },
-  maintenance: { clearInstallFlagDays: 0, deleteAgedDiscoveryDays: 90, deleteInactiveClientDays: 0 },
+  maintenance: {
+    clearInstallFlagDays: 0,
+    deleteAgedDiscoveryDays: 90,
+    deleteInactiveClientDays: 0,
+    deleteObsoleteClientDays: 0,
+    deleteUnapprovedClientDays: 90,
+    deleteClientHistoryDays: 365,
+    deleteStateMessageDays: 90,
+    deleteFinishedCcrDays: 90,
+  },
 };
 
 /** SettingsPatch names the settings that shall change; `null` takes an optional one away. */
@@ -186,7 +204,8 @@ const DAY_MINUTES = 1440;
 
 /** A client is silent for a whole heartbeat between two signs of life: a task that acts sooner would act on healthy ones (facts F9). */
 function checkPeriods({ maintenance, client }: SiteSettings): void {
-  for (const [task, days] of Object.entries(maintenance))
+  const { deleteClientHistoryDays, deleteStateMessageDays, deleteFinishedCcrDays, ...ofClients } = maintenance;
+  for (const [task, days] of Object.entries(ofClients))
     if (days > 0 && days * DAY_MINUTES <= client.heartbeatMinutes) {
       const why = `${days} days is no longer than client.heartbeatMinutes, ${client.heartbeatMinutes} minutes, so it would take clients that are well`;
       throw raise('PP_SITE_SETTING', { setting: `maintenance.${task}`, why });
