@@ -201,12 +201,13 @@ export function patched(stored: StoredSettings, patch: SettingsPatch): StoredSet
 }
 
 const DAY_MINUTES = 1440;
+/** These act on what was written down, whether a client is heard or not. */
+const OF_RECORDS = new Set(['deleteClientHistoryDays', 'deleteStateMessageDays', 'deleteFinishedCcrDays']);
 
 /** A client is silent for a whole heartbeat between two signs of life: a task that acts sooner would act on healthy ones (facts F9). */
 function checkPeriods({ maintenance, client }: SiteSettings): void {
-  const { deleteClientHistoryDays, deleteStateMessageDays, deleteFinishedCcrDays, ...ofClients } = maintenance;
-  for (const [task, days] of Object.entries(ofClients))
-    if (days > 0 && days * DAY_MINUTES <= client.heartbeatMinutes) {
+  for (const [task, days] of Object.entries(maintenance))
+    if (!OF_RECORDS.has(task) && days > 0 && days * DAY_MINUTES <= client.heartbeatMinutes) {
       const why = `${days} days is no longer than client.heartbeatMinutes, ${client.heartbeatMinutes} minutes, so it would take clients that are well`;
       throw raise('PP_SITE_SETTING', { setting: `maintenance.${task}`, why });
     }
