@@ -1,4 +1,4 @@
-import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
+import { createHash, createHmac, createSecretKey, timingSafeEqual } from 'node:crypto';
 
 /**
  * A one-time registration token is an id, which anybody may see, and a secret, which travels once, inside mobileclient.tcf over the signed
@@ -10,9 +10,14 @@ export function tokenKeyOf(secret: string): Uint8Array {
   return new Uint8Array(createHash('sha256').update(secret, 'utf8').digest());
 }
 
+/** hmac is HMAC-SHA256. The key is wrapped by hand: Node takes several times as long to find out what octets as a key are. */
+export function hmac(key: Uint8Array, message: string | Uint8Array): Buffer {
+  return createHmac('sha256', createSecretKey(key)).update(message).digest();
+}
+
 /** tokenProof shows that its maker holds the token, for this public key and this time only: HMAC-SHA256 over `register\n<spki>\n<time>`. */
 export function tokenProof(tokenKey: Uint8Array, publicKey: string, time: string): string {
-  return createHmac('sha256', tokenKey).update(`register\n${publicKey}\n${time}`, 'utf8').digest('base64');
+  return hmac(tokenKey, `register\n${publicKey}\n${time}`).toString('base64');
 }
 
 /** tokenProofHolds checks such a proof in a time that does not depend on where it is wrong. */
@@ -27,7 +32,7 @@ export function tokenProofHolds(tokenKey: Uint8Array, publicKey: string, time: s
  * site makes the same of what it stores of the token. HMAC-SHA256 over `policy\n<SMSID>`.
  */
 export function policyKey(tokenKey: Uint8Array, guid: string): Uint8Array {
-  return new Uint8Array(createHmac('sha256', tokenKey).update(`policy\n${guid}`, 'utf8').digest());
+  return new Uint8Array(hmac(tokenKey, `policy\n${guid}`));
 }
 
 /** POLICY_PROOF is the header in which the site proves a policy. */
@@ -39,7 +44,7 @@ export const POLICY_PROOF = 'x-pushpoint-policy-proof';
  */
 export function policyProof(key: Uint8Array, nonce: string, body: string | Uint8Array): string {
   const digest = createHash('sha256').update(body).digest('hex');
-  return createHmac('sha256', key).update(`policy\n${nonce}\n${digest}`, 'utf8').digest('base64');
+  return hmac(key, `policy\n${nonce}\n${digest}`).toString('base64');
 }
 
 /** policyProofHolds checks such a proof in a time that does not depend on where it is wrong. */

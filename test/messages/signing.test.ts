@@ -13,6 +13,7 @@ import {
   tokenProof,
   tokenProofHolds,
   verifyRequest,
+  verifyRequestAside,
   type Signer,
 } from '#messages';
 
@@ -54,6 +55,27 @@ test('a change to any part of the request breaks the signature', () => {
     [request, { ...claim, signature: claim.signature.slice(1) }],
   ] as const;
   for (const [r, c] of changed) assert.throws(() => verifyRequest(r, c, { publicKey }, at), code('PP_MSG_SIGNATURE'));
+});
+
+test('a signature whose numbers begin with zeros, or with a set bit, is read as the number it is', async () => {
+  const key = { publicKey: readPublicKey(publicKey) };
+  const wanted = new Set(['zero', 'set']);
+  for (let tries = 0; wanted.size > 0; tries++) {
+    assert.ok(tries < 20_000, `no signature of the kinds ${[...wanted].join(', ')} in ${tries}`);
+    const claim = readClaim(signRequest(request, { client, privateKey }, { time: at, nonce: String(tries).padStart(22, 'n') }));
+    const [first] = [claim.signature[0]!, claim.signature[32]!].toSorted((a, b) => a - b);
+    const kind = first === 0 ? 'zero' : claim.signature[0]! > 127 ? 'set' : '';
+    if (!wanted.delete(kind)) continue;
+    verifyRequest(request, claim, { publicKey }, at);
+    await verifyRequestAside(request, claim, key, at);
+    const wrong = { ...claim, signature: claim.signature.map((octet, i) => (i === 40 ? octet ^ 1 : octet)) };
+    await assert.rejects(verifyRequestAside(request, wrong, key, at), code('PP_MSG_SIGNATURE'));
+  }
+  for (const signature of [new Uint8Array(64), new Uint8Array(64).fill(255), new Uint8Array(0), new Uint8Array(65)])
+    await assert.rejects(
+      verifyRequestAside(request, { ...readClaim(signed({ client, privateKey })), signature }, key, at),
+      code('PP_MSG_SIGNATURE'),
+    );
 });
 
 test('the time window is fifteen minutes either way', () => {
