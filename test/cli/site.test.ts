@@ -158,12 +158,14 @@ test('machines are imported from CSV, JSON, UTF-16, standard input; bad rows are
   const { rejected, ...counts } = second.json<{ added: number; rejected: { line: number }[] }>();
   assert.deepEqual(
     [counts, rejected.map((r) => r.line)],
-    [{ added: 0, changed: 0, unchanged: 2, assigned: 0, requested: 0, ignored: ['colour'] }, [3]],
+    [{ added: 0, changed: 0, unchanged: 2, assigned: 0, requested: 0, repeated: [], ignored: ['colour'] }, [3]],
   );
   const json = JSON.stringify([{ name: 'PC2', domain: 'CORP', addresses: ['127.66.0.4'] }]);
   assert.equal((await done(['device', 'import', '-'], { input: json }))['added'], 1);
   const list = await on(['device', 'list', '--json']);
   assert.equal((await done(['device', 'import', '-'], { input: list.out }))['unchanged'], 3, 'an exported list comes back');
+  const twice = await on(['device', 'import', '-', '--dry-run'], { input: 'name,domain\nPC7,CORP\nPC8,CORP\npc7,CORP\n' });
+  assert.match(twice.err, /^line 4: PC7 is the machine of line 2 again; the two were merged$/im);
   const wrong: [string | Uint8Array, string, RegExp][] = [
     ['[{"name":', 'PP_CLI_FILE', /\(standard input\) cannot be used: it is not JSON/],
     ['', 'PP_IMPORT_UNREADABLE', /it is empty/],

@@ -345,4 +345,7 @@ test('a trial of many tells what the import would do, in parts of which none is 
   assert.deepEqual([tried.added, tried.rejected], [done.added, done.rejected]);
   // One that stands in two parts of an import is new in the one and changed in the other; a trial has it in one part.
   assert.deepEqual([done.added, done.changed, tried.changed, done.rejected.length], [2499, 2, 1, 1]);
+  // Whoever wrote the list twice is told so, whether the two rows came in one part or in two.
+  assert.deepEqual(done.repeated, [{ line: 2501, name: 'PC0002', first: 2 }]);
+  assert.deepEqual(tried.repeated, done.repeated);
 });

@@ -33,6 +33,8 @@ interface ImportJson {
   requested?: number;
   ignored?: string[];
   rejected: { line: number; reason: string }[];
+  /** Rows that told of a machine that an earlier row had told of. */
+  repeated?: { line: number; name: string; first: number }[];
 }
 
 interface FieldJson {
@@ -74,8 +76,10 @@ export function deviceVerbs(verbs: Verbs): void {
             if (result.assigned) note(`${result.assigned} were assigned to a site by their boundaries`);
             if (result.requested) note(`${result.requested} get the client by site-wide push`);
             if (result.ignored?.length) note(`not understood and left out: ${result.ignored.join(', ')}`);
-            for (const row of result.rejected)
-              note(`${type === 'application/json' ? 'item' : 'line'} ${row.line}: ${row.reason}`);
+            const at = type === 'application/json' ? 'item' : 'line';
+            for (const row of result.rejected) note(`${at} ${row.line}: ${row.reason}`);
+            for (const { line, name, first } of result.repeated ?? [])
+              note(`${at} ${line}: ${name} is the machine of ${at} ${first} again; the two were merged`);
           }
           return result.rejected.length ? EXIT.failed : EXIT.ok;
         }),

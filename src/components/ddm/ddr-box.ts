@@ -71,6 +71,8 @@ export class DdrBox {
       `Processed file ${name}: ${added} new, ${changed} changed, ${unchanged} unchanged, ${wrong.length} rejected` +
         `${ignored.length > 0 ? `; not understood: ${ignored.join(', ')}` : ''}.`,
     );
+    for (const { line, name: machine, first } of done.repeated)
+      serverLog.line(`At ${line}: ${machine} is the machine at ${first} again; the two were merged.`);
     if (wrong.length === 0) return;
     serverLog.line(`File ${name} moved to bad_ddrs: ${lineOf(wrong[0]!)}`);
     throw raise('PP_DDR_REJECTED', { rejected: wrong.length, all: rows.length + rejected.length }, { detail: detailOf(wrong) });

@@ -111,7 +111,7 @@ export function deviceRoutes(api: FastifyInstance, parts: ConsoleParts): void {
       schema: {
         summary: 'Take in machines; an import is a trusted source',
         description:
-          'text/csv with a header line (name,domain,fqdn,ip,os,type), a JSON array of such objects, or text/plain: DDRs in JSON or the old text form, or names, one a line. map says which column is what: map=Rechner=name',
+          'text/csv with a header line (name,domain,fqdn,ip,os,type), a JSON array of such objects, or text/plain: DDRs in JSON or the old text form, or names, one a line. `repeated` names rows that told of a machine that an earlier row had told of: they were merged into one. map says which column is what: map=Rechner=name',
         consumes: ['text/csv', 'application/json', 'text/plain'],
         querystring: ImportQuery,
       },
