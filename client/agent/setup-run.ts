@@ -28,18 +28,26 @@ async function startSetup(host: TargetHost, path: string, args: string): Promise
 
 /** startUninstall lets the bootstrap remove this client. */
 export async function startUninstall({ host, config }: AgentParts): Promise<void> {
-  const bytes = await host.readFile(config.setup);
-  if (!bytes) throw raise('PP_CLIENT_NOT_INSTALLED', { file: config.setup });
+  const own = await host.readFile(layout.agentSetup);
+  // It must not run from the folder that it removes.
+  if (own) await host.writeFile(config.setup, own);
+  else if (!(await host.readFile(config.setup))) throw raise('PP_CLIENT_NOT_INSTALLED', { file: config.setup });
   await startSetup(host, config.setup, '/uninstall');
 }
 
-/** filesOf tells bootstrap and payload of an upgrade apart. */
-function filesOf({ files, bootstrap, payload }: PolicyUpgrade): { setup: PolicyFile; payload: PolicyFile } {
+/** filesOf tells bootstrap, payload and prerequisites of an upgrade apart. */
+function filesOf({ files, bootstrap, payload, prerequisites = [] }: PolicyUpgrade) {
   const setup = files.find(({ name }) => (bootstrap === undefined ? /^ccmsetup\.[a-z]+$/i.test(name) : name === bootstrap));
   if (!setup) throw raise('PP_SETUP_UNSUPPORTED', { why: 'the upgrade has no bootstrap' });
   const installed = files.find(({ name }) => (payload === undefined ? name !== setup.name : name === payload));
   if (!installed || installed.size < 1) throw raise('PP_SETUP_UNSUPPORTED', { why: 'the upgrade has no payload' });
-  return { setup, payload: installed };
+  const first = prerequisites.map(({ file, command, check }) => {
+    const found = files.find(({ name }) => name === file);
+    if (!found || found.size < 1)
+      throw raise('PP_SETUP_UNSUPPORTED', { why: `the upgrade does not bring its prerequisite ${file}` });
+    return { file, sha256: found.sha256, size: found.size, command, ...(check !== undefined && { check }) };
+  });
+  return { setup, payload: installed, first };
 }
 
 /**
@@ -48,7 +56,7 @@ function filesOf({ files, bootstrap, payload }: PolicyUpgrade): { setup: PolicyF
  */
 export async function startUpgrade(parts: AgentParts, upgrade: PolicyUpgrade): Promise<void> {
   const { host, config, identity, choice, logs } = parts;
-  const { setup, payload } = filesOf(upgrade);
+  const { setup, payload, first } = filesOf(upgrade);
   const folder = folderOf(config.setup) || layout.setupFolder;
   const path = joinPath(folder, setup.name);
   const there = await host.readFile(path);
@@ -63,13 +71,17 @@ export async function startUpgrade(parts: AgentParts, upgrade: PolicyUpgrade): P
     await host.writeFile(path, await download.run());
     await download.clear();
   }
-  const { command } = upgrade;
+  const { command, requires } = upgrade;
+  // What the version before needed is not what this one needs.
+  const { requires: _, prerequisites: __, ...lasting } = config.tcf;
   const tcf: MobileClient = {
-    ...config.tcf,
+    ...lasting,
     site: identity.memory.site ?? config.tcf.site,
     // From now on these are what the installation named: an https address that nobody proved must not become one of them.
     managementPoints: choice.forContent().filter((point) => !point.startsWith('https:') || provesSite(parts, point)),
     payload: { ...toPayload(payload, upgrade.version), ...(command !== undefined && { command }) },
+    ...(requires && { requires }),
+    ...(first.length > 0 && { prerequisites: first }),
   };
   await host.writeFile(joinPath(folder, layout.configFile), writeMobileClient(tcf));
   await startSetup(host, path, upgrade.arguments ?? '');

@@ -33,6 +33,8 @@ export const layout = {
   /** Outside the client's folder, so that the SMSID survives a reinstallation; deleted by who prepares an image. */
   identity: 'C:\\Windows\\SMSCFG.INI',
   registryKey: 'SOFTWARE\\Microsoft\\SMS\\Mobile Client',
+  /** The bootstrap that came with the agent: one that was installed by hand has no other. */
+  agentSetup: 'C:\\Windows\\CCM\\ccmsetup.exe',
   /** The bootstrap, where no note says which it was. */
   setupFile: 'C:\\Windows\\ccmsetup\\ccmsetup.exe',
   agentService: 'CcmExec',

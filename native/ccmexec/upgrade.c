@@ -127,6 +127,51 @@ static DWORD fetch_setup(const Agent *a, const File *file, const WCHAR *path) {
   return right ? error : ERROR_FILE_NOT_FOUND;
 }
 
+/* Wanted is an upgrade while its prerequisites are read. */
+typedef struct {
+  const char *upgrade;
+  Config *config;
+  BOOL whole;
+} Wanted;
+
+static void add_prerequisite(void *context, const char *object) {
+  Wanted *w = context;
+  Chosen bytes = {0};
+  if (w->config->prerequisiteCount == MOST_PREREQUISITES) return;
+  Prerequisite *one = &w->config->prerequisites[w->config->prerequisiteCount];
+  BOOL named = json_string(object, "file", bytes.wanted, sizeof bytes.wanted) && bytes.wanted[0];
+  if (named) json_objects(w->upgrade, "files", choose, &bytes);
+  memset(one, 0, sizeof *one);
+  one->file = bytes.file;
+  w->whole = w->whole && bytes.found && json_string(object, "command", one->file.command, sizeof one->file.command) && one->file.command[0];
+  json_string(object, "check", one->check, sizeof one->check);
+  w->config->prerequisiteCount++;
+}
+
+static void add_architecture(void *architectures, const char *one) {
+  char all[132];
+  copy_to(all, sizeof all, architectures);
+  print_to(architectures, sizeof all, "%s%s%s", all, all[0] ? ";" : "", one);
+}
+
+/* wants reads what the new version asks for, in place of what the one before did; FALSE where a prerequisite does not come with it. */
+static BOOL wants(const char *upgrade, Config *config) {
+  const char *object = json_object(upgrade, "requires");
+  LONGLONG number = 0;
+  Wanted w = {upgrade, config, TRUE};
+  memset(&config->requires, 0, sizeof config->requires);
+  config->prerequisiteCount = 0;
+  if (object) {
+    if (json_number(object, "minimumBuild", &number)) config->requires.build = (int)number;
+    if (json_number(object, "windowsInstaller", &number)) config->requires.installer = (int)number;
+    if (json_number(object, "freeBytes", &number)) config->requires.freeBytes = (ULONGLONG)number;
+    config->requires.noRestartPending = json_true(object, "noRestartPending");
+    json_strings(object, "architectures", add_architecture, config->requires.architectures);
+  }
+  json_objects(upgrade, "prerequisites", add_prerequisite, &w);
+  return w.whole;
+}
+
 /* lay_config lays the mobileclient.tcf of the new version beside its bootstrap. */
 static DWORD lay_config(const Agent *a, const char *policy, const File *payload, const char *version) {
   const Memory *m = &a->identity.memory;
@@ -143,7 +188,9 @@ static DWORD lay_config(const Agent *a, const char *policy, const File *payload,
   for (int i = 0; i < m->proven.count; i++) points_add(&config->points, m->proven.url[i]);
   for (int i = 0; i < a->config.points.count && !elsewhere; i++) points_add(&config->points, a->config.points.url[i]);
   join_path(tcf, layout.setup, CONFIG_FILE);
-  DWORD error = tcf_hand_over(layout.agentConfig, tcf, config);
+  DWORD error = ERROR_INVALID_DATA;
+  if (wants(json_object(policy, "upgrade"), config)) error = tcf_hand_over(layout.agentConfig, tcf, config);
+  else log_error("The upgrade does not bring all of its prerequisites");
   free(config);
   return error;
 }

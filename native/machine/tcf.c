@@ -187,10 +187,30 @@ static BOOL settled(const Config *config, const char *section, const char *key, 
   return TRUE;
 }
 
-static void payload_section(const Config *config, Text *to) {
+/* requirements writes what a machine must have, and what is installed first. */
+static void requirements(const Config *config, Text *to) {
+  if (config->requires.build || config->requires.architectures[0] || config->requires.freeBytes || config->requires.installer ||
+      config->requires.noRestartPending)
+    text_add(to, "\r\n[Requires]\r\n");
+  if (config->requires.build) text_format(to, "MinimumBuild=%d\r\n", config->requires.build);
+  if (config->requires.architectures[0]) text_format(to, "Architectures=%s\r\n", config->requires.architectures);
+  if (config->requires.freeBytes) text_format(to, "FreeBytes=%I64u\r\n", config->requires.freeBytes);
+  if (config->requires.installer) text_format(to, "WindowsInstaller=%d\r\n", config->requires.installer);
+  if (config->requires.noRestartPending) text_add(to, "NoRestartPending=1\r\n");
+  for (int i = 0; i < config->prerequisiteCount; i++) {
+    const Prerequisite *one = &config->prerequisites[i];
+    text_format(to, "\r\n[Prerequisite %d]\r\nFile=%s\r\nSHA256=%s\r\nSize=%I64d\r\nCommand=%s\r\n", i + 1, one->file.name,
+                one->file.sha256, one->file.size, one->file.command);
+    if (one->check[0]) text_format(to, "Check=%s\r\n", one->check);
+  }
+}
+
+static void payload_sections(const Config *config, Text *to) {
   const File *p = &config->payload;
   text_format(to, "[Payload]\r\nFile=%s\r\nSHA256=%s\r\nSize=%I64d\r\nVersion=%s\r\n", p->name, p->sha256, p->size, config->version);
   if (p->command[0]) text_format(to, "Command=%s\r\n", p->command);
+  requirements(config, to);
+  text_add(to, "\r\n");
 }
 
 /* line_over takes one line over, with the value that this run settled on where it has one. */
@@ -207,18 +227,18 @@ static void line_over(const char *line, const char *end, const char *section, co
   text_free(&value);
 }
 
-/* copied takes the lines over, but not the section with the token; the payload is written anew. What we do not know is kept for agents
-   that do. */
+/* copied takes the lines over, but not the section with the token; the payload and what it asks for are written anew. What we do not know is
+   kept for agents that do. */
 static void copied(const char *ini, const Config *config, Text *to) {
   char section[64] = "";
   for (const char *line = ini; *line;) {
     const char *end = line + strcspn(line, "\r\n");
     BOOL heading = *line == '[';
     if (heading) copy_range(section, sizeof section, line + 1, end > line + 1 ? end - 1 : end);
-    if (same(section, "Payload")) {
-      if (heading) payload_section(config, to);
-      else if (end == line) text_add(to, "\r\n");
-    } else if (!same(section, "Registration")) line_over(line, end, section, config, to);
+    BOOL payload = same(section, "Payload");
+    if (payload && heading) payload_sections(config, to);
+    if (!payload && !same(section, "Registration") && !same(section, "Requires") && !starts(section, "Prerequisite "))
+      line_over(line, end, section, config, to);
     line = end + (end[0] == '\r' && end[1] == '\n' ? 2 : end[0] != 0);
   }
 }

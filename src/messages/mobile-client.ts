@@ -14,7 +14,7 @@ const Prerequisite = Type.Object({
 });
 
 /** Requires is what a machine must have before anything is brought (facts D5); what is not there is not asked for. */
-const Requires = Type.Object({
+export const Requires = Type.Object({
   minimumBuild: Type.Optional(Type.Integer({ minimum: 0, maximum: 10_000_000 })),
   architectures: Type.Optional(Type.Array(Type.String({ pattern: '^[A-Za-z0-9_-]{1,16}$' }), { minItems: 1, maxItems: 8 })),
   freeBytes: Type.Optional(Type.Integer({ minimum: 0, maximum: 999_999_999_999_999 })),

@@ -1,5 +1,6 @@
 import * as Type from 'typebox';
 import { FileName, Guid, Instant, PointUrl, Sha256, SiteCode, Version, text } from './fields.ts';
+import { Requires } from './mobile-client.ts';
 import { Approval } from './registration.ts';
 
 /**
@@ -29,6 +30,11 @@ export const PolicyUpgrade = Type.Object({
   payload: Type.Optional(FileName),
   /** The command that installs it, as in mobileclient.tcf. */
   command: Type.Optional(text(1024)),
+  /** What a machine must have, and which of the files are installed first, in this order; as in mobileclient.tcf. */
+  requires: Type.Optional(Requires),
+  prerequisites: Type.Optional(
+    Type.Array(Type.Object({ file: FileName, command: text(1024), check: Type.Optional(text(500)) }), { maxItems: 8 }),
+  ),
   notBefore: Type.Optional(Instant),
 });
 export type PolicyUpgrade = Type.Static<typeof PolicyUpgrade>;

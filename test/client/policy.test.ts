@@ -84,6 +84,31 @@ test('an upgrade: the bootstrap by its hash, mobileclient.tcf with the new paylo
   await stop();
 });
 
+test('an upgrade asks of the machine what its own version needs, not what the one before needed', async (t) => {
+  const { machine, mp, stop } = await registered(t);
+  const [, agent] = upgradeTo(mp, '2.0.0', {
+    bootstrap: 'ccmsetup.exe',
+    payload: 'CcmExec.exe',
+    requires: { minimumBuild: 14_393 },
+    prerequisites: [{ file: 'runtime.cab', command: 'expand.exe runtime.cab', check: 'C:\\runtime' }],
+  });
+  const log = () => machine.text(layout.policyLog) ?? '';
+  await live(machine, forever, () => /the upgrade does not bring its prerequisite runtime\.cab/.test(log()));
+  const { upgrade } = mp.policy as { upgrade: { files: object[] } };
+  mp.policy = {
+    revision: 'again',
+    upgrade: { ...upgrade, files: [...upgrade.files, { ...agent!, name: 'runtime.cab' }] } as never,
+  };
+  await live(machine, forever, () => machine.serviceState('ccmsetup') === 'running');
+  const { requires, prerequisites } = readMobileClient(machine.files.get(`${FOLDER}\\mobileclient.tcf`.toLowerCase())!.bytes);
+  assert.deepEqual(requires, { minimumBuild: 14_393 });
+  const { sha256, size } = agent!;
+  assert.deepEqual(prerequisites, [
+    { file: 'runtime.cab', sha256, size, command: 'expand.exe runtime.cab', check: 'C:\\runtime' },
+  ]);
+  await stop();
+});
+
 test('an upgrade that does not come to its end is tried again after 1, 4, 24 and 24 hours, not at every poll', async (t) => {
   const { machine, mp, stop } = await registered(t);
   const starts: number[] = [];

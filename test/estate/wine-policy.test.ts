@@ -5,7 +5,7 @@ import { systemClock } from '#base/clock';
 import { buildNative } from '#client/native';
 import { HonestMp } from '#test/honest-mp';
 import { wineMachine } from '#test/wine-machine';
-import { sha256 } from '#test/wine-setup';
+import { PAYLOAD, sha256 } from '#test/wine-setup';
 
 /** What a policy asks of the agent in CcmExec.exe beside settings: another site, another version. */
 
@@ -75,12 +75,16 @@ test(
       revision: 'u1',
       upgrade: {
         version: '0.9.0',
-        files: [file('new.bin', payload), file('new-setup.exe', BOOTSTRAP)],
+        files: [file('first.bin', PAYLOAD), file('new.bin', payload), file('new-setup.exe', BOOTSTRAP)],
         bootstrap: 'new-setup.exe',
+        payload: 'new.bin',
+        requires: { minimumBuild: 10_000, architectures: ['x64'] },
+        prerequisites: [{ file: 'first.bin', command: 'cmd.exe /c copy first.bin first.out' }],
         command: 'cmd.exe /c copy new.bin taken.bin',
       },
     };
     mp.files.set('new.bin', payload);
+    mp.files.set('first.bin', PAYLOAD);
     mp.before = (request, response) => {
       if (!request.url!.endsWith('/new-setup.exe')) return false;
       // As long as the right one, and not it.
@@ -99,6 +103,8 @@ test(
     assert.deepEqual(readFileSync(wine.path(SETUP)), BOOTSTRAP);
     assert.match(wine.text('windows/ccmsetup/logs/ccmsetup.log'), /client 0\.9\.0[\s\S]*return code 0/);
     assert.deepEqual(readFileSync(wine.path('windows/ccmsetup/taken.bin')), payload);
+    assert.deepEqual(readFileSync(wine.path('windows/ccmsetup/first.out')), PAYLOAD, 'what the new version needs comes first');
+    assert.match(wine.text('windows/CCM/mobileclient.tcf'), /\[Requires\]\r\nMinimumBuild=10000\r\nArchitectures=x64\r\n/);
     assert.equal(mp.states.at(-1)!.stateId, 400);
   },
 );

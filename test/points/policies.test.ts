@@ -51,8 +51,10 @@ async function start(t: TestContext, machines = 1) {
       bootstrap: { file: 'ccmsetup.exe', service: 'ccmsetup', arguments: '/service' },
       payload: { file: 'client.msi', command: 'msiexec /i client.msi' },
       verify: { service: 'CcmExec' },
+      requires: { minimumBuild: 14_393, architectures: [] },
+      prerequisites: [{ file: 'runtime.cab', command: 'expand.exe runtime.cab' }],
     },
-    ['ccmsetup.exe', 'client.msi'].map((name) => ({ name, sha256: site.sha256, size: 100_000 })),
+    ['ccmsetup.exe', 'client.msi', 'runtime.cab'].map((name) => ({ name, sha256: site.sha256, size: 100_000 })),
     'test',
   );
   return { site, url, call, pcs, ask, shown, policy, asked, round, clock: site.clock as ManualClock };
@@ -68,11 +70,13 @@ test('an upgrade stands in the policy of the client that is meant, and is over w
   assert.notEqual((await pc.beat()).json['policyRevision'], before);
   assert.deepEqual((await policy(pc))['upgrade'], {
     version: '2.0.0',
-    files: ['ccmsetup.exe', 'client.msi'].map((name) => ({ name, sha256: site.sha256, size: 100_000 })),
+    files: ['ccmsetup.exe', 'client.msi', 'runtime.cab'].map((name) => ({ name, sha256: site.sha256, size: 100_000 })),
     bootstrap: 'ccmsetup.exe',
     arguments: '/service',
     payload: 'client.msi',
     command: 'msiexec /i client.msi',
+    requires: { minimumBuild: 14_393 },
+    prerequisites: [{ file: 'runtime.cab', command: 'expand.exe runtime.cab' }],
     notBefore: '2029-12-31T22:00:00.000Z',
   });
   assert.equal((await policy(other))['upgrade'], undefined);

@@ -174,7 +174,7 @@ async function wishOf(parts: ConsoleParts, body: Body): Promise<Ask['wish']> {
 }
 
 function upgradeOf({ version, files, definition }: Package, notBefore: string | undefined): PolicyUpgrade {
-  const { bootstrap, payload } = definition;
+  const { bootstrap, payload, requires, prerequisites } = definition;
   return {
     version,
     files: files.map(({ name, sha256, size }) => ({ name, sha256, size })),
@@ -182,6 +182,10 @@ function upgradeOf({ version, files, definition }: Package, notBefore: string | 
     ...(bootstrap.arguments !== undefined && { arguments: bootstrap.arguments }),
     ...(payload && { payload: payload.file }),
     ...(payload?.command !== undefined && { command: payload.command }),
+    ...(requires && {
+      requires: { ...requires, architectures: requires.architectures?.length ? requires.architectures : undefined },
+    }),
+    ...(prerequisites && prerequisites.length > 0 && { prerequisites }),
     ...(notBefore !== undefined && { notBefore: new Date(notBefore).toISOString() }),
   };
 }
