@@ -21,7 +21,7 @@ export interface AgentConfig {
  * forgets where its site is would be lost.
  */
 export async function readConfig(host: TargetHost, product = productVersion): Promise<AgentConfig> {
-  const tcf = (await readable(host, layout.agentConfig)) ?? (await readable(host, layout.agentConfigBefore));
+  const tcf = (await readable(host, layout.agentConfig)) ?? (await readable(host, layout.agentConfigBefore)) ?? ofInstaller(host);
   if (!tcf) throw raise('PP_CLIENT_NOT_INSTALLED', { file: layout.agentConfig });
   const installed = await readInstalled(host);
   return {
@@ -31,6 +31,17 @@ export async function readConfig(host: TargetHost, product = productVersion): Pr
     product,
     setup: installed?.setup ?? layout.setupFile,
   };
+}
+
+/** ofInstaller makes the settings of what the installer was given by hand or by group policy: SMSSITECODE, and SMSMP or SMSSLP. */
+function ofInstaller(host: TargetHost): MobileClient | undefined {
+  const given = host.installerSettings?.();
+  if (!given) return undefined;
+  const { site = '', points, locators } = readProperties(given.properties);
+  if (site === '' || points.length + locators.length === 0) return undefined;
+  // There is no payload that somebody named.
+  const payload = { file: 'client.msi', sha256: '0'.repeat(64), size: 1, version: given.version };
+  return { properties: given.properties, site: site.length === 3 ? site : '', managementPoints: points, payload };
 }
 
 async function readable(host: TargetHost, path: string): Promise<MobileClient | undefined> {

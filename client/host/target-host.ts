@@ -79,6 +79,8 @@ export interface TargetHost {
     /** has tells whether a key is there. */
     has?(key: string): Promise<boolean>;
   };
+  /** installerSettings is what a client that was installed by hand was given, and its version; a host without such clients leaves it out. */
+  installerSettings?(): { properties: string; version: string } | undefined;
   /** windowsInstaller is the version of Windows Installer, 3.1 = 301; a host without one leaves it out. */
   windowsInstaller?(): Promise<number>;
   /** restartPending tells whether the system waits for a restart. */
