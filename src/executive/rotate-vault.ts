@@ -8,6 +8,8 @@ export interface RotatedVault extends Partial<Rotation> {
   data: string;
   /** How many passwords are sealed for the new key. */
   accounts: number;
+  /** How many secrets of the policy are. */
+  secrets: number;
 }
 
 /** rotateVault gives a site that is stopped a new vault key and seals its passwords anew. */
@@ -21,17 +23,19 @@ export async function rotateVault(data: string, o: { dryRun?: boolean | undefine
     const site = await openSite(folder, { file, connections: 2 });
     try {
       const { account, audit, link, policy } = site.records;
-      if (o.dryRun) return { data: folder.path, accounts: (await account.list()).length };
+      if (o.dryRun)
+        return { data: folder.path, accounts: (await account.list()).length, secrets: (await policy.secrets()).length };
       let accounts = 0;
+      let secrets = 0;
       const rotation = await rotate(folder.vault, (reseal) =>
         site.database.transaction(async (tx) => {
           accounts = await account.reseal(reseal, tx);
           await link.reseal(reseal, tx);
-          await policy.reseal(reseal, tx);
-          await audit.write({ who: 'vault rotate', what: 'vault.rotate', object: file.code, detail: { accounts } }, tx);
+          secrets = await policy.reseal(reseal, tx);
+          await audit.write({ who: 'vault rotate', what: 'vault.rotate', object: file.code, detail: { accounts, secrets } }, tx);
         }),
       );
-      return { data: folder.path, accounts, ...rotation };
+      return { data: folder.path, accounts, secrets, ...rotation };
     } finally {
       await site.close();
     }

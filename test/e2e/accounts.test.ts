@@ -123,6 +123,7 @@ test('of four accounts that a machine would refuse, two are tried in an attempt'
 });
 
 test('with a new vault key the accounts work on, and what was sealed is sealed anew', async () => {
+  await site.send('PUT', '/policies/secrets/wifi.key', { value: 'correct horse' });
   const running = await pushpoint(['vault', 'rotate', '--data', site.data]);
   assert.equal(running.code, 1, running.out);
   assert.match(running.err, /PP_SITE_RUNNING/);
@@ -132,9 +133,9 @@ test('with a new vault key the accounts work on, and what was sealed is sealed a
   const dry = await pushpoint(['vault', 'rotate', '--data', site.data, '--json', '--dry-run']);
   const done = await pushpoint(['vault', 'rotate', '--data', site.data, '--json']);
   assert.deepEqual([dry.code, done.code], [0, 0], done.err);
-  const { from, to, accounts } = done.json<{ from: string; to: string; accounts: number }>();
+  const { from, to, accounts, secrets } = done.json<{ from: string; to: string; accounts: number; secrets: number }>();
   assert.notEqual(from, to);
-  assert.equal(accounts, 6);
+  assert.deepEqual([accounts, secrets], [6, 1]);
   assert.equal(dry.json<{ accounts: number }>().accounts, 6);
   await site.spawn();
   await site.send('PUT', '/points/mp', { address: site.points });
@@ -142,4 +143,7 @@ test('with a new vault key the accounts work on, and what was sealed is sealed a
   await site.push(last!);
   const ccr = await site.until(last!, 'complete');
   assert.equal(ccr.account, 'push');
+  // The secret is opened with the new key, and sealed for the client that has just come.
+  const client = () => site.get<{ hasSecrets: boolean }>(`/clients/${last!}`);
+  await eventually('the secret to be sealed for the new client', async () => (await client()).hasSecrets);
 });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { openSealed, sealFor, publicKeyOf } from '#messages';
-import { openVault } from '#store/vault';
+import { openVault, rotateVault } from '#store/vault';
 import { manual, TestSite } from '#test/points';
 import { Pc } from '#test/pc';
 
@@ -64,6 +64,52 @@ test('a changed secret reaches every approved client with a new revision; one th
   assert.equal((await call('DELETE', '/policies/secrets/a')).status, 404);
   await seal();
   assert.deepEqual(Object.keys((await secrets(pc))!), ['b']);
+});
+
+test('under a new vault key secrets go on, also where the change was cut off before or after they were stored', async (t) => {
+  const { site, url, call, secrets, decide } = await start(t);
+  const dir = path.join(site.folder, 'vault');
+  const { policy } = site.records;
+  await call('PUT', '/policies/secrets/wifi.key', { value: CANARY });
+  await call('PUT', '/policies/secrets/another', { value: 'y' });
+  let number = 0;
+  /** opens lets a client come that has nothing yet: what it gets was opened with the keys that lie there now. */
+  const opens = async () => {
+    const pc = new Pc(site, url, `PC04${++number}`);
+    await pc.register();
+    await decide(pc, 'approve');
+    const vault = await openVault({ dir });
+    while ((await policy.sealSecrets((sealed, purpose) => vault.open(sealed, purpose))) > 0);
+    const given = (await secrets(pc))!;
+    assert.equal(openSealed(pc.key, { guid: pc.guid!, name: 'wifi.key' }, given['wifi.key']!), CANARY);
+    assert.deepEqual(Object.keys(given).sort(), ['another', 'wifi.key']);
+  };
+  const rows = () => site.parts.database.query('select name, sealed from policy_secret order by name');
+  const before = await rows();
+  // Killed in the middle of the transaction.
+  const cut = () =>
+    rotateVault(dir, (reseal) =>
+      site.parts.database.transaction(async (tx) => {
+        assert.equal(await policy.reseal(reseal, tx), 2);
+        throw new Error('killed');
+      }),
+    );
+  await assert.rejects(cut(), /killed/);
+  assert.deepEqual(await rows(), before);
+  await opens();
+  // Killed after it: stored for the new key, which is not yet the vault's.
+  const late = () =>
+    rotateVault(dir, async (reseal) => {
+      await site.parts.database.transaction((tx) => policy.reseal(reseal, tx));
+      throw new Error('killed');
+    });
+  await assert.rejects(late(), /killed/);
+  const resealed = await rows();
+  assert.notDeepEqual(resealed, before);
+  await opens();
+  await rotateVault(dir, (reseal) => site.parts.database.transaction(async (tx) => void (await policy.reseal(reseal, tx))));
+  assert.deepEqual(await rows(), resealed, 'what was sealed for the new key already stays');
+  await opens();
 });
 
 test('a secret is in no answer, no audit entry, no log line and no row as it is', async (t) => {

@@ -13,7 +13,9 @@ export function vaultVerbs(verbs: Verbs): void {
       takes: 'folder',
       async run(context, { dryRun }) {
         const done = await rotateVault(context.folder(), { dryRun });
-        const sealed = done.accounts === 1 ? '1 password' : `${done.accounts} passwords`;
+        const passwords = done.accounts === 1 ? '1 password' : `${done.accounts} passwords`;
+        const secrets = done.secrets === 1 ? '1 secret of the policy' : `${done.secrets} secrets of the policy`;
+        const sealed = done.secrets === 0 ? passwords : `${passwords} and ${secrets}`;
         if (context.json) printJson(done);
         else if (dryRun) printDone(`a new vault key is made, and ${sealed} sealed for it.`, true);
         else {
