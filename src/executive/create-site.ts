@@ -99,7 +99,7 @@ export async function furnish(
       await site.records.site.create({ code: file.code, kind: file.kind, parent: o.parent }, tx);
       await site.records.audit.write({ who: 'site create', what: 'site.create', object: file.code }, tx);
       await also?.(tx);
-      return site.records.site.addToken({ label: 'console.token', scopes: ['admin'] }, tx);
+      return site.records.site.tokens.add({ label: 'console.token', scopes: ['admin'] }, tx);
     });
     replaceFile(folder.tokenFile, `${token}\n`, 0o600);
     await takeOwnPackages(site);

@@ -239,7 +239,11 @@ async function settle(
       tx,
     );
     if (!token)
-      replaceFile(folder.tokenFile, `${await records.site.addToken({ label: 'console.token', scopes: ['admin'] }, tx)}\n`, 0o600);
+      replaceFile(
+        folder.tokenFile,
+        `${await records.site.tokens.add({ label: 'console.token', scopes: ['admin'] }, tx)}\n`,
+        0o600,
+      );
     await records.audit.write(
       {
         who: 'restore',

@@ -55,7 +55,7 @@ before(async () => {
     log: silentLog,
     version: '1.0.0',
   });
-  token = await top.parts.site.addToken({ label: 'top', scopes: ['admin'] });
+  token = await top.parts.site.tokens.add({ label: 'top', scopes: ['admin'] });
   app.server.listen(0, '127.0.0.1');
   await once(app.server, 'listening');
   url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}/api/v1`;

@@ -135,7 +135,7 @@ test('a token for reading reads, one for pushing pushes too, and neither changes
   const { site, call } = await start(t);
   await site.know('PC1');
   const bearer = async (scope: string) => ({
-    authorization: `Bearer ${await site.records.site.addToken({ label: scope, scopes: [scope] })}`,
+    authorization: `Bearer ${await site.records.site.tokens.add({ label: scope, scopes: [scope] })}`,
   });
   const [reader, pusher] = [await bearer('read'), await bearer('push')];
   assert.equal((await call('GET', '/devices', undefined, reader)).status, 200);

@@ -45,7 +45,7 @@ test('names are judged before anything is recorded, and a token that may only re
     400,
     'a misspelt field is no examination of the site server',
   );
-  const reading = await site.records.site.addToken({ label: 'eyes', scopes: ['read'] });
+  const reading = await site.records.site.tokens.add({ label: 'eyes', scopes: ['read'] });
   const refused = await call('POST', '/doctor', { host: 'TWIN.A' }, { authorization: `Bearer ${reading}` });
   assert.equal(refused.status, 403);
   assert.equal((await site.records.audit.list({ what: 'doctor' })).items.length, 1);

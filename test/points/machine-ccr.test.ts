@@ -83,8 +83,8 @@ test('a stranger and a machine that only names itself get the very same 404, and
 test('in mode authenticated a token with the right scope decides', async (t) => {
   const { site: s, mp } = await site(t, 'authenticated');
   const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
-  const reading = await s.records.site.addToken({ label: 'reader', scopes: ['read'] });
-  const pushing = await s.records.site.addToken({ label: 'helpdesk', scopes: ['push'] });
+  const reading = await s.records.site.tokens.add({ label: 'reader', scopes: ['read'] });
+  const pushing = await s.records.site.tokens.add({ label: 'helpdesk', scopes: ['push'] });
   const refusable: Record<string, string>[] = [
     {},
     bearer('x'.repeat(40)),

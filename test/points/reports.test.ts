@@ -277,7 +277,7 @@ test('what cannot be meant is refused in words: no such report, site, collection
     400,
     'PP_REQUEST_CURSOR',
   ]);
-  site.token = await site.records.site.addToken({ label: 'looks only', scopes: ['read'] });
+  site.token = await site.records.site.tokens.add({ label: 'looks only', scopes: ['read'] });
   assert.equal((await call('GET', '/reports/clients-per-site')).status, 200);
   assert.equal((await call('GET', '/reports/clients-per-site/csv')).status, 200);
 });

@@ -8,7 +8,7 @@ test('wrong tokens of one address are bounded, told once a minute, and do not lo
   const { call } = await site.console();
   const knock = (token: string) => call('GET', '/sites', undefined, { authorization: `Bearer ${token}` });
   assert.equal((await call('GET', '/sites')).status, 200);
-  const second = await site.records.site.addToken({ label: 'second', scopes: ['read'] });
+  const second = await site.records.site.tokens.add({ label: 'second', scopes: ['read'] });
   const answers: number[] = [];
   for (let i = 0; i < 105; i++) answers.push((await knock(`wrong-token-number-${i}`)).status);
   assert.deepEqual([answers.filter((s) => s === 401).length, answers.filter((s) => s === 429).length], [100, 5]);
@@ -33,7 +33,7 @@ test('wrong tokens of one address are bounded, told once a minute, and do not lo
 test('a token that was taken away is no longer believed, however good it was', async (t) => {
   const site = await TestSite.make(t, manual());
   const { call } = await site.console();
-  const token = await site.records.site.addToken({ label: 'gone', scopes: ['read'] });
+  const token = await site.records.site.tokens.add({ label: 'gone', scopes: ['read'] });
   const knock = () => call('GET', '/sites', undefined, { authorization: `Bearer ${token}` });
   assert.equal((await knock()).status, 200);
   await site.parts.database.query("delete from site_token where label = 'gone'");

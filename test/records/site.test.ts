@@ -119,15 +119,15 @@ test('points have an address that clients can reach, and can be off', async () =
 });
 
 test('a token is given out once, only its hash is kept, and it ends when removed', async () => {
-  const plain = await sites.addToken({ label: 'console', scopes: ['read', 'push'] });
+  const plain = await sites.tokens.add({ label: 'console', scopes: ['read', 'push'] });
   assert.ok(plain.length >= 40);
-  assert.deepEqual(await sites.checkToken(plain), { label: 'console', scopes: ['read', 'push'] });
-  assert.equal(await sites.checkToken(`${plain}x`), undefined);
-  assert.equal(await sites.checkToken(''), undefined);
+  assert.deepEqual(await sites.tokens.check(plain), { label: 'console', scopes: ['read', 'push'] });
+  assert.equal(await sites.tokens.check(`${plain}x`), undefined);
+  assert.equal(await sites.tokens.check(''), undefined);
   const [row] = await base.db.query<{ hash: Buffer }>('select * from site_token');
   assert.equal(row!.hash.length, 32);
-  const [listed] = await sites.tokens();
+  const [listed] = await sites.tokens.list();
   assert.equal(JSON.stringify(listed).includes(plain), false);
-  assert.equal(await sites.removeToken(listed!.id), true);
-  assert.equal(await sites.checkToken(plain), undefined);
+  assert.equal(await sites.tokens.remove(listed!.id), true);
+  assert.equal(await sites.tokens.check(plain), undefined);
 });

@@ -99,7 +99,7 @@ export class TestSite {
     });
     await site.records.site.create({ code: 'P01', kind: 'primary' });
     await site.records.site.setPoint('mp', { address: 'http://mp.corp.example:8480' }, 'test');
-    site.token = await site.records.site.addToken({ label: 'test', scopes: ['admin'] });
+    site.token = await site.records.site.tokens.add({ label: 'test', scopes: ['admin'] });
     const stored = await site.parts.content.put(BOOTSTRAP);
     site.#sha256 = stored.sha256;
     await site.records.package.add(

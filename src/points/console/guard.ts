@@ -36,7 +36,7 @@ export function guard(
     const given = /^Bearer ([A-Za-z0-9._~+/=-]{16,512})$/.exec(request.headers.authorization ?? '')?.[1];
     if (given === undefined && (await isOpenTo(address))) return;
     tokens.check(given, address);
-    const token = given === undefined ? undefined : await parts.site.checkToken(given);
+    const token = given === undefined ? undefined : await parts.site.tokens.check(given);
     if (!token) {
       await tokens.wrong(given, address);
       throw raise('PP_API_UNAUTHORIZED');

@@ -122,7 +122,7 @@ async function deviceOf(parts: ManagementParts, name: string, domain: string): P
 
 async function callerOf(parts: ManagementParts, request: FastifyRequest): Promise<string> {
   const given = /^Bearer ([A-Za-z0-9._~+/=-]{16,512})$/.exec(request.headers.authorization ?? '')?.[1];
-  const token = given === undefined ? undefined : await parts.site.checkToken(given);
+  const token = given === undefined ? undefined : await parts.site.tokens.check(given);
   if (!token?.scopes.some((scope) => SCOPES.includes(scope))) throw raise('PP_API_UNAUTHORIZED');
   return token.label;
 }

@@ -1,4 +1,5 @@
-import type { Point, PointKind, Site } from './record.ts';
+import type { Point, PointKind } from './point.ts';
+import type { Site } from './record.ts';
 
 /** Known is what a site knows of another one, or of itself. */
 type Known = Pick<Site, 'code' | 'kind' | 'parent'> & Partial<Pick<Site, 'version'>>;

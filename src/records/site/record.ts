@@ -1,11 +1,13 @@
-import { createHash } from 'node:crypto';
 import type { Clock } from '#base/clock';
 import { raise } from '#base/errors';
 import type { Random } from '#base/random';
 import { shownName } from '#records/resource';
 import { Gatherer, isUniqueViolation, type Database, type Sql } from '#store/database';
+import { validateCode } from './address.ts';
+import { pointsOf, refuseHalfNative, refuseShut, writePoint, type Point, type PointKind, type PointWish } from './point.ts';
 import type { Branch } from './points.ts';
 import { patched, settingsOf, type SettingsPatch, type SiteSettings, type StoredSettings } from './settings.ts';
+import { SiteTokens } from './tokens.ts';
 
 /** Site is one site of the hierarchy; `own` is the one whose database this is. */
 export interface Site {
@@ -22,25 +24,6 @@ export interface Site {
 /** KnownBranch is a branch with all that this database has of its sites. */
 type KnownBranch = Omit<Branch, 'here' | 'sites'> & { here: Site; sites: readonly Site[] };
 
-export type PointKind = 'mp' | 'slp' | 'fsp';
-
-/** Point is where clients reach a site. */
-export interface Point {
-  site: string;
-  kind: PointKind;
-  address: string;
-  on: boolean;
-  pin: string | undefined;
-}
-
-/** SiteToken is what a token of the API may do. */
-export interface SiteToken {
-  id: number;
-  label: string;
-  scopes: string[];
-  createdAt: Date;
-}
-
 interface SiteRow {
   code: string;
   kind: 'primary' | 'secondary';
@@ -49,18 +32,6 @@ interface SiteRow {
   settings: StoredSettings;
   created_at: Date;
   version: string | null;
-}
-
-interface PointRow {
-  site: string;
-  kind: PointKind;
-  address: string;
-  is_on: boolean;
-  pin: string | null;
-}
-
-function pointOf({ site, kind, address, is_on, pin }: PointRow): Point {
-  return { site, kind, address, on: is_on, pin: pin ?? undefined };
 }
 
 function siteOf(row: SiteRow): Site {
@@ -75,53 +46,18 @@ function siteOf(row: SiteRow): Site {
   };
 }
 
-/** validateCode lets in a site code: three letters or digits, made upper case. */
-export function validateCode(given: string): string {
-  const code = given.trim().toUpperCase();
-  if (!/^[A-Z0-9]{3}$/.test(code)) throw raise('PP_SITE_CODE', { code: shownName(given) });
-  return code;
-}
-
-/** pointAddress lets in a URL that a client elsewhere could reach: no wildcard address, no credentials, no query. */
-export function pointAddress(given: string): string {
-  const refuse = (why: string) => raise('PP_SITE_POINT_ADDRESS', { address: shownName(given), why });
-  if (!URL.canParse(given)) throw refuse('it is not a URL');
-  const url = new URL(given);
-  if (url.protocol !== 'http:' && url.protocol !== 'https:') throw refuse('it is neither http nor https');
-  if (url.username !== '' || url.password !== '') throw refuse('it holds a user or a password');
-  if (url.search !== '' || url.hash !== '') throw refuse('it has a query or a fragment');
-  // Clients get it in command lines and configuration files: a host is a name or an address, and no letters that mean something there.
-  if (!/^([a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\.?|\[[0-9a-f:.]+\])$/.test(url.hostname))
-    throw refuse('its host is neither a name of letters, digits, hyphens and dots nor an IP address');
-  if (/["'`$\s<>|^&%;]/.test(url.pathname)) throw refuse('its path has characters that no path of a point has');
-  if (/^(0\.0\.0\.0|\[::\])$/.test(url.hostname)) throw refuse('it means all addresses of a machine, and none for a client');
-  return `${url.origin}${url.pathname.replace(/\/+$/, '')}`;
-}
-
-/** In native mode clients come over https only, so an address that says http would lead them to a door that stays shut. */
-async function refuseHalfNative(tx: Sql, { points }: SiteSettings): Promise<void> {
-  if (points.mode !== 'native') return;
-  const [plain] = await tx.query<{ address: string }>(
-    "select address from site_point p join site s on s.code = p.site and s.own where p.kind = 'mp' and p.is_on and p.address not like 'https:%'",
-  );
-  if (!plain) return;
-  const why = `native needs a management point with an https address, and clients are told ${plain.address}; use pushpoint point set mp --address https://…`;
-  throw raise('PP_SITE_SETTING', { setting: 'points.mode', why });
-}
-
-const hashOf = (plain: string): Uint8Array => new Uint8Array(createHash('sha256').update(plain, 'utf8').digest());
-
 /** SiteRecord knows the sites, their settings and points, and the API's tokens; it is the only writer of those tables. */
 export class SiteRecord {
   readonly #db: Database;
   readonly #clock: Clock;
-  readonly #random: Random;
   readonly #branches: Gatherer<undefined, KnownBranch>;
+  /** tokens are those of the API. */
+  readonly tokens: SiteTokens;
 
   constructor(db: Database, clock: Clock, random: Random) {
     this.#db = db;
     this.#clock = clock;
-    this.#random = random;
+    this.tokens = new SiteTokens(db, clock, random);
     this.#branches = new Gatherer(async (asking) => {
       const branch = await this.#branch(db);
       return asking.map(() => branch);
@@ -229,7 +165,7 @@ export class SiteRecord {
       const [row] = await tx.query<SiteRow>('select * from site where own for update');
       if (!row) throw raise('PP_SITE_NONE');
       const next = patched(row.settings, patch);
-      await refuseHalfNative(tx, settingsOf(next));
+      refuseHalfNative(await pointsOf(tx, row.code), settingsOf(next));
       await tx.query('update site set settings = $1, changed_at = $2 where own', [JSON.stringify(next), this.#clock.now()]);
       await this.#db.notify('site_settings', shownName(by), tx);
       return settingsOf(next);
@@ -237,86 +173,18 @@ export class SiteRecord {
   }
 
   /** points gives the points of one site, or of all. */
-  async points(site?: string, via: Sql = this.#db): Promise<Point[]> {
-    const rows = await via.exec<PointRow>(
-      { name: 'site_points', text: 'select * from site_point where $1::text is null or site = $1 order by site, kind' },
-      [site],
-    );
-    return rows.map(pointOf);
+  points(site?: string, via: Sql = this.#db): Promise<Point[]> {
+    return pointsOf(via, site);
   }
 
-  /** setPoint sets where a point is reached, whether it is on and its certificate's pin (empty: none any more); on another site only what that site said of itself. */
-  async setPoint(
-    kind: PointKind,
-    o: { address?: string | undefined; on?: boolean | undefined; pin?: string | undefined; site?: string | undefined },
-    by: string,
-    via?: Sql,
-  ): Promise<Point> {
-    const address = o.address === undefined ? undefined : pointAddress(o.address);
+  /** setPoint sets where a point is reached, whether it is on and its certificate's pin; on another site only what that site said of itself. */
+  setPoint(kind: PointKind, o: PointWish & { site?: string | undefined }, by: string, via?: Sql): Promise<Point> {
     return this.#within(via, async (tx) => {
-      const site = o.site === undefined ? (await this.own(tx))?.code : validateCode(o.site);
-      if (site === undefined) throw raise('PP_SITE_NONE');
-      const [old] = await tx.query<{ address: string }>('select address from site_point where site = $1 and kind = $2', [
-        site,
-        kind,
-      ]);
-      const reached = address ?? old?.address;
-      if (reached === undefined) throw raise('PP_SITE_POINT_ADDRESS', { address: '', why: 'none was given' });
-      const [row] = await tx.query<PointRow>(
-        `insert into site_point (site, kind, address, is_on, pin, changed_at) values ($1, $2, $3, coalesce($4, true), nullif($5, ''), $6)
-         on conflict (site, kind) do update set address = excluded.address, is_on = coalesce($4, site_point.is_on),
-           pin = nullif(coalesce($5, site_point.pin), ''), changed_at = excluded.changed_at returning *`,
-        [site, kind, reached, o.on, o.pin, this.#clock.now()],
-      );
-      // In native mode clients come over https only, so an address that says http would lead them to a door that stays shut.
-      if (
-        o.site === undefined &&
-        kind === 'mp' &&
-        row!.is_on &&
-        !reached.startsWith('https:') &&
-        (await this.here(tx)).settings.points.mode === 'native'
-      )
-        throw raise('PP_SITE_POINT_ADDRESS', {
-          address: reached,
-          why: 'this site is in native mode, in which clients come over https only',
-        });
+      const own = o.site === undefined ? await this.here(tx) : undefined;
+      const point = await writePoint(tx, own?.code ?? validateCode(o.site!), kind, o, this.#clock.now());
+      if (own) refuseShut(point, own.settings);
       await this.#db.notify('site_settings', shownName(by), tx);
-      return pointOf(row!);
+      return point;
     });
-  }
-
-  /** addToken makes a token for the API and gives it out once; only its hash is kept. */
-  async addToken(o: { label: string; scopes: readonly string[] }, via: Sql = this.#db): Promise<string> {
-    const plain = `pp_${Buffer.from(this.#random.bytes(32)).toString('base64url')}`;
-    await via.query('insert into site_token (hash, label, scopes, created_at) values ($1, $2, $3, $4)', [
-      hashOf(plain),
-      shownName(o.label),
-      [...o.scopes],
-      this.#clock.now(),
-    ]);
-    return plain;
-  }
-
-  /** checkToken tells what a token may do; undefined when it is none of ours. */
-  async checkToken(plain: string): Promise<{ label: string; scopes: string[] } | undefined> {
-    // The look-up goes by the hash, so its time tells nothing about how close a guess was.
-    const [row] = await this.#db.exec<{ label: string; scopes: string[] }>(
-      { name: 'site_token', text: 'select label, scopes from site_token where hash = $1' },
-      [hashOf(plain)],
-    );
-    return row;
-  }
-
-  /** tokens lists the tokens, without what they are. */
-  async tokens(): Promise<SiteToken[]> {
-    const rows = await this.#db.query<{ id: number; label: string; scopes: string[]; created_at: Date }>(
-      'select id, label, scopes, created_at from site_token order by id',
-    );
-    return rows.map(({ created_at, ...row }) => ({ ...row, createdAt: created_at }));
-  }
-
-  /** removeToken ends a token. */
-  async removeToken(id: number, via: Sql = this.#db): Promise<boolean> {
-    return (await via.count('delete from site_token where id = $1', [id])) === 1;
   }
 }
