@@ -38,6 +38,7 @@ export class Refusals {
   readonly #senders = new Map<string, Counted>();
   #written = 0;
   #end: (() => void) | undefined;
+  #summing: Promise<void> = Promise.resolve();
 
   constructor(parts: { audit: AuditRecord; clock: Clock; log: Log }, what: string) {
     this.#audit = parts.audit;
@@ -74,7 +75,12 @@ export class Refusals {
     return sender;
   }
 
-  async #sum(): Promise<void> {
+  /** #sum ends a minute; whoever closes waits for the one that is being written just then too. */
+  #sum(): Promise<void> {
+    return (this.#summing = this.#summing.then(() => this.#minute()));
+  }
+
+  async #minute(): Promise<void> {
     const counted = [...this.#senders.values()].filter((s) => s.unwritten > 0).sort((a, b) => b.unwritten - a.unwritten);
     this.#senders.clear();
     this.#written = 0;
