@@ -1,82 +1,29 @@
 import type { Command } from 'commander';
-import { systemClock } from '#base/clock';
 import type { Api } from '../api.ts';
+import { atMost, duration, followed, found, showRun, type DiscoveryRun } from '../discovery-run.ts';
+import {
+  every,
+  minutesOf,
+  patchOf,
+  withNetworkOptions,
+  type DiscoverySettings,
+  type NetworkOptions,
+} from '../discovery-settings.ts';
 import { usage } from '../failure.ts';
-import { linesFrom } from '../names.ts';
-import { EXIT, fields, note, print, printDone, printJson, Progress, table } from '../output.ts';
+import { EXIT, note, print, printDone, printJson, table } from '../output.ts';
 import { DRY_RUN, numberOption, type Context, type Verbs } from '../verb.ts';
-
-interface SettingsJson {
-  targets: string[];
-  exclude: string[];
-  ports: number[];
-  smbPort: number;
-  perSecond: number;
-  atOnce: number;
-  timeoutMs: number;
-  dns: boolean;
-  trusted: boolean;
-}
-
-interface RunJson {
-  id: number;
-  method: string;
-  kind: string;
-  scheduled: boolean;
-  state: string;
-  settings: SettingsJson;
-  total: number;
-  done: number;
-  report: {
-    asked: number;
-    skipped: number;
-    answered: number;
-    ports: Record<string, Record<string, number>>;
-    named: Record<string, number>;
-    unnamed: number;
-    machines: { added: number; changed: number; unchanged: number; rejected: number; trusted: number };
-    connections: number;
-    busiestSecond: number;
-    waited: number;
-    notes: { address: string; name?: string; what: string }[];
-    moreNotes: number;
-  };
-  error?: string;
-  wantedBy: string;
-  wantedAt: string;
-  startedAt?: string;
-  finishedAt?: string;
-  cancelledBy?: string;
-  took?: number;
-}
 
 interface MethodJson {
   method: string;
-  settings: SettingsJson;
+  settings: DiscoverySettings;
   addresses: number;
   fullMinutes: number;
   deltaMinutes: number;
   fullDueAt?: string;
   deltaDueAt?: string;
-  last?: RunJson;
+  last?: DiscoveryRun;
 }
 
-interface NetworkOptions {
-  exclude?: string;
-  file?: string;
-  ports?: string;
-  smbPort?: number;
-  rate?: number;
-  atOnce?: number;
-  timeout?: number;
-  dns?: boolean;
-  trusted?: boolean;
-  wait?: boolean;
-  dryRun?: boolean;
-}
-
-const LOOK_EVERY_MS = 500;
-const OVER = new Set(['done', 'cancelled', 'failed']);
 const TRUST_WARNING =
   'trusted: a machine in these networks whose name DNS confirms may get the client by site-wide push, and the push account logs on to it. Whoever can write to that DNS zone decides which.';
 
@@ -93,7 +40,7 @@ export function discoverVerbs(verbs: Verbs): void {
     examples: ['pushpoint discover show --data ./p01', 'pushpoint discover show 7 --json | jq .report.notes'],
     run: (context, _options, id) =>
       context.withApi(async (api) => {
-        const run = await api.get<RunJson>(`/discovery/runs/${id === undefined ? await newest(api) : numberOf(id)}`);
+        const run = await api.get<DiscoveryRun>(`/discovery/runs/${id === undefined ? await newest(api) : numberOf(id)}`);
         if (context.json) printJson(run);
         else showRun(run);
         return EXIT.ok;
@@ -107,7 +54,7 @@ export function discoverVerbs(verbs: Verbs): void {
       run: (context, { dryRun }, id) =>
         context.withApi(async (api) => {
           const number = id === undefined ? await newest(api) : numberOf(id);
-          const run = await api.send<RunJson>('POST', `/discovery/runs/${number}/cancel`, {}, { dryRun });
+          const run = await api.send<DiscoveryRun>('POST', `/discovery/runs/${number}/cancel`, {}, { dryRun });
           if (context.json) printJson(run);
           else printDone(`Run ${run.id} ${run.state === 'cancelled' ? 'is cancelled' : 'ends now'}.`, dryRun);
           return EXIT.ok;
@@ -122,7 +69,7 @@ function numberOf(text: string): number {
 }
 
 async function newest(api: Api): Promise<number> {
-  const { items } = await api.get<{ items: RunJson[] }>('/discovery/runs', { limit: 1 });
+  const { items } = await api.get<{ items: DiscoveryRun[] }>('/discovery/runs', { limit: 1 });
   if (!items[0]) throw usage('there has been no run yet: pushpoint discover network CIDR');
   return items[0].id;
 }
@@ -142,46 +89,6 @@ function runVerb(verbs: Verbs, discover: Command): void {
     .option('--delta', 'only what no run has found since the last full one')
     .option('--wait', 'wait until it is over; exit code 1 unless it is done')
     .option(...DRY_RUN);
-}
-
-function withNetworkOptions(command: Command, isRun: boolean): Command {
-  return command
-    .option('--exclude <list>', 'networks, ranges and addresses that are left out, with commas')
-    .option('-f, --file <file>', 'targets, one a line; - reads standard input')
-    .option('--ports <list>', 'which of 445,22,135 are asked, in this order (default: all)')
-    .addOption(numberOption('--smb-port <n>', 'where SMB is, if not on 445; lab hosts have one of their own', 1, 65_535))
-    .addOption(numberOption('--rate <n>', 'connections begun in a second, at most (default 1000)', 1, 20_000))
-    .addOption(numberOption('--at-once <n>', 'connections open at once, at most (default 2000)', 1, 16_384))
-    .addOption(numberOption('--timeout <ms>', 'how long an address may be silent (default 900)', 50, 30_000))
-    .option('--dns', 'ask DNS for names (default)')
-    .option('--no-dns', 'ask DNS for no names')
-    .option('--trusted', 'machines whose name DNS confirms count as trusted; read docs/discovery.md first')
-    .option(...DRY_RUN)
-    .option(
-      isRun ? '--wait' : '--no-trusted',
-      isRun ? 'wait until it is over; exit code 1 unless it is done' : 'take --trusted back',
-    );
-}
-
-async function patchOf(options: NetworkOptions, given: readonly string[]): Promise<Partial<SettingsJson>> {
-  const targets = [...given.flatMap((one) => one.split(',')), ...(await linesFrom(options.file))].filter((one) => one !== '');
-  const ports = options.ports?.split(',').map((one) => Number(one.trim()));
-  if (ports?.some((port) => ![445, 22, 135].includes(port))) throw usage('--ports takes 445, 22 and 135');
-  const patch: { [Key in keyof SettingsJson]?: SettingsJson[Key] | undefined } = {
-    targets: targets.length > 0 ? targets : undefined,
-    exclude: options.exclude
-      ?.split(',')
-      .map((one) => one.trim())
-      .filter(Boolean),
-    ports,
-    smbPort: options.smbPort,
-    perSecond: options.rate,
-    atOnce: options.atOnce,
-    timeoutMs: options.timeout,
-    dns: options.dns,
-    trusted: options.trusted,
-  };
-  return Object.fromEntries(Object.entries(patch).filter(([, value]) => value !== undefined));
 }
 
 function networkVerb(verbs: Verbs, discover: Command): void {
@@ -208,10 +115,10 @@ function networkVerb(verbs: Verbs, discover: Command): void {
 async function ask(
   api: Api,
   context: Context,
-  body: { method: string; kind?: string } & Partial<SettingsJson>,
+  body: { method: string; kind?: string } & Partial<DiscoverySettings>,
   { wait, dryRun }: { wait?: boolean; dryRun?: boolean },
 ): Promise<number> {
-  let run = await api.send<RunJson>('POST', '/discovery/runs', body, { dryRun });
+  let run = await api.send<DiscoveryRun>('POST', '/discovery/runs', body, { dryRun });
   if (run.settings.trusted) note(TRUST_WARNING);
   if (wait && !dryRun) {
     if (!api.isServed) throw usage('nobody would do the run: start the site with pushpoint up, then ask again');
@@ -227,43 +134,6 @@ async function ask(
     if (!dryRun && !api.isServed) note('it begins when the site runs: pushpoint up');
   }
   return EXIT.ok;
-}
-
-function atMost({ settings, total }: RunJson): string {
-  const seconds = Math.ceil((total * settings.ports.length) / settings.perSecond);
-  return `at most ${settings.perSecond} connections a second, about ${duration(seconds * 1000)} if nobody answers`;
-}
-
-async function followed(api: Api, first: RunJson): Promise<RunJson> {
-  const progress = new Progress('discovering');
-  let run = first;
-  try {
-    while (!OVER.has(run.state)) {
-      progress.update(run.done, run.total, `${run.report.answered} answered, ${found(run)} machines`);
-      await systemClock.sleep(LOOK_EVERY_MS);
-      run = await api.get<RunJson>(`/discovery/runs/${run.id}`);
-    }
-    return run;
-  } finally {
-    progress.end();
-  }
-}
-
-/** 30, 30m, 12h, 7d in minutes; off is 0. */
-function minutesOf(flag: string, text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  if (text === 'off') return 0;
-  const [, number, unit] = /^(\d{1,6})([mhd]?)$/.exec(text) ?? [];
-  const minutes = Number(number) * { m: 1, h: 60, d: 1440, '': 1 }[(unit ?? '') as 'm' | 'h' | 'd' | ''];
-  if (number === undefined || minutes < 1 || minutes > 525_600)
-    throw usage(`${flag}: ${text.slice(0, 40)} is not a time from 1m to 365d, like 30m, 12h or 7d; or off`);
-  return minutes;
-}
-
-function every(minutes: number): string {
-  if (minutes === 0) return 'never';
-  if (minutes % 1440 === 0) return `every ${minutes / 1440}d`;
-  return minutes % 60 === 0 ? `every ${minutes / 60}h` : `every ${minutes}m`;
 }
 
 function setVerb(verbs: Verbs, discover: Command): void {
@@ -308,7 +178,7 @@ function listVerb(verbs: Verbs, discover: Command): void {
       run: (context, { limit = 10 }) =>
         context.withApi(async (api) => {
           const { items } = await api.get<{ items: MethodJson[] }>('/discovery/methods');
-          const { items: runs } = await api.get<{ items: RunJson[] }>('/discovery/runs', { limit });
+          const { items: runs } = await api.get<{ items: DiscoveryRun[] }>('/discovery/runs', { limit });
           if (context.json) printJson({ items, runs, next: null });
           else {
             table(
@@ -350,60 +220,4 @@ function listVerb(verbs: Verbs, discover: Command): void {
 function nextOf({ fullDueAt, deltaDueAt }: MethodJson): string | undefined {
   if (fullDueAt === undefined || deltaDueAt === undefined) return fullDueAt ?? deltaDueAt;
   return fullDueAt < deltaDueAt ? fullDueAt : deltaDueAt;
-}
-
-function found({ report }: RunJson): number {
-  return Object.values(report.named).reduce((sum, n) => sum + n, 0);
-}
-
-function duration(ms: number): string {
-  const seconds = ms / 1000;
-  if (seconds < 10) return `${seconds.toFixed(1)} s`;
-  return seconds < 120 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`;
-}
-
-function counts(values: Record<string, number>): string {
-  return Object.entries(values)
-    .map(([what, n]) => `${n} ${what}`)
-    .join(', ');
-}
-
-function showRun(run: RunJson): void {
-  const { report, settings } = run;
-  const { added, changed, unchanged, rejected, trusted } = report.machines;
-  fields([
-    ['run', `${run.id}: ${run.kind} ${run.method} discovery, ${run.state}${run.scheduled ? ', by its schedule' : ''}`],
-    ['error', run.error],
-    ['cancelled by', run.cancelledBy],
-    ['wanted', `${run.wantedAt} by ${run.wantedBy}`],
-    ['began', run.startedAt],
-    ['took', run.took === undefined ? undefined : duration(run.took)],
-    ['targets', settings.targets.slice(0, 8).join(', ') + (settings.targets.length > 8 ? ', …' : '')],
-    ['left out', settings.exclude.slice(0, 8).join(', ')],
-    [
-      'addresses',
-      `${run.done} of ${run.total}; ${report.answered} answered${report.skipped ? `, ${report.skipped} known and not asked` : ''}`,
-    ],
-    ...Object.entries(report.ports).map(([port, states]): [string, string] => [
-      `port ${port === '445' ? settings.smbPort : port}`,
-      counts(states),
-    ]),
-    ['names', report.answered > 0 ? `${counts(report.named) || 'none'}; ${report.unnamed} answered without a name` : undefined],
-    ['machines', `${added} added, ${changed} changed, ${unchanged} unchanged, ${rejected} rejected; ${trusted} trusted`],
-    [
-      'connections',
-      `${report.connections}; ${report.busiestSecond} in the busiest second, at most ${settings.perSecond} allowed`,
-    ],
-    [
-      'waited',
-      report.waited > 0 ? `${report.waited} times for room for a connection: raise ulimit -n, or lower --at-once` : undefined,
-    ],
-  ]);
-  if (report.notes.length === 0) return;
-  print('');
-  table(
-    ['ADDRESS', 'NAME', 'NOTE'],
-    report.notes.map((n) => [n.address, n.name, n.what]),
-  );
-  if (report.moreNotes > 0) note(`${report.moreNotes} more notes are not kept`);
 }
