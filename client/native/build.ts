@@ -33,7 +33,8 @@ const FLAGS = [
   // The formatted output of the system's own library: the one of the compiler is larger than the rest of the program.
   '-D__USE_MINGW_ANSI_STDIO=0',
   // Nothing of the machine that built it gets in: no paths, no times, no compiler's name.
-  '-DWIN32_LEAN_AND_MEAN -fno-ident',
+  // Optimised as a whole, which makes it a fourteenth smaller.
+  '-DWIN32_LEAN_AND_MEAN -fno-ident -flto',
 ].flatMap((line) => line.split(' '));
 const LINKING = [
   '-municode',
@@ -42,8 +43,10 @@ const LINKING = [
   '-Wl,--build-id=none',
   '-Wl,--dynamicbase,--nxcompat,--high-entropy-va',
 ];
-const LIBRARIES = ['winhttp', 'bcrypt', 'crypt32', 'advapi32', 'netapi32', 'iphlpapi', 'ws2_32', 'shell32'].map((l) => `-l${l}`);
+const LIBRARIES = ['winhttp', 'bcrypt', 'crypt32', 'advapi32', 'netapi32', 'iphlpapi', 'ws2_32', 'shell32', 'dnsapi'].map((l) => `-l${l}`);
 const SHARED = ['base', 'wire', 'machine'];
+/** The release that the programs belong to, whatever version the package has: what the agent compares with its site. */
+const RELEASE = (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version;
 const PROGRAMS = { 'ccmsetup.exe': 'ccmsetup', 'CcmExec.exe': 'ccmexec' } as const;
 const INSTALLER = 'client.msi';
 
@@ -93,7 +96,7 @@ const sources = () => globSync('**/*.{c,h,rc,manifest,wxs}', { cwd: ROOT }).sort
 
 /** keyOf names a build by everything that goes into it. */
 function keyOf(version: string, signing: Signing | undefined): string {
-  const hash = createHash('sha256').update(JSON.stringify([version, FLAGS, LINKING, LIBRARIES, signing]));
+  const hash = createHash('sha256').update(JSON.stringify([version, RELEASE, FLAGS, LINKING, LIBRARIES, signing]));
   for (const file of ['build.ts']) hash.update(readFileSync(new URL(file, import.meta.url)));
   for (const file of sources()) hash.update(`\0${file}\0`).update(readFileSync(join(ROOT, file)));
   hash.update(spawnSync(CC, ['--version'], { encoding: 'utf8' }).stdout ?? '');
@@ -113,7 +116,7 @@ function compile(parts: readonly string[], version: string, folder: string): str
   const files = parts.flatMap((part) => sources().filter((file) => file.startsWith(`${part}/`) && file.endsWith('.c')));
   return files.map((file) => {
     const object = join(folder, `${file.replaceAll('/', '-')}.o`);
-    run(CC, [...FLAGS, `-DCLIENT_VERSION="${version}"`, '-c', file, '-o', object]);
+    run(CC, [...FLAGS, `-DCLIENT_VERSION="${version}"`, `-DPRODUCT_VERSION="${RELEASE}"`, '-c', file, '-o', object]);
     return object;
   });
 }
@@ -125,7 +128,7 @@ function link(name: Program, shared: readonly string[], version: string, folder:
   // windres hands its defines to a shell.
   run(WINDRES, ['-I', own, numbers, `-DCLIENT_VERSION=\\"${version}\\"`, `${own}/${own}.rc`, resource]);
   const objects = [...shared, ...compile([own], version, folder), resource];
-  run(CC, [...LINKING, ...objects, '-o', join(folder, name), ...LIBRARIES]);
+  run(CC, [...FLAGS, ...LINKING, ...objects, '-o', join(folder, name), ...LIBRARIES]);
 }
 
 /** clean leaves nothing but what was to be built. */

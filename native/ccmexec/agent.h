@@ -26,7 +26,7 @@ typedef struct {
     char wanted[64], why[1024], at[INSTANT_SIZE];
     int stateId;
   } assignment;
-  char version[36], point[POINT_SIZE], lastHeartbeatAt[INSTANT_SIZE], nextContactAt[INSTANT_SIZE], lastError[1100];
+  char version[36], point[POINT_SIZE], startedAt[INSTANT_SIZE], lastPolicyAt[INSTANT_SIZE], lastHeartbeatAt[INSTANT_SIZE], nextContactAt[INSTANT_SIZE], lastError[1100];
 } Status;
 void status_write(const Status *status, const Memory *memory);
 #endif

@@ -23,7 +23,8 @@ static BOOL installer_property(const WCHAR *name, char *to, size_t size) {
 
 /* of_installer makes the settings of what client.msi was given by hand or by group policy: SMSSITECODE, and SMSMP or SMSSLP. */
 static BOOL of_installer(Config *config) {
-  static const char *const names[] = {"SMSSITECODE", "SMSMP", "SMSSLP", "FSP", "CCMHTTPPORT", "CCMHTTPSPORT", "SITEREASSIGN"};
+  static const char *const names[] = {"SMSSITECODE", "SMSMP", "SMSSLP", "DNSSUFFIX", "FSP", "CCMHTTPPORT", "CCMHTTPSPORT", "SITEREASSIGN", "CCMLOGLEVEL",
+                                      "CCMLOGMAXSIZE", "CCMLOGMAXHISTORY"};
   char value[256], *all = config->properties;
   Points locators = {0}, fallback = {0};
   memset(config, 0, sizeof *config);
@@ -39,14 +40,29 @@ static BOOL of_installer(Config *config) {
   copy_to(config->version, sizeof config->version, CLIENT_VERSION);
   if (!property(all, "SMSSITECODE", value, sizeof value) || !value[0]) return FALSE;
   if (strlen(value) == 3) copy_to(config->site, sizeof config->site, _strupr(value));
-  return config->points.count + locators.count > 0;
+  return config->points.count + locators.count > 0 || property(all, "DNSSUFFIX", value, sizeof value);
+}
+
+/* keep_copy keeps what could be read, for when it cannot: a client that forgets where its site is would be lost. */
+static void keep_copy(void) {
+  Text now = {0}, before = {0};
+  if (read_file(layout.agentConfig, &now, 65536) &&
+      !(read_file(layout.agentConfigBefore, &before, 65536) && before.length == now.length && !memcmp(before.at, now.at, now.length)))
+    write_file(layout.agentConfigBefore, now.at, now.length, FALSE);
+  text_free(&now);
+  text_free(&before);
 }
 
 BOOL agent_config(Config *config, char why[256]) {
   BOOL there = exists(layout.agentConfig);
-  if (there && tcf_read(layout.agentConfig, config, why)) return TRUE;
+  if (there && tcf_read(layout.agentConfig, config, why)) {
+    keep_copy();
+    return TRUE;
+  }
+  char other[256];
+  if (exists(layout.agentConfigBefore) && tcf_read(layout.agentConfigBefore, config, other)) return TRUE;
   if (!there && of_installer(config)) return TRUE;
-  if (!there) copy_to(why, 256, "the client is not installed completely: mobileclient.tcf is missing, and the installer was given no SMSSITECODE, or neither SMSMP nor SMSSLP");
+  if (!there) copy_to(why, 256, "the client is not installed completely: mobileclient.tcf is missing, and the installer was given no SMSSITECODE, or none of SMSMP, SMSSLP and DNSSUFFIX");
   return FALSE;
 }
 
@@ -61,6 +77,15 @@ static void member(Text *to, const char *name, const char *value) {
   if (!value[0]) return;
   text_format(to, ",\n  \"%s\": ", name);
   text_json(to, value);
+}
+
+static void points_member(Text *to, const char *name, const Points *points) {
+  for (int i = 0; i < points->count; i++) {
+    if (i) text_add(to, ", ");
+    else text_format(to, ",\n  \"%s\": [", name);
+    text_json(to, points->url[i]);
+  }
+  if (points->count) text_add(to, "]");
 }
 
 void status_write(const Status *status, const Memory *memory) {
@@ -84,6 +109,11 @@ void status_write(const Status *status, const Memory *memory) {
   member(&json, "guid", memory->guid);
   member(&json, "approval", memory->approval);
   member(&json, "managementPoint", status->point);
+  points_member(&json, "managementPoints", &memory->points);
+  points_member(&json, "proxyManagementPoints", &memory->proxy);
+  member(&json, "policyRevision", memory->policyRevision);
+  member(&json, "lastPolicyAt", status->lastPolicyAt);
+  member(&json, "startedAt", status->startedAt);
   member(&json, "registeredAt", memory->registeredAt);
   member(&json, "lastHeartbeatAt", status->lastHeartbeatAt);
   member(&json, "nextContactAt", status->nextContactAt);
@@ -95,8 +125,8 @@ void status_write(const Status *status, const Memory *memory) {
 }
 
 int agent_status(BOOL json) {
-  static const char *const names[] = {"state", "version", "product", "site", "siteVersion", "guid", "approval", "managementPoint", "registeredAt", "lastHeartbeatAt",
-                                      "nextContactAt", "lastError"};
+  static const char *const names[] = {"state", "version", "product", "site", "siteVersion", "guid", "approval", "managementPoint", "policyRevision", "lastPolicyAt",
+                                      "startedAt", "registeredAt", "lastHeartbeatAt", "nextContactAt", "lastError"};
   Text file = {0};
   char value[1100], state[32] = "";
   BOOL there = read_file(layout.status, &file, 65536) && json_valid(file.at);

@@ -68,6 +68,7 @@ static BOOL read_memory(Memory *m, char publicKey[128], char hardwareId[132]) {
   Text file = {0};
   LONGLONG number;
   memset(m, 0, sizeof *m);
+  m->logLevel = -1;
   const char *json = read_file(layout.memory, &file, SMALL_FILE) && json_valid(file.at) ? file.at : NULL;
   BOOL right = json && json_string(json, "publicKey", publicKey, 128) && json_string(json, "hardwareId", hardwareId, 132);
   if (right) {
@@ -87,6 +88,10 @@ static BOOL read_memory(Memory *m, char publicKey[128], char hardwareId[132]) {
     if (json_number(json, "sequence", &number) && number >= 0) m->sequence = number;
     json_strings(json, "managementPoints", add_point, &m->points);
     json_strings(json, "provenPoints", add_point, &m->proven);
+    json_strings(json, "proxyPoints", add_point, &m->proxy);
+    json_strings(json, "localPoints", add_point, &m->local);
+    if (json_number(json, "logLevel", &number) && number >= 0 && number <= 3) m->logLevel = (int)number;
+    if (json_number(json, "cacheMegabytes", &number) && number >= 1 && number <= 1048576) m->cacheMegabytes = (int)number;
     of_assignment(m, json);
   }
   text_free(&file);
@@ -137,6 +142,10 @@ DWORD identity_remember(const Identity *identity, const Facts *facts) {
   if (m->toldState) text_format(&json, ",\n  \"toldState\": %I64d", m->toldState);
   points_member(&json, "managementPoints", &m->points);
   points_member(&json, "provenPoints", &m->proven);
+  points_member(&json, "proxyPoints", &m->proxy);
+  points_member(&json, "localPoints", &m->local);
+  if (m->logLevel >= 0) text_format(&json, ",\n  \"logLevel\": %d", m->logLevel);
+  if (m->cacheMegabytes) text_format(&json, ",\n  \"cacheMegabytes\": %d", m->cacheMegabytes);
   text_add(&json, "\n}\n");
   DWORD error = write_file(layout.memory, json.at, json.length, FALSE);
   text_free(&json);
@@ -154,6 +163,7 @@ BOOL identity_load(Identity *identity, const Facts *facts, char why[256]) {
   if (!cloned) copy_to(identity->previousGuid, SMSID_SIZE, known.guid);
   if (key && memory && !cloned && !forgotten && !strcmp(publicKey, identity->publicKey)) return TRUE;
   memset(&identity->memory, 0, sizeof identity->memory);
+  identity->memory.logLevel = -1;
   if ((!key || cloned || forgotten) && !key_make(identity)) {
     copy_to(why, 256, "a key could not be made or kept");
     return FALSE;
@@ -176,6 +186,8 @@ BOOL identity_renew(Identity *identity, const Facts *facts) {
   copy_to(m->topicId, sizeof m->topicId, old->topicId);
   m->toldState = old->toldState;
   m->points = old->points;
+  m->proxy = old->proxy;
+  m->logLevel = -1;
   free(old);
   identity->previousGuid[0] = 0;
   DeleteFileW(layout.siteKey);

@@ -22,9 +22,12 @@ typedef struct {
     LONGLONG times;
   } tried;
   int heartbeatMinutes, policyMinutes;
+  /* CCMLOGLEVEL as the policy has it, -1 where it says nothing; and SMSCACHESIZE, 0 likewise. */
+  int logLevel, cacheMegabytes;
   LONGLONG sequence;
-  /* Of the assigned site; and those that a policy named that was proven. */
-  Points points, proven;
+  /* Of the assigned site; those that a policy named that was proven; of the secondary in whose boundaries the machine is; of another primary
+     likewise. */
+  Points points, proven, proxy, local;
 } Memory;
 
 typedef struct {

@@ -66,7 +66,8 @@ int wmain(int count, WCHAR **arguments) {
   if (_wcsicmp(first, L"/agent") == 0) {
     SetConsoleCtrlHandler(interrupted, TRUE);
     CloseHandle(CreateThread(NULL, 0, listen_to_host, NULL, 0, NULL));
-    return agent();
+    // Without the farewells of libraries: a thread that hangs in one of them must not hold up the end.
+    TerminateProcess(GetCurrentProcess(), (UINT)agent());
   }
   if (_wcsicmp(first, L"/farewell") == 0) return farewell();
   SERVICE_TABLE_ENTRYW table[] = {{(WCHAR *)AGENT_SERVICE, service_main}, {NULL, NULL}};

@@ -1,7 +1,8 @@
 /* Which site this client belongs to. Once assigned it stays assigned, wherever the machine goes; only an administrator changes that: by an
    installation that names another site, or by policy. A client without a site stays installed and asks again every ten minutes.
    (client/agent/membership.ts is the same for the agent in TypeScript.) */
-#include "../base/log.h"
+#include "choice.h"
+#include "logs.h"
 #include "parts.h"
 #include <stdlib.h>
 #include <string.h>
@@ -59,7 +60,7 @@ static BOOL try_points(const Points *points, const char *path, Message *what, co
   Told told = {0};
   Asked asked = {path, message, what, signer, pin, NULL, NULL};
   contact_ask(points, &asked, &told);
-  if (!told.taken && points->count) log_warn("State message was not taken: %s", told.why);
+  if (!told.taken && points->count) say_warn(STATE_LOG, "State message was not taken: %s", told.why);
   text_free(&told.body);
   return told.taken;
 }
@@ -75,15 +76,13 @@ static void tell(Agent *a, int state, const char *detail) {
   Message what = {a, state, detail};
   Signer signer = {.client = m->guid, .sign = identity_sign, .key = &a->identity};
   Points *points = take(sizeof *points), *fallback = take(sizeof *fallback);
-  agent_points(a, points);
-  points_add(fallback, m->fsp);
-  property_points(a->config.properties, "FSP", fallback);
-  points_add(fallback, a->config.fsp);
-  log_info("Sending state message, STATEID='%d'.", state);
+  choice_messages(points);
+  points_fallback(a, fallback);
+  say_info(STATE_LOG, "Sending state message, STATEID='%d'.", state);
   BOOL sent = m->guid[0] && m->registeredAt[0] && try_points(points, "/ccm_system/state", &what, &signer, a->config.pin);
   // The fallback status point may be another machine, whose certificate is not the one that is pinned.
   if (!sent) sent = try_points(fallback, "/sms_fsp/.sms_fsp", &what, NULL, NULL);
-  if (sent) log_info("State message with TopicType 800 and TopicId {%s} has been sent", m->topicId);
+  if (sent) say_info(STATE_LOG, "State message with TopicType 800 and TopicId {%s} has been sent", m->topicId);
   free(points);
   free(fallback);
 }
@@ -96,7 +95,7 @@ static void note(Agent *a, int state, const char *why) {
 }
 
 void member_failed(Agent *a, int state, const char *why) {
-  log_error("Site assignment failed, state %d: %s", state, why);
+  say_error(LOCATION_LOG, "Site assignment failed, state %d: %s", state, why);
   note(a, state, why);
   copy_to(a->status.lastError, sizeof a->status.lastError, why);
   if (!a->identity.memory.assignedAt[0]) a->status.state = "unassigned";
@@ -105,7 +104,7 @@ void member_failed(Agent *a, int state, const char *why) {
 
 void member_succeeded(Agent *a) {
   if (a->identity.memory.toldState == 700) return;
-  log_info("Site assignment succeeded");
+  say_info(LOCATION_LOG, "Site assignment succeeded");
   note(a, 700, "");
   tell(a, 700, NULL);
 }
@@ -119,9 +118,10 @@ void member_take(Agent *a, const Assigned *site) {
   instant(m->assignedAt, now_ticks());
   m->points = site->points;
   if (site->fsp[0]) copy_to(m->fsp, sizeof m->fsp, site->fsp);
-  if (other) m->policyRevision[0] = m->registeredAt[0] = 0;
+  if (other) m->policyRevision[0] = m->registeredAt[0] = 0, m->proxy.count = m->local.count = 0;
   agent_remember(a);
-  log_info("Assigned to site %s", m->site);
+  points_refresh(a);
+  say_info(LOCATION_LOG, "Assigned to site %s", m->site);
 }
 
 BOOL member_assign(Agent *a, Unassigned *why) {
@@ -130,16 +130,40 @@ BOOL member_assign(Agent *a, Unassigned *why) {
   Points *points = take(sizeof *points);
   const Memory *m = &a->identity.memory;
   wanted_of(a, wanted);
-  log_info("Site assignment begins, site code %s", wanted);
+  say_info(LOCATION_LOG, "Site assignment begins, site code %s", wanted);
   if (!m->toldState) tell(a, 500, NULL);
-  for (int i = 0; i < a->config.points.count; i++)
-    if (!a->config.pin[0] || starts(a->config.points.url[i], "https:")) points_add(points, a->config.points.url[i]);
-  for (int i = 0; i < m->points.count; i++)
-    if (!a->config.pin[0] || starts(m->points.url[i], "https:")) points_add(points, m->points.url[i]);
+  points_anchors(a, points);
+  points_usable(a, &m->points, points);
+  Points *published = take(sizeof *published);
+  published_points(a->config.properties, wanted, published);
+  points_usable(a, published, points);
+  free(published);
   BOOL right = site_assign(a, wanted, points, found, why);
   if (right) member_take(a, found);
   else member_failed(a, why->state, why->why);
   free(found);
   free(points);
   return right;
+}
+
+BOOL member_locate(Agent *a) {
+  Memory *m = &a->identity.memory;
+  Points *points = take(sizeof *points);
+  Located *found = take(sizeof *found);
+  choice_messages(points);
+  BOOL answered = site_locate(a, points, found);
+  if (answered) {
+    BOOL home = found->site[0] && !strcmp(found->site, m->site);
+    m->proxy.count = m->local.count = 0;
+    if (home) m->proxy = found->proxy;
+    else if (found->site[0]) m->local = found->points;
+    if (home && found->points.count) m->points = found->points;
+    points->count = 0;
+    if (home && points_add(points, found->fsp)) copy_to(m->fsp, sizeof m->fsp, found->fsp);
+    agent_remember(a);
+    points_refresh(a);
+  } else say_warn(SERVICES_LOG, "Nobody told where this machine is; what was known of management points stays");
+  free(points);
+  free(found);
+  return answered;
 }

@@ -19,8 +19,10 @@ typedef struct {
   Token token;
   BOOL mustRegister;
   int failures;
-  /* When the next of each is due, in GetTickCount64. */
-  ULONGLONG nextBeat, nextPolicy, nextAssign;
+  /* What the site was last told of the machine. */
+  Text told;
+  /* When the next of each is due, in GetTickCount64, which goes on while a machine sleeps and knows no calendar. */
+  ULONGLONG nextBeat, nextLocate, nextPolicy, nextAssign;
 } Agent;
 
 /* Assigned is the site a client belongs to from now on: always a primary. */
@@ -51,12 +53,38 @@ void member_take(Agent *a, const Assigned *site);
 void member_failed(Agent *a, int state, const char *why);
 void member_succeeded(Agent *a);
 
-/* agent_points are the points to ask, best first. */
-void agent_points(const Agent *a, Points *to);
+/* Located is where this machine is: the primary whose boundaries hold it, and the secondary below it; no site where nobody's do. */
+typedef struct {
+  char site[8], secondary[8], fsp[POINT_SIZE];
+  Points points, proxy;
+} Located;
+
+/* site_locate asks points and locator points; FALSE when nobody answered. */
+BOOL site_locate(const Agent *a, const Points *points, Located *to);
+/* published_points adds the management points of a site that DNS names in the domain DNSSUFFIX. */
+void published_points(const char *properties, const char *site, Points *to);
+
+/* points_refresh tells the choice which points there are now. */
+void points_refresh(const Agent *a);
+/* points_anchors are those that came with the installation; points_fallback those for state messages that nobody can sign. */
+void points_anchors(const Agent *a, Points *to);
+void points_fallback(const Agent *a, Points *to);
+/* points_usable adds what a pinned client may speak to. */
+void points_usable(const Agent *a, const Points *from, Points *to);
+/* points_own takes the proxies out of a list: nobody registers there. */
+void points_own(const Agent *a, Points *list);
+/* points_prove tells whether TLS alone shows that a point is the site's. */
+BOOL points_prove(const void *agent, const char *point);
+/* points_watch lets the choice hear who answers. */
+void points_watch(const Agent *a);
+
+/* member_locate learns where the machine is now; FALSE when nobody told. */
+BOOL member_locate(Agent *a);
 /* agent_remember keeps the memory on the disk. */
 void agent_remember(Agent *a);
-/* policy_poll asks for the policy and does what is new in it; FALSE when nobody answered. */
-BOOL policy_poll(Agent *a);
+/* policy_poll asks for the policy and does what is new in it. It gives how long to wait until it is asked for again, or a negative number when
+   the site does not know this client or has blocked it, which `told` says. */
+double policy_poll(Agent *a, Told *told);
 /* policy_keep leaves here the key by which the site's policy is known, made of the token when that is used up. */
 void policy_keep(const Agent *a, const char *guid);
 /* uninstall_by_policy and upgrade_by_policy let ccmsetup run as its own service, which goes on when it stops this agent: the installed one, or
@@ -67,7 +95,9 @@ DWORD upgrade_by_policy(const Agent *a, const char *policy, const char *version)
 BOOL registration_due(const Agent *a);
 /* register_client and beat say who this client is, and that it lives; FALSE leaves in `told` why nobody took it. */
 BOOL register_client(Agent *a, Told *told, BOOL mayRenew);
-BOOL beat(Agent *a, Told *told);
+BOOL beat(Agent *a, Told *told, BOOL mayRepeat);
+/* has_news tells whether the machine is another than the site was told: name, addresses, system. */
+BOOL has_news(Agent *a);
 /* agent_farewell tells the site that this client leaves: `uninstall` or `migrate`. */
 BOOL agent_farewell(Agent *a, const char *reason);
 /* farewell tells the site that this client is removed. */

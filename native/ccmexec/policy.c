@@ -2,13 +2,15 @@
    policy comes from the site: it was proven with the key that the push left here, or it came over TLS from a point that is known to be the
    site's. Otherwise anybody between client and site could make every client install what he likes. (client/agent/policy.ts is the same for the agent in TypeScript.) */
 #include "../base/json.h"
-#include "../base/log.h"
 #include "../machine/layout.h"
+#include "choice.h"
+#include "logs.h"
 #include "parts.h"
 #include <stdlib.h>
 #include <string.h>
 
-#define HOUR_TICKS (3600000ULL * TICKS_MS)
+#define DEFAULT_POLICY_MINUTES 60
+#define HOUR_TICKS ((ULONGLONG)HOUR_MS * TICKS_MS)
 
 static void policy_key(const char *token, const char *guid, BYTE key[SHA256_SIZE]) {
   BYTE tokenKey[SHA256_SIZE];
@@ -25,19 +27,8 @@ void policy_keep(const Agent *a, const char *guid) {
   if (!a->token.tokenId[0]) return;
   policy_key(a->token.token, guid, key);
   DWORD error = write_file(layout.siteKey, key, sizeof key, TRUE);
-  if (error) log_warn("site.key could not be written (%lu)", error);
+  if (error) say_warn(POLICY_LOG, "site.key could not be written (%lu)", error);
   SecureZeroMemory(key, sizeof key);
-}
-
-/* proves_site tells whether TLS alone shows that a point is the site's: it has the pinned certificate, or the installation or a proven
-   policy named it. Any other
-   https address may have been told by somebody between client and site, who has a good certificate for it. */
-static BOOL proves_site(const Agent *a, const char *point) {
-  const Memory *m = &a->identity.memory;
-  BOOL named = a->config.pin[0] != 0;
-  for (int i = 0; i < a->config.points.count; i++) named = named || !strcmp(a->config.points.url[i], point);
-  for (int i = 0; i < m->proven.count; i++) named = named || !strcmp(m->proven.url[i], point);
-  return named && starts(point, "https:");
 }
 
 /* is_proven tells whether this answer comes from the site. */
@@ -45,7 +36,7 @@ static BOOL is_proven(const Agent *a, const Told *told) {
   Text key = {0}, text = {0}, proof = {0};
   BYTE digest[SHA256_SIZE], mac[SHA256_SIZE];
   char hex[SHA256_HEX];
-  if (proves_site(a, told->point)) return TRUE;
+  if (points_prove(a, told->point)) return TRUE;
   BOOL right = read_file(layout.siteKey, &key, SHA256_SIZE) && key.length == SHA256_SIZE;
   if (right) {
     sha256(told->body.at, told->body.length, digest);
@@ -75,7 +66,12 @@ static void settings(Agent *a, const char *policy) {
   json_string(policy, "approval", m->approval, sizeof m->approval);
   if (json_number(policy, "heartbeatMinutes", &number) && number >= 1 && number <= 129600) m->heartbeatMinutes = (int)number;
   if (json_number(policy, "policyMinutes", &number) && number >= 1 && number <= 129600) m->policyMinutes = (int)number;
-  if (json_strings(policy, "managementPoints", add_point, &points) && points.count) m->points = points;
+  m->logLevel = json_number(policy, "logLevel", &number) && number >= 0 && number <= 3 ? (int)number : -1;
+  m->cacheMegabytes = json_number(policy, "cacheMegabytes", &number) && number >= 1 && number <= 1048576 ? (int)number : 0;
+  logs_rules(a->config.properties, m->logLevel);
+  json_strings(policy, "managementPoints", add_point, &points);
+  points_own(a, &points);
+  if (points.count) m->points = points;
   points.count = 0;
   if (json_string(policy, "fallbackStatusPoint", fsp, sizeof fsp) && points_add(&points, fsp)) copy_to(m->fsp, sizeof m->fsp, fsp);
 }
@@ -111,7 +107,7 @@ static BOOL migrate(Agent *a, const char *policy) {
     print_to(why.why, sizeof why.why, "%s is no primary site", site);
   }
   if (!right) {
-    log_error("Could not move to site %s: %s", site, why.why);
+    say_error(POLICY_LOG, "Could not move to site %s: %s", site, why.why);
     copy_to(a->status.lastError, sizeof a->status.lastError, why.why);
   } else {
     agent_farewell(a, "migrate");
@@ -150,14 +146,14 @@ static void apply(Agent *a, const Told *told) {
   Memory *m = &a->identity.memory;
   char revision[68], site[8], version[36], work[64];
   if (!json_valid(policy) || !json_string(policy, "revision", revision, sizeof revision) || !json_string(policy, "site", site, sizeof site)) {
-    log_error("the policy of %s is malformed", told->point);
+    say_error(POLICY_LOG, "the policy of %s is malformed", told->point);
     return;
   }
   if (m->site[0] && strcmp(site, m->site)) {
-    log_warn("%s gave the policy of site %s; this client belongs to %s", told->point, site, m->site);
+    say_warn(POLICY_LOG, "%s gave the policy of site %s; this client belongs to %s", told->point, site, m->site);
     return;
   }
-  log_info("Policy %s of site %s", revision, site);
+  say_info(POLICY_LOG, "Policy %s of site %s", revision, site);
   settings(a, policy);
   Work wanted = work_of(a, policy, version, work);
   BOOL proven = is_proven(a, told);
@@ -165,7 +161,8 @@ static void apply(Agent *a, const Told *told) {
     m->proven.count = 0;
     json_strings(policy, "managementPoints", add_point, &m->proven);
   }
-  if (wanted && !proven) log_error("The policy asks to %s, and nothing proves that it comes from the site; it is not done", work);
+  points_refresh(a);
+  if (wanted && !proven) say_error(POLICY_LOG, "The policy asks to %s, and nothing proves that it comes from the site; it is not done", work);
   if (!wanted || !proven) {
     // Whoever made up a policy under the revision of the site's must not keep the client from ever asking for that.
     copy_to(m->policyRevision, sizeof m->policyRevision, proven || !exists(layout.siteKey) ? revision : "");
@@ -173,31 +170,40 @@ static void apply(Agent *a, const Told *told) {
   }
   agent_remember(a);
   if (!wanted || !proven || !may_try(a, work)) return;
-  log_info("The policy asks to %s", work);
+  say_info(POLICY_LOG, "The policy asks to %s", work);
   if (wanted == MOVE) {
     migrate(a, policy);
     return;
   }
   DWORD error = wanted == UPGRADE ? upgrade_by_policy(a, policy, version) : uninstall_by_policy();
-  if (error) log_error("Could not %s (%lu)", work, error);
+  if (error) say_error(POLICY_LOG, "Could not %s (%lu)", work, error);
 }
 
-BOOL policy_poll(Agent *a) {
+/* unheard is how long to wait after a policy that could not be had. */
+static double unheard(const Agent *a, const Told *told) {
+  const Memory *m = &a->identity.memory;
+  // A management point of an older release has no policies at all.
+  if (!strcmp(told->code, "PP_MP_NOT_HERE")) return (m->policyMinutes ? m->policyMinutes : DEFAULT_POLICY_MINUTES) * MINUTE_MS;
+  return told->waitMs >= 0 ? (double)told->waitMs * (1 + 0.2 * random_fraction()) + 1 : POLICY_AGAIN_MS;
+}
+
+double policy_poll(Agent *a, Told *told) {
   Memory *m = &a->identity.memory;
-  Told *told = take(sizeof *told);
   Points points;
   Signer signer = {.client = m->guid, .sign = identity_sign, .key = &a->identity};
-  // What was tried and did not come to its end is asked for again as a whole.
-  const char *known = m->policyRevision[0] && !m->tried.what[0] ? m->policyRevision : NULL;
-  Asked asked = {"/ccm_system/policy", NULL, NULL, &signer, a->config.pin, "PP_CLIENT_UNKNOWN PP_CLIENT_BLOCKED PP_MP_NOT_HERE", known};
-  agent_points(a, &points);
+  // What was tried and did not come to its end is asked for again as a whole. A trusted point that is asked because of the list shall say its own,
+  // not that the policy is the same.
+  const char *known = m->policyRevision[0] && !m->tried.what[0] && !choice_asks_trusted() ? m->policyRevision : NULL;
+  Asked asked = {"/ccm_system/policy", NULL, NULL, &signer, a->config.pin, "PP_CLIENT_UNKNOWN PP_CLIENT_BLOCKED", known};
+  choice_messages(&points);
   contact_ask(&points, &asked, told);
-  BOOL taken = told->taken;
-  if (taken && told->status == 200) apply(a, told);
-  if (!taken) log_warn("%s", told->why);
+  if (told->taken) {
+    instant(a->status.lastPolicyAt, now_ticks());
+    if (told->status == 200) apply(a, told);
+  } else say_warn(POLICY_LOG, "No policy: %s", told->why);
   // Secrets may have been in it.
   if (told->body.at) SecureZeroMemory(told->body.at, told->body.length);
   text_free(&told->body);
-  free(told);
-  return taken;
+  if (told->taken) return (m->policyMinutes ? m->policyMinutes : DEFAULT_POLICY_MINUTES) * MINUTE_MS;
+  return told->final ? -1 : unheard(a, told);
 }

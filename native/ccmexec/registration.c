@@ -1,11 +1,14 @@
 /* What this client says to its site: its registration, its heartbeats, and its farewell. */
 #include "../base/json.h"
-#include "../base/log.h"
 #include "../machine/layout.h"
+#include "choice.h"
+#include "logs.h"
 #include "parts.h"
 #include <stdlib.h>
 #include <string.h>
 
+/* The largest number that every JSON reader holds exactly; one that is said to be heard beyond it is no sequence. */
+#define LAST_SEQUENCE 9007199254740991LL
 #define TOKEN_REFUSALS "PP_CLIENT_TOKEN_UNKNOWN PP_CLIENT_TOKEN_EXPIRED PP_CLIENT_TOKEN_USED"
 
 /* read_token gives the one-time token that ccmsetup left, unless it is over. */
@@ -31,18 +34,6 @@ BOOL registration_due(const Agent *a) {
   BOOL due = a->mustRegister || !m->guid[0] || !m->registeredAt[0] || read_token(&token);
   SecureZeroMemory(&token, sizeof token);
   return due;
-}
-
-/* agent_points are the site's newest list, then those of mobileclient.tcf, which are the trust anchor and never forgotten; but in another site
-   nobody there would know this client. */
-void agent_points(const Agent *a, Points *to) {
-  const Memory *m = &a->identity.memory;
-  const Points *lists[2] = {&m->points, &a->config.points};
-  BOOL elsewhere = m->site[0] && strcmp(m->site, a->config.site) && m->points.count;
-  to->count = 0;
-  for (int l = 0; l < (elsewhere ? 1 : 2); l++)
-    for (int i = 0; i < lists[l]->count; i++)
-      if (!a->config.pin[0] || starts(lists[l]->url[i], "https:")) points_add(to, lists[l]->url[i]);
 }
 
 static void registration(void *context, const char *time, Text *body) {
@@ -77,6 +68,33 @@ static void heartbeat(void *context, const char *time, Text *body) {
 
 static void add_point(void *points, const char *url) { points_add(points, url); }
 
+/* facts_now is what the site is told of the machine, as text. */
+static void facts_now(const Agent *a, Text *to) {
+  text_clear(to);
+  text_add(to, "");
+  facts_json(&a->facts, a->status.version, to);
+}
+
+BOOL has_news(Agent *a) {
+  Text now = {0};
+  facts_find(&a->facts);
+  facts_now(a, &now);
+  BOOL news = a->told.length && strcmp(now.at, a->told.at);
+  text_free(&now);
+  return news;
+}
+
+void points_own(const Agent *a, Points *list) {
+  const Points *proxy = &a->identity.memory.proxy;
+  int kept = 0;
+  for (int i = 0; i < list->count; i++) {
+    BOOL other = FALSE;
+    for (int k = 0; k < proxy->count; k++) other = other || !strcmp(proxy->url[k], list->url[i]);
+    if (!other) memmove(list->url[kept++], list->url[i], POINT_SIZE);
+  }
+  list->count = kept;
+}
+
 /* keep takes over what every reply of a management point tells a client to do from now on. */
 static BOOL keep(Agent *a, const Told *told) {
   Memory *m = &a->identity.memory;
@@ -91,10 +109,14 @@ static BOOL keep(Agent *a, const Told *told) {
   }
   // Only an assignment takes a client to another site.
   BOOL own = !strcmp(site, m->site);
-  if (!own) log_warn("%s speaks for site %s; this client belongs to %s and stays there", told->point, site, m->site);
+  if (!own) say_warn(SERVICES_LOG, "%s speaks for site %s; this client belongs to %s and stays there", told->point, site, m->site);
   copy_to(m->approval, sizeof m->approval, approval);
   m->heartbeatMinutes = (int)minutes;
-  if (own && json_strings(told->body.at, "managementPoints", add_point, &points) && points.count) m->points = points;
+  json_strings(told->body.at, "managementPoints", add_point, &points);
+  // The list begins with the proxies where there are some; those are kept apart, because nobody registers there.
+  points_own(a, &points);
+  if (own && points.count) m->points = points;
+  points_refresh(a);
   json_string(told->body.at, "policyRevision", a->revision, sizeof a->revision);
   a->status.state = "registered";
   copy_to(a->status.point, sizeof a->status.point, told->point);
@@ -119,7 +141,7 @@ static BOOL registered(Agent *a, const Told *told) {
   policy_keep(a, guid);
   DeleteFileW(layout.token);
   a->mustRegister = FALSE;
-  log_info("Registered with site %s as %s (%s)", m->site, m->guid, m->approval);
+  say_info(IDENTITY_LOG, "Registered with site %s as %s (%s)", m->site, m->guid, m->approval);
   return TRUE;
 }
 
@@ -134,31 +156,44 @@ BOOL register_client(Agent *a, Told *told, BOOL mayRenew) {
     agent_remember(a);
   }
   copy_to(a->requestId, sizeof a->requestId, m->requestId);
+  facts_now(a, &a->told);
   Signer signer = {.sign = identity_sign, .key = &a->identity};
   Asked asked = {"/ccm_system/registration", registration, a, &signer, a->config.pin, TOKEN_REFUSALS " PP_CLIENT_BLOCKED PP_CLIENT_KEY_RETIRED", NULL};
-  agent_points(a, &points);
+  choice_registration(&points);
   contact_ask(&points, &asked, told);
   if (told->taken) return registered(a, told);
   if (!strcmp(told->code, "PP_CLIENT_KEY_RETIRED") && mayRenew) {
-    log_warn("The site says that another machine has the key of this client; it makes a new one");
+    say_warn(IDENTITY_LOG, "The site says that another machine has the key of this client; it makes a new one");
     return identity_renew(&a->identity, &a->facts) && register_client(a, told, FALSE);
   }
   if (!a->token.tokenId[0] || !listed(TOKEN_REFUSALS, told->code)) return FALSE;
-  log_warn("The registration token %s was refused; registering without it", a->token.tokenId);
+  say_warn(IDENTITY_LOG, "The registration token %s was refused; registering without it", a->token.tokenId);
   DeleteFileW(layout.token);
   m->requestId[0] = 0;
   return register_client(a, told, mayRenew);
 }
 
-BOOL beat(Agent *a, Told *told) {
+BOOL beat(Agent *a, Told *told, BOOL mayRepeat) {
+  Memory *m = &a->identity.memory;
   Points points;
-  a->identity.memory.sequence++;
+  LONGLONG last;
+  m->sequence++;
   agent_remember(a);
-  Signer signer = {.client = a->identity.memory.guid, .sign = identity_sign, .key = &a->identity};
+  facts_now(a, &a->told);
+  Signer signer = {.client = m->guid, .sign = identity_sign, .key = &a->identity};
   Asked asked = {"/ccm_system/heartbeat", heartbeat, a, &signer, a->config.pin, "PP_CLIENT_UNKNOWN PP_CLIENT_BLOCKED", NULL};
-  agent_points(a, &points);
+  choice_messages(&points);
   contact_ask(&points, &asked, told);
   if (!told->taken || !keep(a, told)) return FALSE;
+  if (json_number(told->body.at, "lastSequence", &last) && last >= m->sequence) {
+    // This machine was set back to an older copy of its disk; it goes on from where the site is.
+    say_warn(IDENTITY_LOG, "The site has heard heartbeat %I64d of this client already; its memory is an older copy", last);
+    if (last < LAST_SEQUENCE) m->sequence = last;
+    agent_remember(a);
+    if (mayRepeat) return beat(a, told, FALSE);
+    copy_to(a->status.lastError, sizeof a->status.lastError, "the reply to a heartbeat asks for a newer sequence twice");
+    return FALSE;
+  }
   agent_remember(a);
   instant(a->status.lastHeartbeatAt, now_ticks());
   return TRUE;
@@ -180,10 +215,10 @@ BOOL agent_farewell(Agent *a, const char *reason) {
   Goodbye g = {a, reason};
   Signer signer = {.client = a->identity.memory.guid, .sign = identity_sign, .key = &a->identity};
   Asked asked = {"/ccm_system/farewell", goodbye, &g, &signer, a->config.pin, NULL, NULL};
-  agent_points(a, &points);
+  choice_messages(&points);
   contact_ask(&points, &asked, &told);
-  if (told.taken) log_info("The site was told that this client %s", strcmp(reason, "migrate") ? "is removed" : "moves to another site");
-  else log_warn("The site was not told: %s", told.why);
+  if (told.taken) say_info(EXEC_LOG, "The site was told that this client %s", strcmp(reason, "migrate") ? "is removed" : "moves to another site");
+  else say_warn(EXEC_LOG, "The site was not told: %s", told.why);
   text_free(&told.body);
   return told.taken;
 }
@@ -191,9 +226,11 @@ BOOL agent_farewell(Agent *a, const char *reason) {
 int farewell(void) {
   Agent *a = take(sizeof *a);
   char why[256];
+  logs_open();
   facts_find(&a->facts);
   // Without a key and an SMSID there is nobody to say it; none are made for that.
   if (!exists(layout.key) || !agent_config(&a->config, why) || !identity_load(&a->identity, &a->facts, why) || !a->identity.memory.guid[0])
     return 0;
+  points_refresh(a);
   return !agent_farewell(a, "uninstall");
 }

@@ -1,9 +1,9 @@
 /* Which site this machine belongs to, asked of management points and of server locator points with a plain GET that nobody signs
    (src/messages/location.ts), and whether that site can take this client. client/agent/assignment.ts is the same for the agent in TypeScript. */
 #include "../base/json.h"
-#include "../base/log.h"
 #include "../base/stop.h"
 #include "../machine/facts.h"
+#include "logs.h"
 #include "parts.h"
 #include <ctype.h>
 #include <stdlib.h>
@@ -66,32 +66,61 @@ static void list_address(void *list, const char *address) {
   text_format(text, "%s%s", text->length ? ", " : "", address);
 }
 
-static void nothing(void *context, const char *value) { (void)context, (void)value; }
+static void add_point(void *points, const char *url) { points_add(points, url); }
 
-/* automatic gives the primary whose site boundaries hold this machine. A source that knows none may be low in the hierarchy, so the next is asked. */
-static BOOL automatic(Asker *k, char code[8], Unassigned *why) {
-  char secondary[8] = "";
-  BOOL found = FALSE, empty = FALSE;
-  Text query = {0}, addresses = {0};
+/* location asks those of the asker where this machine is. A source that knows no site may be low in the hierarchy, so the next is asked. FALSE when
+   nobody answered. */
+static BOOL location(Asker *k, Located *to) {
+  Text query = {0};
+  BOOL answered = FALSE;
+  Located *one = take(sizeof *one);
   text_add(&query, "location");
-  text_add(&addresses, "");
   facts_each_address(add_address, &query);
-  facts_each_address(list_address, &addresses);
-  for (int i = 0; i < places(k) && !found && !stopping(); i++) {
+  for (int i = 0; i < places(k) && !to->site[0] && !stopping(); i++) {
     if (!ask_place(k, i, query.at)) continue;
     const char *json = k->told.body.at;
+    memset(one, 0, sizeof *one);
     // What is no location at all counts as no answer.
-    if (!json_strings(json, "managementPoints", nothing, NULL) || !json_strings(json, "proxyManagementPoints", nothing, NULL)) continue;
-    found = json_string(json, "site", code, 8) && is_code(code);
-    json_string(json, "secondary", secondary, sizeof secondary);
-    empty = empty || !found;
+    if (!json_strings(json, "managementPoints", add_point, &one->points) || !json_strings(json, "proxyManagementPoints", add_point, &one->proxy))
+      continue;
+    if (!json_string(json, "site", one->site, sizeof one->site) || !is_code(one->site)) one->site[0] = 0;
+    json_string(json, "secondary", one->secondary, sizeof one->secondary);
+    json_string(json, "fallbackStatusPoint", one->fsp, sizeof one->fsp);
+    answered = TRUE;
+    *to = *one;
   }
-  if (found) log_info("The boundaries of site %s hold this machine (%s)", secondary[0] ? secondary : code, addresses.at);
-  else if (empty) unassigned(why, 606, NULL, "no site has a boundary that holds this machine (%.900s)%s", addresses.at, "");
-  else unassigned(why, 606, k, "nobody told which site this is: %s%s", k->why[0] ? k->why : "there is nobody to ask", "");
+  free(one);
   text_free(&query);
+  return answered;
+}
+
+BOOL site_locate(const Agent *a, const Points *points, Located *to) {
+  Asker *k = take(sizeof *k);
+  k->a = a;
+  k->points = *points;
+  property_points(a->config.properties, "SMSSLP", &k->locators);
+  memset(to, 0, sizeof *to);
+  BOOL answered = location(k, to);
+  text_free(&k->told.body);
+  free(k);
+  return answered;
+}
+
+/* automatic gives the primary whose site boundaries hold this machine. */
+static BOOL automatic(Asker *k, char code[8], Unassigned *why) {
+  Text addresses = {0};
+  Located *found = take(sizeof *found);
+  text_add(&addresses, "");
+  facts_each_address(list_address, &addresses);
+  BOOL answered = location(k, found), right = found->site[0] != 0;
+  if (right) {
+    copy_to(code, 8, found->site);
+    say_info(LOCATION_LOG, "The boundaries of site %s hold this machine (%s)", found->secondary[0] ? found->secondary : code, addresses.at);
+  } else if (answered) unassigned(why, 606, NULL, "no site has a boundary that holds this machine (%.900s)%s", addresses.at, "");
+  else unassigned(why, 606, k, "nobody told which site this is: %s%s", k->why[0] ? k->why : "there is nobody to ask", "");
+  free(found);
   text_free(&addresses);
-  return found;
+  return right;
 }
 
 typedef struct {
@@ -99,8 +128,6 @@ typedef struct {
   BOOL secondary;
   char parent[8];
 } Information;
-
-static void add_point(void *points, const char *url) { points_add(points, url); }
 
 /* read_site takes the answer about a site over; FALSE when it is none. */
 static BOOL read_site(const char *json, const char *code, Information *to) {
@@ -180,7 +207,7 @@ static BOOL chosen(Asker *k, const char *wanted, Information *to, Unassigned *wh
   if (!ask_site(k, code, to, why)) return FALSE;
   if (!to->secondary) return TRUE;
   if (!is_code(to->parent)) return unassigned(why, 602, NULL, "%s is a secondary site, and nobody tells of which primary%s", code, "");
-  log_info("Site %s is a secondary; its clients belong to its primary %s", code, to->parent);
+  say_info(LOCATION_LOG, "Site %s is a secondary; its clients belong to its primary %s", code, to->parent);
   copy_to(code, sizeof code, to->parent);
   if (!ask_site(k, code, to, why)) return FALSE;
   return !to->secondary || unassigned(why, 602, NULL, "%s is no primary site%s", code, "");
@@ -197,7 +224,7 @@ BOOL site_assign(const Agent *a, const char *wanted, const Points *points, Assig
     right = unassigned(why, 604, NULL, "site %s has no management point for its clients%s", found->site.site, "");
   if (right) {
     *to = found->site;
-    log_info("Site %s of version %s can take this client of version %s", to->site, to->version, PRODUCT_VERSION);
+    say_info(LOCATION_LOG, "Site %s of version %s can take this client of version %s", to->site, to->version, PRODUCT_VERSION);
   }
   text_free(&k->told.body);
   free(found);

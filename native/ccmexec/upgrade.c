@@ -1,11 +1,12 @@
 /* Another version of the client, or none, as the policy asks for. The bootstrap does it, as its own service that goes on when it stops this
    agent. (client/agent/setup-run.ts is the same for the agent in TypeScript.) */
 #include "../base/json.h"
-#include "../base/log.h"
 #include "../base/services.h"
 #include "../base/stop.h"
 #include "../machine/layout.h"
 #include "../wire/http.h"
+#include "choice.h"
+#include "logs.h"
 #include "parts.h"
 #include <stdlib.h>
 #include <string.h>
@@ -95,14 +96,14 @@ static BOOL fetch_from(const Agent *a, const char *point, const File *file, cons
   char url[POINT_SIZE + 256];
   HttpAnswer answer;
   print_to(url, sizeof url, "%s/CCM_Client/%s/%s", point, file->sha256, file->name);
-  log_info("Downloading %s", url);
+  say_info(POLICY_LOG, "Downloading %s", url);
   // No content coding: the size must be that of the file.
   HttpAsk ask = {"GET", url, "Accept-Encoding: identity\r\n", NULL, 0, a->config.pin, STALL_SECONDS};
   BOOL right = FALSE;
-  if (!http_open(&answer, &ask)) log_warn("%s: %s", url, answer.wrongPin ? "another certificate than the expected one" : answer.why);
-  else if (answer.status != 200) log_warn("the management point %s answered %d", url, answer.status);
+  if (!http_open(&answer, &ask)) say_warn(POLICY_LOG, "%s: %s", url, answer.wrongPin ? "another certificate than the expected one" : answer.why);
+  else if (answer.status != 200) say_warn(POLICY_LOG, "the management point %s answered %d", url, answer.status);
   else if (!(right = receive(&answer, part, file->size) && has_hash(part, file->sha256)))
-    log_warn("%s did not come with the expected hash", url);
+    say_warn(POLICY_LOG, "%s did not come with the expected hash", url);
   http_close(&answer);
   return right;
 }
@@ -115,7 +116,7 @@ static DWORD fetch_setup(const Agent *a, const File *file, const WCHAR *path) {
   DWORD error = 0;
   join_path(part, layout.setup, L"bootstrap.part");
   make_folders(layout.setup);
-  agent_points(a, points);
+  choice_content(points);
   for (int i = 0; !right && i < points->count && !stopping(); i++) {
     if (left_alone_ms(points->url[i]) > 0 || !fetch_from(a, points->url[i], file, part)) continue;
     right = TRUE;
@@ -123,7 +124,7 @@ static DWORD fetch_setup(const Agent *a, const File *file, const WCHAR *path) {
   }
   DeleteFileW(part);
   free(points);
-  if (!right) log_error("%s of the new version could not be had from any management point", file->name);
+  if (!right) say_error(POLICY_LOG, "%s of the new version could not be had from any management point", file->name);
   return right ? error : ERROR_FILE_NOT_FOUND;
 }
 
@@ -190,7 +191,7 @@ static DWORD lay_config(const Agent *a, const char *policy, const File *payload,
   join_path(tcf, layout.setup, CONFIG_FILE);
   DWORD error = ERROR_INVALID_DATA;
   if (wants(json_object(policy, "upgrade"), config)) error = tcf_hand_over(layout.agentConfig, tcf, config);
-  else log_error("The upgrade does not bring all of its prerequisites");
+  else say_error(POLICY_LOG, "The upgrade does not bring all of its prerequisites");
   free(config);
   return error;
 }
@@ -207,12 +208,12 @@ DWORD upgrade_by_policy(const Agent *a, const char *policy, const char *version)
   BOOL right = json_objects(object, "files", choose, &setup) && setup.found;
   size_t length = strlen(setup.file.name);
   if (!right || length < 5 || !same(setup.file.name + length - 4, ".exe")) {
-    log_error("The upgrade has no bootstrap");
+    say_error(POLICY_LOG, "The upgrade has no bootstrap");
     return ERROR_INVALID_DATA;
   }
   copy_to(payload.other, sizeof payload.other, setup.file.name);
   if (!json_objects(object, "files", choose, &payload) || !payload.found) {
-    log_error("The upgrade has no payload");
+    say_error(POLICY_LOG, "The upgrade has no payload");
     return ERROR_INVALID_DATA;
   }
   json_string(object, "command", payload.file.command, sizeof payload.file.command);

@@ -11,6 +11,7 @@ void layout_find(void) {
   join_path(layout.agentLog, layout.agent, L"logs\\CcmExec.log");
   join_path(layout.agentFile, layout.agent, L"CcmExec.exe");
   join_path(layout.agentConfig, layout.agent, CONFIG_FILE);
+  join_path(layout.agentConfigBefore, layout.agent, L"mobileclient.bak");
   join_path(layout.installed, layout.agent, L"installed.json");
   join_path(layout.token, layout.agent, L"registration.token");
   join_path(layout.key, layout.agent, L"client.key");

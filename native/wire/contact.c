@@ -2,16 +2,31 @@
    Retry-After is left alone until then; the site's clock, where it differs, is kept for all later signatures. */
 #include "contact.h"
 #include "../base/json.h"
+#include "../base/log.h"
 #include "../base/stop.h"
 #include "http.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* How far a point that nothing proves may set the clock forward: whatever is signed for a time to come could be sent again then. Back it may be set
+   as far as it likes, and from a time before this release, which is certainly wrong, too. */
+#define FARTHEST_TICKS (86400000ULL * TICKS_MS)
+#define RELEASE "2026-11-01T00:00:00.000Z"
 #define LARGEST_ANSWER 262144
 #define PATIENCE 30
 
 static LONGLONG offset_ticks;
+static const ContactWatch *watching;
+
+void contact_watch(const ContactWatch *watch) { watching = watch; }
+
+static void heard(const char *point, BOOL answered) {
+  if (watching && !stopping()) watching->heard(point, answered);
+}
+
+static BOOL proves(const char *point) { return watching ? watching->proves(watching->context, point) : starts(point, "https:"); }
+
 static struct {
   char point[POINT_SIZE];
   ULONGLONG until;
@@ -106,17 +121,26 @@ static BOOL listed(const char *codes, const char *code) {
   return at && (at == codes || at[-1] == ' ') && (at[length] == ' ' || at[length] == 0);
 }
 
+/* corrected takes the clock of a site over; FALSE where it is farther off than may be believed. */
+static BOOL corrected(const char *point, const char *time) {
+  ULONGLONG site = ticks_of(time), own = now_ticks();
+  if (!site) return FALSE;
+  if (site > own + FARTHEST_TICKS && own > ticks_of(RELEASE) && !proves(point)) {
+    log_warn("%s says that it is %s; the clock of this machine is not set forward that far by a point that nothing proves", point, time);
+    return FALSE;
+  }
+  offset_ticks = (LONGLONG)(site - own);
+  return TRUE;
+}
+
 /* refused notes a refusal; TRUE when the clock was off and the request is to be signed once more. */
 static BOOL refused(Told *told, const Asked *asked, const HttpAnswer *answer, const char *point, const char *url, BOOL mayCorrect) {
   char time[INSTANT_SIZE], status[96];
   told->code[0] = 0;
   if (json_valid(told->body.at)) {
     json_string(told->body.at, "code", told->code, sizeof told->code);
-    if (!strcmp(told->code, "PP_MSG_TIME_OFF") && mayCorrect && json_string(told->body.at, "serverTime", time, sizeof time)) {
-      ULONGLONG ticks = ticks_of(time);
-      if (ticks) offset_ticks = (LONGLONG)(ticks - now_ticks());
-      return ticks != 0;
-    }
+    if (!strcmp(told->code, "PP_MSG_TIME_OFF") && mayCorrect && json_string(told->body.at, "serverTime", time, sizeof time) && corrected(point, time))
+      return TRUE;
   }
   LONGLONG wait = retry_after_ms(answer->retryAfter);
   if (wait > 0 && (answer->status == 429 || answer->status == 503)) leave_alone(point, wait);
@@ -140,7 +164,9 @@ static void ask_one(const char *point, const Asked *asked, Told *told, BOOL mayC
   if (asked->signer) sign(&headers, asked->signer, method, url, time, &body, told->nonce);
   HttpAsk ask = {method, url, headers.at, body.at, body.length, asked->pin, PATIENCE};
   BOOL again = FALSE;
-  if (!http_open(&answer, &ask) || !http_text(&answer, &told->body, LARGEST_ANSWER)) {
+  BOOL whole = http_open(&answer, &ask) && http_text(&answer, &told->body, LARGEST_ANSWER);
+  heard(point, whole && answer.status < 500);
+  if (!whole) {
     if (answer.wrongPin) reason(told, "%s%s shows another certificate than the one this client was told to expect%s", url, "");
     else reason(told, "%sthe management point %s cannot be reached: %s", url, answer.why);
   } else if ((answer.status >= 200 && answer.status < 300) || (answer.status == 304 && asked->etag)) {

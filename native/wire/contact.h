@@ -57,6 +57,14 @@ typedef struct {
   LONGLONG waitMs;
 } Told;
 
+/* ContactWatch is told of each point that was asked whether it answered at all, and says of which points an answer proves that it is the
+   site's. Without one https does, because then all points are those of the installation. */
+typedef struct {
+  void (*heard)(const char *point, BOOL answered);
+  BOOL (*proves)(const void *context, const char *point);
+  const void *context;
+} ContactWatch;
+void contact_watch(const ContactWatch *watch);
 void contact_ask(const Points *points, const Asked *asked, Told *told);
 /* site_ticks is the time as the site has it, as far as known. */
 ULONGLONG site_ticks(void);

@@ -10,8 +10,18 @@ import type { Wine } from '#test/wine';
 const PROGRAM = String.raw`C:\windows\CCM\CcmExec.exe`;
 const STATUS = 'windows/CCM/status.json';
 const MEMORY = 'windows/CCM/client.json';
-/** AGENT_LOG is the log of service and agent. */
+/** AGENT_LOG is the log of the service, and of the agent's contacts. */
 export const AGENT_LOG = 'windows/CCM/logs/CcmExec.log';
+const LOGS = [
+  'CcmExec',
+  'ClientIDManagerStartup',
+  'LocationServices',
+  'ClientLocation',
+  'PolicyAgent',
+  'FSPStateMessage',
+] as const;
+/** AgentLog is the name of a log of the agent. */
+export type AgentLog = (typeof LOGS)[number];
 /** SECRET is the token of the push that brought a client. */
 export const SECRET = 'a-secret-of-this-push-0001';
 
@@ -90,8 +100,9 @@ export class WineAgent {
     return { ...this.#json(MEMORY) };
   }
 
-  log(): string {
-    return this.#wine.text(AGENT_LOG);
+  /** log is the text of one log of the agent, or of all of them. */
+  log(...names: AgentLog[]): string {
+    return (names.length > 0 ? names : LOGS).map((name) => this.#wine.text(`windows/CCM/logs/${name}.log`)).join('');
   }
 
   /** json reads a file that may be written anew at this moment. */
@@ -104,6 +115,9 @@ export class WineAgent {
   }
 
   #said(): string {
-    return [AGENT_LOG, STATUS, MEMORY].map((path) => `${path}:\n${this.#wine.text(path)}`).join('\n');
+    return [...LOGS.map((name) => `windows/CCM/logs/${name}.log`), STATUS, MEMORY]
+      .filter((path) => this.#wine.has(path))
+      .map((path) => `${path}:\n${this.#wine.text(path)}`)
+      .join('\n');
   }
 }
