@@ -32,8 +32,11 @@ export const Guid = Type.String({ pattern: '^GUID:[0-9A-F]{8}-[0-9A-F]{4}-[0-9A-
 /** Uuid is a plain UUID, as request ids and TopicIds are. */
 export const Uuid = Type.String({ pattern: '^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$' });
 
-/** Instant is a time in UTC, ISO 8601 with `Z`. */
-export const Instant = Type.String({ maxLength: 24, pattern: '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d(\\.\\d{1,3})?Z$' });
+/** Instant is a time in UTC, ISO 8601 with `Z`, of the years that every clock and database can tell. */
+export const Instant = Type.String({
+  maxLength: 24,
+  pattern: '^[1-9]\\d{3}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01])T([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(\\.\\d{1,3})?Z$',
+});
 
 /** Version is dotted numbers, with a suffix at most. */
 export const Version = Type.String({ maxLength: 32, pattern: '^[0-9A-Za-z][0-9A-Za-z.+_-]*$' });

@@ -96,10 +96,12 @@ test('headers that are missing, doubled or misshapen are an unsigned request', (
     { ...good, 'x-pushpoint-client': 'GUID:none' },
     { ...good, 'x-pushpoint-client': [client, client] },
     { ...good, 'x-pushpoint-token': 'token-0001' },
-    { ...good, 'x-pushpoint-time': '9999-99-99T99:99:99Z', 'x-pushpoint-signature': '' },
+    { ...good, 'x-pushpoint-signature': '' },
+    { ...good, 'x-pushpoint-time': '9999-99-99T99:99:99Z' },
+    { ...good, 'x-pushpoint-time': '0000-01-01T00:00:00Z' },
   ];
   for (const headers of bad) assert.throws(() => readClaim(headers), code('PP_MSG_UNSIGNED'), JSON.stringify(headers));
-  const noDay = readClaim({ ...good, 'x-pushpoint-time': '9999-99-99T99:99:99Z' });
+  const noDay = readClaim({ ...good, 'x-pushpoint-time': '2026-02-31T08:00:00Z' });
   assert.throws(() => verifyRequest(request, noDay, { publicKey }, at), code('PP_MSG_SIGNATURE'));
 });
 

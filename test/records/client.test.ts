@@ -162,14 +162,20 @@ test('a machine that was installed anew replaces its old client with a token, an
 test('a heartbeat is news once; an old one, an unknown and a blocked client change nothing', async () => {
   const { client } = await clients.register(registration(newKey()));
   await clock.advance(60_000);
-  const { client: heard } = await clients.heartbeat(client.guid, heartbeat(client.guid, 2), { address: '10.0.0.9' });
+  const row = async () => (await clients.byGuid(client.guid))!;
+  assert.equal(
+    (await clients.heartbeat(client.guid, heartbeat(client.guid, 2), { address: '10.0.0.9' })).lastSequence,
+    undefined,
+  );
+  const heard = await row();
   assert.deepEqual(
     [heard.lastSeenAt, heard.version, heard.addresses, heard.lastAddress],
     [clock.now(), '1.0.1', ['10.0.0.9'], '10.0.0.9'],
   );
   const at = clock.now();
   await clock.advance(60_000);
-  assert.deepEqual((await clients.heartbeat(client.guid, heartbeat(client.guid, 2, { name: 'EVIL' }))).client.lastSeenAt, at);
+  assert.equal((await clients.heartbeat(client.guid, heartbeat(client.guid, 2, { name: 'EVIL' }))).lastSequence, 2);
+  assert.deepEqual(await row(), { ...heard, lastSeenAt: at });
   const other = 'GUID:00000000-0000-4000-8000-000000000000';
   await assert.rejects(clients.heartbeat(other, heartbeat(other, 1)), (e) => isCode(e, 'PP_CLIENT_UNKNOWN'));
   assert.ok(await clients.trust.block(client.guid, 'admin'));
@@ -178,10 +184,8 @@ test('a heartbeat is news once; an old one, an unknown and a blocked client chan
   const blocked = (await clients.byGuid(client.guid))!;
   await assert.rejects(clients.register(registration(blocked.publicKey)), (e) => isCode(e, 'PP_CLIENT_BLOCKED'));
   assert.ok(await clients.trust.unblock(client.guid, 'admin'));
-  assert.equal(
-    (await clients.heartbeat(client.guid, heartbeat(client.guid, 3))).client.lastSeenAt.getTime(),
-    clock.now().getTime(),
-  );
+  await clients.heartbeat(client.guid, heartbeat(client.guid, 3));
+  assert.equal((await row()).lastSeenAt.getTime(), clock.now().getTime());
 });
 
 test('a client that only claims to be one does not make its machine look installed', async () => {
@@ -227,6 +231,28 @@ test('state messages are kept once, and what was signed is told from a hint', as
     ],
   );
   assert.equal((await clients.statesOf({ name: 'PC1' }))[0]!.logTail, 'ab');
+});
+
+test('many state messages at once are kept like one, and one that the database refuses takes no other with it', async () => {
+  const resourceId = await resource();
+  const topicId = randomUUID();
+  const wanted = Array.from({ length: 200 }, (_, n) => state(100 + (n % 100), { topicId, name: `PC${n % 100}` }));
+  const kept = await Promise.all([
+    ...wanted.map((message, n) => clients.state(message, { proven: true, ...(n % 100 === 7 && { resourceId }) })),
+    clients.state(state(1, { topicId, domain: 'nul\u0000' }), { proven: true }).catch(() => 'refused'),
+  ]);
+  assert.equal(kept.filter((one) => one === true).length, 100);
+  assert.equal(kept.at(-1), 'refused');
+  const rows = await base.db.query<{ state_id: number; name: string; resource_id: number | null }>(
+    'select state_id, name, resource_id from client_state where topic_id = $1 order by state_id',
+    [topicId],
+  );
+  const expected = Array.from({ length: 100 }, (_, n) => ({
+    state_id: 100 + n,
+    name: `PC${n}`,
+    resource_id: n === 7 ? resourceId : null,
+  }));
+  assert.deepEqual(rows, expected);
 });
 
 test('a registration, a heartbeat and a proven state announce the machine, a hint does not', async () => {

@@ -11,7 +11,7 @@ import {
   type RegistrationReply,
   type StateReply,
 } from '#messages';
-import type { Client } from '#records/client';
+import type { KnownClient } from '#records/client';
 import { plainAddress, Rate } from '#wire/http';
 import { Admission, type AdmissionWish } from './admission.ts';
 import { branchOf } from './native.ts';
@@ -123,7 +123,7 @@ async function provenToken(parts: ManagementParts, registration: Registration): 
 }
 
 /** wishes is what every reply tells a client to do from now on, and which policy it should have. */
-async function wishes(parts: ManagementParts, client: Client, branch: Here): Promise<HeartbeatReply> {
+async function wishes(parts: ManagementParts, client: KnownClient, branch: Here): Promise<HeartbeatReply> {
   const { site, approval, heartbeatMinutes, managementPoints, revision } = await policyOf(parts, client, branch);
   return {
     site,

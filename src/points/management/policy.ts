@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
 import { raise } from '#base/errors';
 import { checked, Farewell, POLICY_PROOF, policyProof, SIGNATURE_HEADERS, type FarewellReply, type Policy } from '#messages';
-import type { Client } from '#records/client';
+import type { KnownClient } from '#records/client';
 import { clientSiteOf, pointsFor, secondaryOf, type Branch, type Site } from '#records/site';
 import type { ManagementParts } from './server.ts';
 import type { SignedRequests } from './signed.ts';
@@ -14,7 +14,11 @@ export type Here = Branch & { here: Site };
  * policyOf is what the site wants of a client. Its site is always a primary; the client of a machine in a secondary's boundaries talks to the
  * proxy management point there first (D1). It costs no statement beyond what a heartbeat reads anyhow.
  */
-export async function policyOf(parts: ManagementParts, client: Client, branch: Here): Promise<Policy> {
+export async function policyOf(
+  parts: ManagementParts,
+  client: Pick<KnownClient, 'resourceId' | 'approval' | 'wanted' | 'policySerial' | 'sealed'>,
+  branch: Here,
+): Promise<Policy> {
   const { here } = branch;
   const hasSecondary = here.kind === 'primary' && branch.sites.some((site) => secondaryOf(branch, site.code) !== undefined);
   const device = hasSecondary && client.resourceId !== undefined ? await parts.resource.byId(client.resourceId) : undefined;
@@ -41,10 +45,7 @@ export async function policyOf(parts: ManagementParts, client: Client, branch: H
 }
 
 function revisionOf(policy: Omit<Policy, 'revision'>, serial: number): string {
-  return createHash('sha256')
-    .update(`${serial}\n${JSON.stringify(policy)}`)
-    .digest('base64url')
-    .slice(0, 22);
+  return hash('sha256', `${serial}\n${JSON.stringify(policy)}`, 'base64url').slice(0, 22);
 }
 
 /** policyRoutes answers GET /ccm_system/policy, and takes the farewell of a client that leaves. Both are signed. */

@@ -2,12 +2,11 @@ import type { KeyObject } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import { raise } from '#base/errors';
 import { Nonces, readClaim, readPublicKey, verifyRequest, verifyRequestAside, type Claim, type VerificationKey } from '#messages';
-import type { Client } from '#records/client';
-import type { TokenKey } from '#records/client';
+import type { KnownClient, TokenKey } from '#records/client';
 import type { ManagementParts } from './server.ts';
 
 /** Signer is who signed a request: a registered client that is not blocked, or a bootstrap with a token that has not expired. */
-export type Signer = { client: Client; token?: undefined } | { token: TokenKey; client?: undefined };
+export type Signer = { client: KnownClient; token?: undefined } | { token: TokenKey; client?: undefined };
 
 /** So many keys are kept ready. */
 const KEYS = 4096;
@@ -53,7 +52,7 @@ export class SignedRequests {
   }
 
   /** byClient finds out which registered client signed a request without a body. */
-  async byClient(request: FastifyRequest): Promise<Client> {
+  async byClient(request: FastifyRequest): Promise<KnownClient> {
     const claim = readClaim(request.headers);
     if (claim.client === undefined) throw raise('PP_MSG_SIGNATURE');
     const { client } = await this.#signer(request, claim);
@@ -75,7 +74,7 @@ export class SignedRequests {
 
   async #signerOf(claim: Claim): Promise<Signer> {
     if (claim.client !== undefined) {
-      const client = await this.#parts.client.byGuid(claim.client);
+      const client = await this.#parts.client.known(claim.client);
       // A client must hear that the site forgot it, or it would never register again.
       if (!client) throw raise('PP_CLIENT_UNKNOWN', { guid: claim.client });
       return { client };
@@ -99,9 +98,11 @@ function octetsOf(request: FastifyRequest): Uint8Array {
   return request.body instanceof Uint8Array ? request.body : new Uint8Array();
 }
 
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
 function bodyOf(request: FastifyRequest): unknown {
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(octetsOf(request))) as unknown;
+    return JSON.parse(utf8.decode(octetsOf(request))) as unknown;
   } catch {
     // What the parser says quotes the body, which is no business of the log.
     throw raise('PP_MSG_MALFORMED', { message: 'body', why: 'is no JSON in UTF-8' });

@@ -1,7 +1,7 @@
 import type { Heartbeat } from '#messages';
 import { nameKey } from '#records/resource';
 import type { Sql } from '#store/database';
-import type { ClientRow } from './client.ts';
+import { KNOWN, type KnownRow } from './client.ts';
 
 /** Beat is one heartbeat with the address it came from. */
 export interface Beat {
@@ -41,11 +41,15 @@ const HEARTBEATS = {
         last_seen_at = greatest(c.last_seen_at, $1), sent_at = s.sent_at, started_at = s.started_at,
         started_before = case when c.started_at <> s.started_at then c.started_at else c.started_before end,
         alarm = c.hardware_id <> s.hardware_id or coalesce(c.started_before = s.started_at and c.started_at <> s.started_at, false)
-      from said s where c.guid = s.guid and not c.blocked and c.sequence < s.sequence returning c.*
+      from said s where c.guid = s.guid and not c.blocked and c.sequence < s.sequence
+      returning ${KNOWN.replaceAll(/\w+/g, 'c.$&')}, c.alarm
     )
-    select *, pg_notify('client', jsonb_strip_nulls(jsonb_build_object('resourceId', resource_id, 'name', name, 'domain', domain))::text) as told
+    select ${KNOWN}, alarm, pg_notify('client', jsonb_strip_nulls(jsonb_build_object('resourceId', resource_id, 'name', name, 'domain', domain))::text) as told
     from heard`,
 };
+
+/** HeardRow is what a heartbeat that was news tells of its client; `alarm` where it seems to come from another machine. */
+export type HeardRow = KnownRow & { alarm: boolean };
 
 /** One process writes the heartbeats of a client in the order in which they came, so one statement takes one of each client. */
 function rounds(beats: readonly Beat[]): Beat[][] {
@@ -64,12 +68,12 @@ function rounds(beats: readonly Beat[]): Beat[][] {
  * takeHeartbeats keeps signs of life and announces them on 'client', in one statement for many. It gives the row of each that was news;
  * undefined for what was not: refused, repeated, late, or of a client that is not known.
  */
-export async function takeHeartbeats(sql: Sql, beats: readonly Beat[], now: Date): Promise<(ClientRow | undefined)[]> {
-  const taken = new Map<Beat, ClientRow>();
+export async function takeHeartbeats(sql: Sql, beats: readonly Beat[], now: Date): Promise<(HeardRow | undefined)[]> {
+  const taken = new Map<Beat, HeardRow>();
   for (const round of rounds(beats)) {
     // In one order in all processes, so that two of them do not wait for each other.
     const ordered = round.toSorted((a, b) => (a.heartbeat.guid < b.heartbeat.guid ? -1 : 1));
-    const rows = await sql.exec<ClientRow>(HEARTBEATS, [now, ...FIELDS.map(([, , of]) => ordered.map(of))]);
+    const rows = await sql.exec<HeardRow>(HEARTBEATS, [now, ...FIELDS.map(([, , of]) => ordered.map(of))]);
     const byGuid = new Map(rows.map((row) => [row.guid, row]));
     for (const beat of ordered) {
       const row = byGuid.get(beat.heartbeat.guid);

@@ -1,5 +1,5 @@
 export type { UnsentClient } from './branch.ts';
-export type { Client, TrustRules } from './client.ts';
+export type { Client, KnownClient, TrustRules } from './client.ts';
 export type { ClientEvent } from './event.ts';
 export type { ConflictShown } from './trust.ts';
 export type { Registered, RegisterOptions } from './register.ts';

@@ -6,14 +6,24 @@ import { nameKey, shortKey } from '#records/resource';
 import { Gatherer, type Database, type Sql } from '#store/database';
 import * as aging from './aging.ts';
 import { pageOfClients, takeUnsent, takeUnsentStates, type UnsentClient } from './branch.ts';
-import { clientOf, trustRules, type Client, type ClientRow, type Wanted } from './client.ts';
+import {
+  clientOf,
+  KNOWN,
+  knownOf,
+  trustRules,
+  type Client,
+  type ClientRow,
+  type KnownClient,
+  type KnownRow,
+  type Wanted,
+} from './client.ts';
 import { openCloneAlarm, wentBack, whyAlarm } from './clone.ts';
 import { leave } from './decide.ts';
-import { takeHeartbeats, type Beat } from './heartbeats.ts';
+import { takeHeartbeats, type Beat, type HeardRow } from './heartbeats.ts';
 import { keyHashOf, register, type Registered, type RegisterOptions } from './register.ts';
 import { registerPlain, type TokenRegistration } from './register-many.ts';
 import { attach, standings, type Standing } from './standing.ts';
-import { addState, states, type State } from './state.ts';
+import { addStates, states, type Said, type State } from './state.ts';
 import * as tokens from './token.ts';
 import { machineOf, takeClient, tellsOf } from './taken.ts';
 import { ClientTrust } from './trust.ts';
@@ -39,7 +49,7 @@ export interface ClientPage {
 
 /** Heard is a client after a heartbeat; `alarm` is said once, when its key seems to be on two machines. */
 export interface Heard {
-  client: Client;
+  client: KnownClient;
   alarm?: string | undefined;
   /** The message was not news: the last sequence number that was. */
   lastSequence?: number | undefined;
@@ -47,12 +57,16 @@ export interface Heard {
 
 /** So many heartbeats go into one statement. */
 const MOST_BEATS = 128;
+/** State messages may have 16 KiB of a log each. */
+const MOST_STATES = 64;
 /** Registrations hold three locks each until their transaction ends. */
 const MOST_REGISTRATIONS = 64;
 
-async function clientsByGuid(sql: Sql, guids: readonly string[]): Promise<(Client | undefined)[]> {
-  const rows = await sql.exec<ClientRow>({ name: 'client_by_guid', text: 'select * from client where guid = any($1)' }, [guids]);
-  const found = new Map(rows.map((row) => [row.guid, clientOf(row)]));
+async function knownByGuid(sql: Sql, guids: readonly string[]): Promise<(KnownClient | undefined)[]> {
+  const rows = await sql.exec<KnownRow>({ name: 'client_known', text: `select ${KNOWN} from client where guid = any($1)` }, [
+    guids,
+  ]);
+  const found = new Map(rows.map((row) => [row.guid, knownOf(row)]));
   return guids.map((guid) => found.get(guid));
 }
 
@@ -65,8 +79,9 @@ export class ClientRecord {
   readonly #tokens: Gatherer<tokens.TokenWish, { id: string; secret: string }>;
   readonly #registering: Gatherer<TokenRegistration, Registered | undefined>;
   readonly #tokenKeys: Gatherer<string, tokens.TokenKey | undefined>;
-  readonly #beats: Gatherer<Beat, ClientRow | undefined>;
-  readonly #byGuid: Gatherer<string, Client | undefined>;
+  readonly #beats: Gatherer<Beat, HeardRow | undefined>;
+  readonly #known: Gatherer<string, KnownClient | undefined>;
+  readonly #states: Gatherer<Said, number | null | undefined>;
   /** Whom the site believes, and what people decide about it. */
   readonly trust: ClientTrust;
 
@@ -83,7 +98,8 @@ export class ClientRecord {
       (wishes) => db.transaction((tx) => registerPlain(tx, wishes, clock.now())),
       MOST_REGISTRATIONS,
     );
-    this.#byGuid = new Gatherer((guids) => clientsByGuid(db, guids), MOST_BEATS);
+    this.#known = new Gatherer((guids) => knownByGuid(db, guids), MOST_BEATS);
+    this.#states = new Gatherer((said) => addStates(db, said, clock.now()), MOST_STATES);
     this.#tokens = new Gatherer((wishes) => tokens.issueTokens(db, { random, clock, shared }, wishes));
   }
 
@@ -128,18 +144,26 @@ export class ClientRecord {
   async heartbeat(guid: string, heartbeat: Heartbeat, o: { address?: string | undefined } = {}): Promise<Heard> {
     const row = await this.#beats.ask({ heartbeat: { ...heartbeat, guid }, address: o.address });
     if (!row) return this.#oldNews(guid, heartbeat, o.address);
-    const client = clientOf(row);
-    return { client, alarm: row.alarm ? await this.#alarm(row, heartbeat, whyAlarm(row, heartbeat), o.address) : undefined };
+    const client = knownOf(row);
+    const whole = row.alarm ? await this.#row(guid) : undefined;
+    return { client, alarm: whole && (await this.#alarm(whole, heartbeat, whyAlarm(whole, heartbeat), o.address)) };
+  }
+
+  async #row(guid: string): Promise<ClientRow | undefined> {
+    const [row] = await this.#db.exec<ClientRow>({ name: 'client_by_guid', text: 'select * from client where guid = $1' }, [
+      guid,
+    ]);
+    return row;
   }
 
   /** oldNews answers a heartbeat that changed nothing: repeated, late, refused, or of another machine with the same key. */
   async #oldNews(guid: string, heartbeat: Heartbeat, address: string | undefined): Promise<Heard> {
-    const [row] = await this.#db.query<ClientRow>('select * from client where guid = $1', [guid]);
+    const row = await this.#row(guid);
     if (!row) throw raise('PP_CLIENT_UNKNOWN', { guid });
     if (row.blocked) throw raise('PP_CLIENT_BLOCKED', { guid, name: row.name });
     const back = wentBack(row, heartbeat);
     const alarm = back ? await this.#alarm(row, heartbeat, 'its sequence number went back', address) : undefined;
-    return { client: clientOf(row), alarm, lastSequence: row.sequence };
+    return { client: knownOf(row), alarm, lastSequence: row.sequence };
   }
 
   async #alarm(row: ClientRow, heartbeat: Heartbeat, why: string, address: string | undefined): Promise<string | undefined> {
@@ -209,10 +233,7 @@ export class ClientRecord {
 
   /** state keeps a state message; true when it is new. `proven` tells a signed one from a hint, which announces nothing. */
   async state(message: StateMessage, o: { proven: boolean; resourceId?: number | undefined }): Promise<boolean> {
-    const resourceId = await addState(this.#db, message, o, this.#clock.now());
-    if (resourceId === undefined) return false;
-    if (o.proven) await this.#tell({ resourceId: resourceId ?? undefined, name: message.name, domain: message.domain });
-    return true;
+    return (await this.#states.ask({ message, ...o })) !== undefined;
   }
 
   async #tell(client: Pick<Client, 'resourceId' | 'name' | 'domain'>, via?: Sql): Promise<void> {
@@ -227,7 +248,13 @@ export class ClientRecord {
 
   /** byGuid gives the client of an SMSID, an obsolete one too. */
   async byGuid(guid: string): Promise<Client | undefined> {
-    return this.#byGuid.ask(guid);
+    const row = await this.#row(guid);
+    return row && clientOf(row);
+  }
+
+  /** known is what a point asks of a client with each request, many at once: whose key it is, whether it is blocked, what the site wants of it. */
+  known(guid: string): Promise<KnownClient | undefined> {
+    return this.#known.ask(guid);
   }
 
   /** byKey gives the client of a public key (base64 SPKI). */
@@ -362,9 +389,7 @@ export class ClientRecord {
     const proven = said && (from.role === 'parent' || (await tellsOf(tx, message, from)));
     // Before it has registered a client has no SMSID; the site that it told knows its machine by the push.
     const of = proven && message.guid === undefined ? await machineOf(tx, message) : undefined;
-    const resourceId = await addState(tx, message, { proven, resourceId: of }, this.#clock.now());
-    if (resourceId === undefined || !proven) return;
-    await this.#tell({ resourceId: resourceId ?? undefined, name: message.name, domain: message.domain }, tx);
+    await addStates(tx, [{ message, proven, resourceId: of }], this.#clock.now());
   }
 
   /** removeObsolete forgets clients whose place another one took and that were not heard since; blocked and rejected ones stay. */

@@ -20,43 +20,63 @@ export interface State {
   proven: boolean;
 }
 
-/** addState keeps a message once and gives its resource (null for none); undefined when it is here already. */
-export async function addState(
-  sql: Sql,
-  message: StateMessage,
-  o: { proven: boolean; resourceId?: number | undefined },
-  now: Date,
-): Promise<number | null | undefined> {
-  const rows = await sql.exec<{ resource_id: number | null }>(
-    {
-      name: 'client_state_add',
-      text: `insert into client_state (topic_type, topic_id, state_id, at, received_at, name_key, name, domain, resource_id, site, guid,
-          version, exit_code, detail, log_tail, proven)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, coalesce($9, (select resource_id from client where guid = $11)), $10, $11, $12, $13, $14,
-          $15, $16)
-        on conflict (topic_id, topic_type, state_id, proven) do nothing returning resource_id`,
-    },
-    [
-      message.topicType,
-      message.topicId,
-      message.stateId,
-      new Date(message.at),
-      now,
-      shortKey(message.name),
-      message.name,
-      message.domain,
-      o.resourceId,
-      message.site,
-      message.guid,
-      message.clientVersion,
-      message.exitCode,
-      message.detail,
-      // PostgreSQL keeps no NUL in a text; a log may have one.
-      message.logTail?.toWellFormed().replaceAll('\0', ''),
-      o.proven,
-    ],
-  );
-  return rows.length === 0 ? undefined : rows[0]!.resource_id;
+/** Said is a message, whether its sender proved who it is, and which machine it is about where that is known. */
+export interface Said {
+  message: StateMessage;
+  proven: boolean;
+  resourceId?: number | undefined;
+}
+
+const ADD = {
+  name: 'client_state_add_many',
+  text: `with said as materialized (
+      select * from json_to_recordset($1) as m(place integer, "topicType" integer, "topicId" uuid, "stateId" integer, at timestamptz, key text,
+        name text, domain text, "resourceId" integer, site text, guid text, "clientVersion" text, "exitCode" bigint, detail text,
+        "logTail" text, proven boolean)
+    ), added as (
+      insert into client_state (topic_type, topic_id, state_id, at, received_at, name_key, name, domain, resource_id, site, guid, version,
+        exit_code, detail, log_tail, proven)
+      select "topicType", "topicId", "stateId", at, $2, key, name, domain,
+        coalesce("resourceId", (select resource_id from client c where c.guid = m.guid)), site, guid, "clientVersion", "exitCode", detail,
+        "logTail", proven
+      from said m order by place
+      on conflict (topic_id, topic_type, state_id, proven) do nothing
+      returning topic_id, topic_type, state_id, proven, resource_id, name, domain
+    )
+    select topic_id, topic_type, state_id, proven, resource_id, case when proven then
+      pg_notify('client', jsonb_strip_nulls(jsonb_build_object('resourceId', resource_id, 'name', name, 'domain', domain))::text) end as told
+    from added`,
+};
+
+/**
+ * addStates keeps messages, each once, in one statement, and announces the proven ones on 'client'. It gives the resource of each (null for
+ * none); undefined where it is here already.
+ */
+export async function addStates(sql: Sql, said: readonly Said[], now: Date): Promise<(number | null | undefined)[]> {
+  const rows = said.map(({ message, proven, resourceId }, place) => ({
+    ...message,
+    place,
+    at: new Date(message.at),
+    key: shortKey(message.name),
+    detail: message.detail?.toWellFormed(),
+    // PostgreSQL keeps no NUL in a text; a log may have one.
+    logTail: message.logTail?.toWellFormed().replaceAll('\0', ''),
+    resourceId,
+    proven,
+  }));
+  const added = await sql.exec<Pick<StateRow, 'topic_id' | 'topic_type' | 'state_id' | 'proven' | 'resource_id'>>(ADD, [
+    JSON.stringify(rows),
+    now,
+  ]);
+  const keyOf = (...parts: unknown[]) => parts.join(' ').toLowerCase();
+  const fresh = new Map(added.map((row) => [keyOf(row.topic_id, row.topic_type, row.state_id, row.proven), row.resource_id]));
+  return said.map(({ message: { topicId, topicType, stateId }, proven }) => {
+    const key = keyOf(topicId, topicType, stateId, proven);
+    const resourceId = fresh.get(key);
+    // Of two that are the same in one statement, the first is the new one.
+    fresh.delete(key);
+    return resourceId;
+  });
 }
 
 interface StateRow {
