@@ -8,6 +8,7 @@ import { readConfig } from './config.ts';
 import { Logs } from './logs.ts';
 import { makeParts } from './parts.ts';
 import { productVersion } from './product.ts';
+import { say } from './say.ts';
 import { status, statusLines, type AgentStatus } from './status.ts';
 
 /** What Windows says of a file that is not there; the service ends with it. */
@@ -16,11 +17,12 @@ const ERROR_FILE_NOT_FOUND = 2;
 /**
  * main is the client service, CcmExec: it runs until host.signal aborts and returns 0. With `status` it prints what the running agent last
  * said of itself (`--json` for programs), and returns 0 when the client is registered, 1 when it is not. With `farewell` it tells the site that
- * the client is being removed, for a bootstrap that cannot sign.
+ * the client is being removed, with `say-state` how its installation goes, for a bootstrap that cannot sign.
  */
 export async function main(host: TargetHost, args: string[], product: string = productVersion): Promise<number> {
   if (args[0] === 'status') return printStatus(host, args.includes('--json'));
   if (args[0] === 'farewell') return farewell(host);
+  if (args[0] === 'say-state') return say(host, args.slice(1));
   let logs = new Logs(host, usualLog());
   try {
     const config = await readConfig(host, product);

@@ -235,13 +235,16 @@ fetch() {
 
 uptime_seconds() { cut -d. -f1 /proc/uptime 2>/dev/null || date +%s; }
 
-# ---- state messages (topic 800), to the fallback status point: nobody can prove who sent them ----------------------------------------
+# ---- state messages (topic 800): signed by the client that is installed, where one is registered; before that to the fallback status
+# point, where nobody can prove who sent them --------------------------------------------------------------------------------------------
 
 json() { plain "$1" | sed 's/\\/\\\\/g; s/"/\\"/g' | cut -c1-"$2"; }
 short_name() { uname -n | cut -d. -f1 | tr -cd A-Za-z0-9_- | cut -c1-63; }
 
 report() { # STATE [EXIT [DETAIL]]
-  [ -n "$configured" ] && [ -n "$fsp" ] && is_point "$fsp" || return 0
+  [ -n "$configured" ] || return 0
+  if signed_report "$1" "${2:-}" "${3:-}"; then return 0; fi
+  [ -n "$fsp" ] && is_point "$fsp" || return 0
   info "Sending state message, STATEID='$1'."
   body=$(printf '{"topicType":800,"topicId":"%s","stateId":%s,"at":"%s","name":"%s","domain":"","site":"%s","clientVersion":"%s"%s%s}' \
     "$topic" "$1" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$(short_name)" "$site" "$version" \
@@ -259,6 +262,14 @@ report() { # STATE [EXIT [DETAIL]]
   sent=$?
   rm -f "$setup/state.json"
   if [ $sent -eq 0 ]; then info "State message with TopicType 800 and TopicId {$topic} has been sent to the FSP"; else warn 'State message was not taken'; fi
+}
+
+# signed_report lets the agent say it, which has the key; it looks for one that runs here, and tells whether a management point took it.
+signed_report() { # STATE EXIT DETAIL
+  # Whatever does not know how to would run as an agent instead.
+  [ -f "$state/client.key" ] && grep -q '"say-state"' "$program/CcmExec.mjs" 2>/dev/null && agent=$(node_for 24) || return 1
+  PUSHPOINT_ROOT=$root "$agent" "$program/CcmExec.mjs" say-state "$topic" "$1" "$version" "$2" "$(plain "$3")" >/dev/null 2>&1 || return 1
+  info "State message $1 with TopicType 800 and TopicId {$topic} has been sent, signed"
 }
 
 # fail STATE CODE DETAIL notes how the run ends.
@@ -353,6 +364,7 @@ install_prerequisites() {
 init() {
   if [ -n "$root" ]; then echo bare
   elif [ -d /run/systemd/system ]; then echo systemd
+  elif command -v openrc-run >/dev/null 2>&1 && command -v rc-update >/dev/null 2>&1; then echo openrc
   elif [ -d /etc/init.d ] && { command -v update-rc.d || command -v chkconfig; } >/dev/null 2>&1; then echo sysv
   else echo bare; fi
 }
@@ -395,15 +407,32 @@ SCRIPT
   if command -v update-rc.d >/dev/null 2>&1; then update-rc.d "$service" defaults >/dev/null 2>&1; else chkconfig --add "$service" >/dev/null 2>&1; fi
 }
 
+write_openrc() {
+  cat >"/etc/init.d/$service" <<SCRIPT
+#!$(command -v openrc-run)
+description="Pushpoint client"
+depend() { after localmount net; }
+start() { ebegin "Starting $service"; sh $program/service.sh start; eend \$?; }
+stop() { ebegin "Stopping $service"; sh $program/service.sh stop; eend \$?; }
+status() { sh $program/service.sh status; }
+SCRIPT
+  chmod 755 "/etc/init.d/$service"
+  rc-update add "$service" default >/dev/null 2>&1
+}
+
 # write_loop makes what keeps the agent running where no systemd does.
 write_loop() {
   mkdir -p "$root/run"
   cat >"$program/service.sh" <<LOOP
 #!/bin/sh
 # start | stop | status | restart of the client; the agent is started again when it ends.
-alive() { [ -s "$pidfile" ] && kill -0 "\$(cat "$pidfile")" 2>/dev/null; }
+# A number in a file may be somebody else's by now: after a restart of the machine, for one.
+is() { [ -s "\$1" ] && kill -0 "\$(cat "\$1")" 2>/dev/null && tr '\\0' ' ' <"/proc/\$(cat "\$1")/cmdline" 2>/dev/null | grep -qF "$program/\$2"; }
+alive() { is "$pidfile" service.sh; }
+# Where what watches it was killed, the agent goes on alone.
+orphan() { alive || { is "$pidfile.agent" CcmExec.mjs && kill "\$(cat "$pidfile.agent")" 2>/dev/null; }; }
 case \${1:-} in
-start) alive || { setsid sh "$program/service.sh" loop </dev/null >/dev/null 2>&1 & }
+start) alive || { orphan; setsid sh "$program/service.sh" loop </dev/null >/dev/null 2>&1 & }
   for _ in 1 2 3 4 5 6 7 8 9 10; do alive && exit 0; sleep 1; done; exit 1 ;;
 loop) echo \$\$ >"$pidfile"
   trap 'trap - TERM; [ -z "\$child" ] || kill "\$child" 2>/dev/null; wait "\$child"; rm -f "$pidfile"; exit 0' TERM INT
@@ -414,7 +443,7 @@ loop) echo \$\$ >"$pidfile"
     wait "\$child"
     sleep 10 & wait \$!
   done ;;
-stop) alive || exit 0
+stop) alive || { orphan; rm -f "$pidfile" "$pidfile.agent"; exit 0; }
   kill "\$(cat "$pidfile")"
   for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do alive || { rm -f "$pidfile" "$pidfile.agent"; exit 0; }; sleep 1; done
   exit 1 ;;
@@ -426,7 +455,7 @@ LOOP
 }
 
 service_is() {
-  case $(init) in systemd) [ -e "/etc/systemd/system/$service.service" ] ;; sysv) [ -e "/etc/init.d/$service" ] ;; *) [ -e "$program/service.sh" ] ;; esac
+  case $(init) in systemd) [ -e "/etc/systemd/system/$service.service" ] ;; sysv | openrc) [ -e "/etc/init.d/$service" ] ;; *) [ -e "$program/service.sh" ] ;; esac
 }
 service_runs() {
   case $(init) in
@@ -436,11 +465,20 @@ service_runs() {
   esac
 }
 service_start() {
-  case $(init) in systemd) systemctl reset-failed "$service.service" 2>/dev/null; systemctl restart "$service.service" ;; *) sh "$program/service.sh" restart ;; esac
+  case $(init) in
+  systemd) systemctl reset-failed "$service.service" 2>/dev/null; systemctl restart "$service.service" ;;
+  # By its own tool, so that it knows that the service runs. One that was not booted cannot start anything.
+  openrc) if [ -e /run/openrc/softlevel ]; then rc-service -q "$service" restart; else sh "$program/service.sh" restart; fi ;;
+  *) sh "$program/service.sh" restart ;;
+  esac
 }
 service_stop() {
   case $(init) in
   systemd) systemctl stop "$service.service" 2>/dev/null ;;
+  openrc)
+    [ ! -e /run/openrc/softlevel ] || rc-service -q "$service" stop 2>/dev/null
+    [ ! -e "$program/service.sh" ] || sh "$program/service.sh" stop
+    ;;
   *) [ ! -e "$program/service.sh" ] || sh "$program/service.sh" stop ;;
   esac
   return 0
@@ -456,6 +494,10 @@ service_remove() {
   sysv)
     rm -f "/etc/init.d/$service"
     if command -v update-rc.d >/dev/null 2>&1; then update-rc.d "$service" remove >/dev/null 2>&1; else chkconfig --del "$service" >/dev/null 2>&1; fi
+    ;;
+  openrc)
+    rc-update del "$service" default >/dev/null 2>&1
+    rm -f "/etc/init.d/$service"
     ;;
   esac
   return 0
@@ -522,7 +564,7 @@ install_agent() {
   rm -f "$state/installed.json"
   cp "$setup/$file" "$program/CcmExec.new" && mv -f "$program/CcmExec.new" "$program/CcmExec.mjs" || fail 312 $PREREQUISITE 'there is no space for the client' || return 1
   hand_over
-  case $(init) in systemd) write_unit ;; sysv) write_loop; write_script ;; *) write_loop ;; esac
+  case $(init) in systemd) write_unit ;; sysv) write_loop; write_script ;; openrc) write_loop; write_openrc ;; *) write_loop ;; esac
   info "Starting service $service"
   first=''
   if service_start && stays_running; then

@@ -76,6 +76,17 @@ for (const shell of [['dash'], ['busybox', 'sh']])
         if (statSync(join(target.root, path)).isFile()) assert.ok(!target.text(path).includes(SECRET), path);
       assert.equal(statSync(join(target.root, 'var/lib/pushpoint-client')).mode & 0o077, 0);
       assert.equal(statSync(join(target.root, 'var/lib/pushpoint-client/client.key')).mode & 0o077, 0);
+      // With a key of its own it says what comes later signed: that it was begun again, and how that ended.
+      const first = mp.states.length;
+      target.push([mp], junk, { requires: { architectures: ['sparc'] }, registration: undefined }, '2.0.0');
+      assert.equal(await target.run([], shell), 9);
+      assert.deepEqual(
+        mp.states.slice(first).map(({ stateId, signed, exitCode, clientVersion, guid }) => [stateId, signed, exitCode, clientVersion, guid]),
+        [
+          [100, true, undefined, '2.0.0', [...mp.clients.keys()][0]],
+          [319, true, 9, '2.0.0', [...mp.clients.keys()][0]],
+        ],
+      );
       assert.equal(await target.run(['/uninstall'], shell), 0);
       assert.deepEqual(
         mp.farewells.map((f) => f.reason),

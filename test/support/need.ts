@@ -13,6 +13,8 @@ const peers = {
   busybox: 'busybox',
   'systemd-nspawn': 'systemd-container',
   openssl: 'openssl',
+  'openrc-run': 'openrc',
+  'update-rc.d': 'init-system-helpers',
   tshark: 'tshark',
   strace: 'strace',
   'mkfs.ext4': 'e2fsprogs',

@@ -1,0 +1,44 @@
+import { layout, type TargetHost } from '#client/host';
+import { Identity } from '#client/identity';
+import { ClientLog, usualLog } from '#client/log';
+import { Reporter } from '#client/report';
+import { checked, deploymentStates, StateMessage, type DeploymentState } from '#messages';
+import { readConfig } from './config.ts';
+
+/**
+ * say sends a state message of a bootstrap that cannot sign, with the key of the client that is installed: `… say-state TOPICID STATE VERSION
+ * EXITCODE DETAIL`, of which the last two may be empty. 0 is a management point that took it; with anything else the bootstrap says it unsigned.
+ */
+export async function say(host: TargetHost, args: readonly string[]): Promise<number> {
+  const log = new ClientLog(host, layout.stateLog, 'FSPStateMessage', usualLog());
+  try {
+    const [topicId, state, clientVersion = '', exit = '', detail = ''] = args;
+    // Before there is a key nothing is made here that the agent would find.
+    await host.readFile(layout.key);
+    const [{ tcf }, { memory, privateKey }] = [await readConfig(host), await Identity.load(host)];
+    const { guid, site = tcf.site, registeredAt } = memory;
+    if (guid === undefined || registeredAt === undefined) return 1;
+    const points = [...new Set([...(memory.managementPoints ?? []), ...tcf.managementPoints])];
+    const pin = tcf.certificatePin;
+    const reporter = new Reporter(host, log, {
+      site,
+      clientVersion,
+      guid,
+      managementPoints: pin === undefined ? points : points.filter((point) => point.startsWith('https:')),
+      fallbackStatusPoints: [],
+      ...(pin !== undefined && { pin }),
+      signer: { client: guid, privateKey },
+      topicId: checked(StateMessage.properties.topicId, topicId, 'topic id'),
+    });
+    const stateId = Number(state);
+    if (!isState(stateId)) return 1;
+    const told = { ...(exit !== '' && { exitCode: Number(exit) }), ...(detail !== '' && { detail }) };
+    return (await reporter.send(stateId, told)) ? 0 : 1;
+  } catch {
+    return 1;
+  } finally {
+    await log.flush();
+  }
+}
+
+const isState = (id: number): id is DeploymentState => id in deploymentStates;
