@@ -48,6 +48,11 @@ static BOOL listed(const char *list, const char *word) {
   return FALSE;
 }
 
+BOOL is_msi(const File *file) {
+  size_t length = strlen(file->name);
+  return length > 4 && same(file->name + length - 4, ".msi");
+}
+
 static BOOL check_system(Run *run) {
   const Config *c = &run->config;
   if (!options_skip(&run->options, "os") && run->facts.build < (unsigned)c->requires.build)
@@ -56,8 +61,11 @@ static BOOL check_system(Run *run) {
   if (!options_skip(&run->options, "os") && c->requires.architectures[0] && !listed(c->requires.architectures, run->facts.architecture))
     return fail(run, 319, CODE_PREREQUISITE, "the operating system is not supported: architecture %s, the package needs %s",
                 run->facts.architecture, c->requires.architectures);
-  size_t length = strlen(c->payload.name);
-  BOOL isMsi = length > 4 && same(c->payload.name + length - 4, ".msi");
+  BOOL isMsi = is_msi(&c->payload);
+  // Known before anything is brought: what this program cannot run it does not fetch either.
+  if (!isMsi && !c->payload.command[0])
+    return fail(run, 320, CODE_PREREQUISITE, "this deployment is not possible here: %s is no file of Windows Installer, and the package has no command "
+                "that installs it", c->payload.name);
   int needed = c->requires.installer ? c->requires.installer : isMsi ? 301 : 0, there = installer_version();
   if (needed && !options_skip(&run->options, "installer") && there < needed)
     return fail(run, 320, CODE_PREREQUISITE, "this deployment is not possible here: Windows Installer is %d.%02d, %d.%02d is needed",

@@ -107,30 +107,11 @@ BOOL take_over(Run *run) {
   return start_agent(run);
 }
 
-/* installer_line is the package's own command, or, for a file of Windows Installer without one, ours. */
-static BOOL installer_line(Run *run, WCHAR program[PATH_ROOM], WCHAR **line) {
-  const Config *c = &run->config;
-  size_t length = strlen(c->payload.name);
-  program[0] = 0;
-  if (c->payload.command[0]) {
-    *line = wide(c->payload.command);
-    return TRUE;
-  }
-  if (length <= 4 || !same(c->payload.name + length - 4, ".msi"))
-    return fail(run, 320, CODE_PREREQUISITE, "this deployment is not possible here: the package has no command that installs %s",
-                c->payload.name);
-  Text text = {0};
-  text_format(&text, "msiexec.exe /i \"%s\" /qn /norestart /l*v \"logs\\client.msi.log\" REBOOT=ReallySuppress ", c->payload.name);
-  text_add(&text, c->properties);
-  *line = wide(text.at);
-  text_free(&text);
-  join_path(program, layout.system, L"msiexec.exe");
-  return TRUE;
-}
-
 static BOOL run_installer(Run *run, DWORD *exit) {
-  WCHAR program[PATH_ROOM], *line = NULL;
-  if (!installer_line(run, program, &line)) return FALSE;
+  const Config *c = &run->config;
+  WCHAR program[PATH_ROOM] = L"";
+  // The package's own command, or ours: check_machine lets no third case through.
+  WCHAR *line = c->payload.command[0] ? wide(c->payload.command) : msi_line(c, program);
   BOOL ran;
   for (int tries = 0;; tries++) {
     log_info("Running the installer of the package");
@@ -179,27 +160,6 @@ void clear_away(const Run *run) {
   free(name);
 }
 
-/* remove_products lets Windows Installer take away every version of the client it knows. */
-static BOOL remove_products(Run *run) {
-  HMODULE library = LoadLibraryExW(L"msi.dll", NULL, LOAD_LIBRARY_SEARCH_SYSTEM32);
-  if (!library) return TRUE;
-  UINT(WINAPI *related)(LPCWSTR, DWORD, DWORD, LPWSTR) = (void *)GetProcAddress(library, "MsiEnumRelatedProductsW");
-  WCHAR product[40], line[256], program[PATH_ROOM];
-  BOOL right = TRUE;
-  join_path(program, layout.system, L"msiexec.exe");
-  for (int tries = 0; right && related && tries < 8 && related(UPGRADE_CODE, 0, 0, product) == ERROR_SUCCESS; tries++) {
-    DWORD exit = 0;
-    _snwprintf(line, 256, L"msiexec.exe /x %ls /qn /norestart /l*v \"logs\\client.msi.log\" REBOOT=ReallySuppress", product);
-    log_info("Removing the product %ls", product);
-    right = run_command(run, program, line, &exit);
-    log_info("Installer ended with %lu", exit);
-    if (right && exit != 0 && !is_restart(exit) && exit != ERROR_UNKNOWN_PRODUCT)
-      right = fail(run, 313, CODE_ERROR, "the installer of the client ended with %lu", exit);
-  }
-  FreeLibrary(library);
-  return right;
-}
-
 /* say_farewell lets the client tell the site that it is removed; removing does not wait for an answer. */
 static void say_farewell(Run *run) {
   WCHAR line[PATH_ROOM + 16];
@@ -224,8 +184,44 @@ BOOL uninstall(Run *run) {
     if (error) return fail(run, 303, CODE_ERROR, "the service CcmExec could not be removed: %s (%lu)", state_name(service_state(AGENT_SERVICE)), error);
   }
   remove_tree(layout.agent);
+  DeleteFileW(layout.identity);
   clear_away(run);
   RegDeleteTreeW(HKEY_LOCAL_MACHINE, AGENT_KEY);
   RegDeleteTreeW(HKEY_LOCAL_MACHINE, PROPERTIES_KEY);
+  // The key above ours goes too where nobody else has anything in it.
+  RegDeleteKeyW(HKEY_LOCAL_MACHINE, L"SOFTWARE\\Microsoft\\SMS");
   return TRUE;
+}
+
+/* put_aside moves this program out of the folder, because nobody can delete the program that he runs, but rename it he can. */
+static BOOL put_aside(WCHAR to[PATH_ROOM]) {
+  WCHAR self[PATH_ROOM], folder[PATH_ROOM], name[64];
+  char id[UUID_SIZE];
+  GetModuleFileNameW(NULL, self, PATH_ROOM);
+  folder_of(folder, self);
+  // Started from somewhere else it stays there: that copy is not the one of the installation.
+  if (_wcsicmp(folder, layout.setup) != 0) return FALSE;
+  random_uuid(id);
+  _snwprintf(name, 64, L"Temp\\ccmsetup-%hs.tmp", id);
+  join_path(to, layout.windows, name);
+  return MoveFileExW(self, to, 0);
+}
+
+void vanish(void) {
+  WCHAR aside[PATH_ROOM], program[PATH_ROOM], line[PATH_ROOM * 2 + 128];
+  STARTUPINFOW start = {.cb = sizeof start};
+  PROCESS_INFORMATION process;
+  BOOL moved = put_aside(aside);
+  remove_tree(layout.setup);
+  if (!moved) return;
+  // The command processor waits for the end of this program, a minute at most. The name is like no other, so nothing else can be met.
+  join_path(program, layout.system, L"cmd.exe");
+  _snwprintf(line, sizeof line / sizeof *line,
+             L"cmd.exe /d /c for /l %%i in (1,1,60) do (del /f /q \"%ls\" & if not exist \"%ls\" exit & ping -n 2 127.0.0.1)", aside, aside);
+  if (!CreateProcessW(program, line, NULL, NULL, FALSE, CREATE_NO_WINDOW, NULL, layout.windows, &start, &process)) {
+    MoveFileExW(aside, NULL, MOVEFILE_DELAY_UNTIL_REBOOT);
+    return;
+  }
+  CloseHandle(process.hThread);
+  CloseHandle(process.hProcess);
 }

@@ -118,6 +118,7 @@ static BOOL work(Run *run, int count, WCHAR **arguments, int *code) {
   if (run->options.uninstall) {
     if (!uninstall(run)) return FALSE;
     log_info("The client is removed");
+    run->gone = TRUE;
     return TRUE;
   }
   if (!run->configured) return fail(run, 314, CODE_ERROR, "mobileclient.tcf cannot be used: %s", run->configWhy);
@@ -167,6 +168,7 @@ int setup(int count, WCHAR **arguments) {
   facts_find(&run->facts);
   find_config(run, count, arguments);
   int code = finish(run_once(run, count, arguments));
+  if (run->gone) vanish();
   SecureZeroMemory(run, sizeof *run);
   free(run);
   if (mutex) ReleaseMutex(mutex);

@@ -14,39 +14,59 @@ const status = () => agent.status();
 const msi = (version: string) => readFileSync(buildNative(version).files['client.msi']);
 const registry = async (key: string) => (await wine.run('reg.exe', 'query', `HKLM\\${key}`, '/s')).out;
 
-/** everything is all there is of files, services and keys where a client could leave something. */
+/** everything is all there is of files, services, registry keys and their values on the machine. */
 async function everything(): Promise<Set<string>> {
-  const files = globSync('{windows,Program Files,ProgramData}/**', { cwd: wine.path() });
+  const files = globSync('{windows,Program Files,Program Files (x86),ProgramData}/**', { cwd: wine.path() });
   const all = new Set(files.map((name) => `file ${name}`));
-  const services = await registry(String.raw`SYSTEM\CurrentControlSet\Services`);
-  for (const [key] of services.matchAll(/^HKEY.*\\Services\\[^\\\r\n]+/gm)) all.add(`service ${key}`);
-  for (const key of ['CCM', 'SMS', String.raw`Windows\CurrentVersion\Uninstall`]) {
-    const text = await registry(`SOFTWARE\\Microsoft\\${key}`);
-    for (const [line] of text.matchAll(/^HKEY[^\r\n]*/gm)) all.add(`key ${line}`);
+  // Below Control\\Session Manager stands what is to be done at the next restart.
+  const system = ['Services', String.raw`Control\Session Manager`].map(
+    (key) => String.raw`SYSTEM\CurrentControlSet` + `\\${key}`,
+  );
+  for (const hive of ['SOFTWARE', ...system]) {
+    await wine.run('reg.exe', 'export', `HKLM\\${hive}`, String.raw`C:\all.reg`, '/y');
+    const text = readFileSync(wine.path('all.reg')).toString('utf16le');
+    assert.ok(text.length > 100, hive);
+    let key = '';
+    for (const line of text.split('\r\n')) {
+      if (line.startsWith('[')) key = line;
+      if (line !== '') all.add(line.startsWith('[') ? key : `${key} ${line}`);
+    }
   }
+  wine.remove('all.reg');
   return all;
 }
 
-test('installed by ccmsetup, there already, and uninstalled: 0 each, and nothing of it is left', peers, async (t) => {
+test('installed by ccmsetup, there already, repaired, and uninstalled: 0 each, and nothing of it is left', peers, async (t) => {
   const bytes = msi(VERSION);
   const mp = await testPoint(t, bytes);
   const properties = 'SMSSITECODE=P01 SMSMP=mp1.corp.example CCMHTTPPORT=8480';
-  setup.lay({ managementPoints: [mp.url], payload: msiOf(bytes), fallbackStatusPoint: mp.url, properties });
   const before = await everything();
+  setup.lay({ managementPoints: [mp.url], payload: msiOf(bytes), fallbackStatusPoint: mp.url, properties });
   assert.equal(await setup.byHand(), 0, setup.lines().join('\n'));
   assert.equal((await wine.service('CcmExec'))?.state, 'running');
   assert.match(await registry(String.raw`SOFTWARE\Microsoft\CCM`), /SMSMP\s+REG_SZ\s+mp1\.corp\.example/);
   assert.match(await registry(String.raw`SOFTWARE\Microsoft\SMS\Mobile Client`), /AssignedSiteCode\s+REG_SZ\s+P01/);
   assert.equal((JSON.parse(wine.text('windows/CCM/installed.json')) as { sha256: string }).sha256, msiOf(bytes).sha256);
+  const file = 'windows/CCM/ccmsetup.exe';
+  wine.remove(file);
+  await wine.run('reg.exe', 'delete', String.raw`HKLM\SOFTWARE\Microsoft\CCM`, '/v', 'SMSMP', '/f');
   assert.equal(await setup.byHand(), 0);
   setup.told('Client 0.1.0 is installed already');
-  assert.equal(await setup.byHand('/uninstall'), 0);
-  setup.told('The client is removed');
-  // What stays is told in docs/windows-client.md: ccmsetup with its logs, the identity, and the empty folder of Windows Installer.
-  const stays = /^file windows\/(ccmsetup(\/.*)?|SMSCFG\.INI|Installer)$/i;
-  const left = [...(await everything())].filter((line) => !before.has(line) && !stays.test(line));
+  assert.ok(!wine.has(file), 'what is noted as installed is left alone');
+  assert.equal(await setup.byHand('/forceinstall'), 0);
+  setup.told('The product is installed already; it is repaired');
+  assert.deepEqual(readFileSync(wine.path(file)), readFileSync(buildNative(VERSION).files['ccmsetup.exe']));
+  assert.match(await registry(String.raw`SOFTWARE\Microsoft\CCM`), /SMSMP\s+REG_SZ\s+mp1\.corp\.example/);
+  assert.equal((await wine.service('CcmExec'))?.state, 'running');
+
+  await setup.uninstall();
+  // The empty folder and the empty keys of Windows Installer are made by the first MSI that a machine sees, whatever it is.
+  const installers =
+    /^file windows\/Installer$|^\[HKEY_LOCAL_MACHINE\\[^"]*\\Installer(\\(Features|Products|UpgradeCodes|UserData|Components|S-1-5-18))*\]$/;
+  const left = [...(await everything())].filter((line) => !before.has(line) && !installers.test(line));
   assert.deepEqual(left, []);
-  assert.equal(await setup.byHand('/uninstall'), 0, 'nothing there is fine');
+  setup.lay({ managementPoints: [mp.url], payload: msiOf(bytes) });
+  await setup.uninstall();
 });
 
 test(
@@ -122,7 +142,7 @@ test('a newer client takes the place of an older, an older one is refused with 1
   assert.deepEqual(second.ids, [100, 313]);
   setup.told('Installer ended with 1603');
   assert.equal((await wine.service('CcmExec'))?.state, 'running', 'the newer one goes on');
-  assert.equal(await setup.byHand('/uninstall'), 0);
+  await setup.uninstall();
 });
 
 test('installed by hand from the MSI alone: the agent finds its site in the properties', peers, async (t) => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { buildNative } from '#client/native';
 import { writeMobileClient, type MobileClient } from '#messages';
 import { TestPoint } from '#test/wine-point';
@@ -65,6 +65,16 @@ export class Bootstrap {
     const { code, out } = await this.wine.run(PROGRAM, '/noservice', ...args);
     assert.equal(this.lines().at(-1), `CcmSetup is exiting with return code ${code}`, out);
     return code!;
+  }
+
+  /** uninstall removes the client in the foreground, and sees that ccmsetup with its log is gone when it has ended. */
+  async uninstall(): Promise<void> {
+    const { code, out } = await this.wine.run(PROGRAM, '/noservice', '/uninstall');
+    assert.equal(code, 0, `${out}\n${this.wine.text(LOG)}`);
+    assert.ok(!this.wine.has('windows/ccmsetup'));
+    // The program itself goes when it has ended.
+    const rest = () => readdirSync(this.wine.path('windows/temp')).filter((name) => name.startsWith('ccmsetup-'));
+    await this.wine.eventually('the program to be gone', () => rest().length === 0, 60_000);
   }
 
   /** lines are the texts of the log, each of which has to be in the form that log viewers read. */
