@@ -15,6 +15,8 @@ export const layout = {
   stateLog: 'C:\\Windows\\CCM\\logs\\FSPStateMessage.log',
   /** The installed agent; its service runs it. */
   agentFile: 'C:\\Windows\\CCM\\CcmExec.exe',
+  /** What runs the agent where it is one in TypeScript: a folder for each runtime. */
+  runtimes: 'C:\\Windows\\CCM\\runtime',
   /** The agent an upgrade replaces, until the new one runs. */
   agentBefore: 'C:\\Windows\\CCM\\CcmExec.old',
   /** mobileclient.tcf without the token: where the agent's management points are. */

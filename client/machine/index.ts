@@ -1,3 +1,4 @@
 export { placeOf } from './places.ts';
+export { clearRuntimes } from './runtimes.ts';
 export type { Run } from './windows-facts.ts';
 export { windowsHost } from './windows-host.ts';

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { main } from '#client/agent';
 import { posixHost } from './posix-host.ts';
+import { clearRuntimes } from './runtimes.ts';
 import type { Run } from './windows-facts.ts';
 import { windowsHost } from './windows-host.ts';
 
@@ -30,7 +31,10 @@ if (process.platform === 'win32') {
   const isService = args.length === 0;
   if (isService) for (const event of ['end', 'close', 'error']) process.stdin.once(event, told).resume();
   const modulePath = process.argv[1] ?? '';
-  process.exitCode = await main(windowsHost({ signal: stop.signal, modulePath, run, local: (path) => path }), args);
+  const host = windowsHost({ signal: stop.signal, modulePath, run, local: (path) => path });
+  // What cannot be taken away now can be at the next start.
+  if (isService) await clearRuntimes(host, process.execPath).catch(() => {});
+  process.exitCode = await main(host, args);
   // Standard input is still open where the agent ends by itself.
   if (isService) process.exit();
 } else {

@@ -7,7 +7,6 @@ const STATES: Record<string, ServiceState> = {
   STOP_PENDING: 'stop-pending',
   RUNNING: 'running',
 };
-const DOES_NOT_EXIST = 1060;
 const STARTS = { auto: 'auto', demand: 'demand', disabled: 'disabled' } as const;
 
 /** ServiceControl is the service manager of Windows by sc.exe, whose words for states are the same in every language of Windows. */
@@ -44,11 +43,8 @@ export class ServiceControl implements Pick<TargetHost['services'], keyof Target
   }
 
   async status(name: string): Promise<ServiceState | undefined> {
-    const { status, out } = this.#run(this.#program, ['query', name]);
-    const word = /:\s*\d\s+([A-Z_]+)\s*$/m.exec(out)?.[1] ?? '';
-    const state = STATES[word];
-    if (state !== undefined) return state;
-    if (status === DOES_NOT_EXIST || /\b1060\b/.test(out)) return undefined;
-    throw Object.assign(new Error(`sc.exe query ${name} ended with ${status}`), { code: status });
+    // One that cannot be asked counts as absent: what is wrong with it shows when it is created.
+    const { out } = this.#run(this.#program, ['query', name]);
+    return STATES[/:\s*\d\s+([A-Z_]+)\s*$/m.exec(out)?.[1] ?? ''];
   }
 }

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import {
   accessSync,
   constants,
+  copyFileSync,
   existsSync,
   globSync,
   mkdirSync,
@@ -43,9 +44,7 @@ const LINKING = [
   '-Wl,--build-id=none',
   '-Wl,--dynamicbase,--nxcompat,--high-entropy-va',
 ];
-const LIBRARIES = ['winhttp', 'bcrypt', 'crypt32', 'advapi32', 'netapi32', 'iphlpapi', 'ws2_32', 'shell32', 'dnsapi'].map(
-  (l) => `-l${l}`,
-);
+const LIBRARIES = ['winhttp', 'bcrypt', 'crypt32', 'advapi32', 'netapi32', 'iphlpapi', 'ws2_32', 'shell32', 'dnsapi'].map((l) => `-l${l}`);
 const SHARED = ['base', 'wire', 'machine'];
 /** The release that the programs belong to, whatever version the package has: what the agent compares with its site. */
 const RELEASE = (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version;
@@ -67,6 +66,14 @@ export interface Signing {
   key: string;
   timestamp?: string | undefined;
 }
+
+/** OtherAgent is an agent that client.msi brings beside the one in CcmExec.exe: its file, and the command that CcmExec.exe runs (agent.command). */
+export interface OtherAgent {
+  script: Uint8Array;
+  command: string;
+}
+const SCRIPT = 'CcmExec.mjs';
+const COMMAND = 'agent.command';
 
 function present(program: string): boolean {
   return (process.env['PATH'] ?? '').split(delimiter).some((folder) => {
@@ -114,22 +121,22 @@ export function numbersOf(version: string): [number, number, number, number] {
 }
 
 /** compile makes objects of the sources in these folders, in the order of their names. */
-function compile(parts: readonly string[], version: string, folder: string, defines: readonly string[] = []): string[] {
+function compile(parts: readonly string[], version: string, folder: string): string[] {
   const files = parts.flatMap((part) => sources().filter((file) => file.startsWith(`${part}/`) && file.endsWith('.c')));
   return files.map((file) => {
     const object = join(folder, `${file.replaceAll('/', '-')}.o`);
-    run(CC, [...FLAGS, `-DCLIENT_VERSION="${version}"`, `-DPRODUCT_VERSION="${RELEASE}"`, ...defines, '-c', file, '-o', object]);
+    run(CC, [...FLAGS, `-DCLIENT_VERSION="${version}"`, `-DPRODUCT_VERSION="${RELEASE}"`, '-c', file, '-o', object]);
     return object;
   });
 }
 
-function link(name: Program, shared: readonly string[], version: string, folder: string, defines: readonly string[] = []): void {
+function link(name: Program, shared: readonly string[], version: string, folder: string): void {
   const own = PROGRAMS[name];
   const resource = join(folder, `${own}.o`);
   const numbers = `-DCLIENT_NUMBERS=${numbersOf(version).join(',')}`;
   // windres hands its defines to a shell.
   run(WINDRES, ['-I', own, numbers, `-DCLIENT_VERSION=\\"${version}\\"`, `${own}/${own}.rc`, resource]);
-  const objects = [...shared, ...compile([own], version, folder, defines), resource];
+  const objects = [...shared, ...compile([own], version, folder), resource];
   run(CC, [...FLAGS, ...LINKING, ...objects, '-o', join(folder, name), ...LIBRARIES]);
 }
 
@@ -148,16 +155,18 @@ function guidOf(name: string): string {
  * pack makes client.msi of the programs. Each build is a product of its own that takes the place of older ones and of other builds of its
  * version: Windows Installer would refuse another file of the same product (1638).
  */
-function pack(version: string, folder: string, key: string): void {
+function pack(version: string, folder: string, key: string, agent: OtherAgent | undefined): void {
   const [a, b, c] = numbersOf(version);
   const values = {
     ProductCode: guidOf(`product ${key}`),
     PackageCode: guidOf(`package ${key}`),
     Version: `${Math.min(a, 255)}.${Math.min(b, 255)}.${c}`,
+    ...(agent && { Script: SCRIPT }),
   };
   const defines = Object.entries(values).flatMap(([name, value]) => ['-D', `${name}=${value}`]);
   // Files are named relative to the folder it runs in: it takes no others.
-  for (const name of Object.keys(PROGRAMS)) utimesSync(join(folder, name), EPOCH, EPOCH);
+  const packed = [...Object.keys(PROGRAMS), ...(agent ? [SCRIPT, COMMAND] : [])];
+  for (const name of packed) utimesSync(join(folder, name), EPOCH, EPOCH);
   run('wixl', ['-a', 'x64', ...defines, '-o', INSTALLER, join(ROOT, 'client.wxs')], folder);
   const file = join(folder, INSTALLER);
   writeFileSync(file, settled(readFileSync(file), values.PackageCode));
@@ -190,6 +199,21 @@ function sign(file: string, { certificate, key, timestamp }: Signing): void {
   renameSync(signed, file);
 }
 
+function buildPrograms(version: string, folder: string, signing: Signing | undefined): void {
+  const names = Object.keys(PROGRAMS) as Program[];
+  const shared = compile(SHARED, version, folder);
+  for (const name of names) link(name, shared, version, folder);
+  clean(folder);
+  if (signing) for (const name of names) sign(join(folder, name), signing);
+}
+
+/** addAgent lays an agent beside the programs, which are the same with and without it. */
+function addAgent(folder: string, { script, command }: OtherAgent, { files }: NativeFiles): void {
+  for (const name of Object.keys(PROGRAMS) as Program[]) copyFileSync(files[name], join(folder, name));
+  writeFileSync(join(folder, SCRIPT), script);
+  writeFileSync(join(folder, COMMAND), `${command}\r\n`);
+}
+
 /** cacheFolder is where builds are kept: they are made again from the sources whenever they are gone. */
 function cacheFolder(): string {
   const { PUSHPOINT_CACHE, XDG_CACHE_HOME } = process.env;
@@ -200,8 +224,13 @@ function cacheFolder(): string {
  * buildNative makes the Windows programs from `native/`, or takes them from the cache when exactly these sources were built before. The
  * same sources and compiler give the same bytes. It fails with the names of what is missing where there is no compiler for Windows.
  */
-export function buildNative(version: string, o: { signing?: Signing | undefined; cache?: string } = {}): NativeFiles {
-  const key = keyOf(version, o.signing);
+export function buildNative(
+  version: string,
+  o: { signing?: Signing | undefined; cache?: string; agent?: OtherAgent | undefined } = {},
+): NativeFiles {
+  const { agent } = o;
+  const script = agent && createHash('sha256').update(agent.script).digest('hex');
+  const key = keyOf(version, agent ? [o.signing, agent.command, script] : o.signing);
   const folder = join(o.cache ?? cacheFolder(), key);
   const names = Object.keys(PROGRAMS) as Program[];
   const files = Object.fromEntries([...names, INSTALLER].map((name) => [name, join(folder, name)])) as NativeFiles['files'];
@@ -211,11 +240,9 @@ export function buildNative(version: string, o: { signing?: Signing | undefined;
   mkdirSync(join(folder, '..'), { recursive: true });
   const work = mkdtempSync(`${folder}.`);
   try {
-    const shared = compile(SHARED, version, work);
-    for (const name of names) link(name, shared, version, work);
-    clean(work);
-    if (o.signing) for (const name of names) sign(join(work, name), o.signing);
-    pack(version, work, key);
+    if (agent) addAgent(work, agent, buildNative(version, { ...o, agent: undefined }));
+    else buildPrograms(version, work, o.signing);
+    pack(version, work, key, agent);
     if (o.signing) sign(join(work, INSTALLER), o.signing);
     rmSync(folder, { recursive: true, force: true });
     renameSync(work, folder);
@@ -223,29 +250,4 @@ export function buildNative(version: string, o: { signing?: Signing | undefined;
     rmSync(work, { recursive: true, force: true });
   }
   return { version, folder, files };
-}
-
-/**
- * buildTrial makes a CcmExec.exe for tests, which is never shipped: all periods of its agent are divided by `hurry`, or it believes to be of
- * another release.
- */
-export function buildTrial(version: string, o: { hurry?: number; release?: string }): string {
-  const defines = [
-    ...(o.hurry === undefined ? [] : [`-DHURRY=${o.hurry}`]),
-    ...(o.release === undefined ? [] : ['-UPRODUCT_VERSION', `-DPRODUCT_VERSION="${o.release}"`]),
-  ];
-  const folder = join(cacheFolder(), keyOf(version, defines));
-  const file = join(folder, 'CcmExec.exe');
-  if (existsSync(file)) return file;
-  mkdirSync(join(folder, '..'), { recursive: true });
-  const work = mkdtempSync(`${folder}.`);
-  try {
-    link('CcmExec.exe', compile(SHARED, version, work), version, work, defines);
-    clean(work);
-    rmSync(folder, { recursive: true, force: true });
-    renameSync(work, folder);
-  } finally {
-    rmSync(work, { recursive: true, force: true });
-  }
-  return file;
 }

@@ -84,6 +84,14 @@ export class Wine {
     });
   }
 
+  /** runNow runs a program while everything else waits. */
+  runNow(program: string, args: readonly string[], input?: Uint8Array): { status: number; out: string } {
+    const options = { env: this.#env, timeout: RUN_MS, ...(input && { input }) };
+    const { status, stdout, stderr, error } = spawnSync(WINE, [program, ...args], options);
+    if (error) throw error;
+    return { status: status ?? -1, out: `${stdout.toString('utf8')}${stderr.toString('utf8')}` };
+  }
+
   /** spawn starts a program that stays. */
   spawn(program: string, ...args: string[]): ChildProcess {
     return spawn(WINE, [program, ...args], { env: this.#env, stdio: ['pipe', 'pipe', 'ignore'] });

@@ -1,0 +1,3 @@
+export { cabinet } from './cabinet.ts';
+export { writeAgentPackage } from './package.ts';
+export { readRuntime, type WindowsRuntime } from './runtime.ts';
