@@ -44,7 +44,9 @@ const LINKING = [
   '-Wl,--build-id=none',
   '-Wl,--dynamicbase,--nxcompat,--high-entropy-va',
 ];
-const LIBRARIES = ['winhttp', 'bcrypt', 'crypt32', 'advapi32', 'netapi32', 'iphlpapi', 'ws2_32', 'shell32', 'dnsapi'].map((l) => `-l${l}`);
+const LIBRARIES = ['winhttp', 'bcrypt', 'crypt32', 'advapi32', 'netapi32', 'iphlpapi', 'ws2_32', 'shell32', 'dnsapi'].map(
+  (l) => `-l${l}`,
+);
 const SHARED = ['base', 'wire', 'machine'];
 /** The release that the programs belong to, whatever version the package has: what the agent compares with its site. */
 const RELEASE = (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version;
@@ -121,22 +123,22 @@ export function numbersOf(version: string): [number, number, number, number] {
 }
 
 /** compile makes objects of the sources in these folders, in the order of their names. */
-function compile(parts: readonly string[], version: string, folder: string): string[] {
+function compile(parts: readonly string[], version: string, folder: string, defines: readonly string[] = []): string[] {
   const files = parts.flatMap((part) => sources().filter((file) => file.startsWith(`${part}/`) && file.endsWith('.c')));
   return files.map((file) => {
     const object = join(folder, `${file.replaceAll('/', '-')}.o`);
-    run(CC, [...FLAGS, `-DCLIENT_VERSION="${version}"`, `-DPRODUCT_VERSION="${RELEASE}"`, '-c', file, '-o', object]);
+    run(CC, [...FLAGS, `-DCLIENT_VERSION="${version}"`, `-DPRODUCT_VERSION="${RELEASE}"`, ...defines, '-c', file, '-o', object]);
     return object;
   });
 }
 
-function link(name: Program, shared: readonly string[], version: string, folder: string): void {
+function link(name: Program, shared: readonly string[], version: string, folder: string, defines: readonly string[] = []): void {
   const own = PROGRAMS[name];
   const resource = join(folder, `${own}.o`);
   const numbers = `-DCLIENT_NUMBERS=${numbersOf(version).join(',')}`;
   // windres hands its defines to a shell.
   run(WINDRES, ['-I', own, numbers, `-DCLIENT_VERSION=\\"${version}\\"`, `${own}/${own}.rc`, resource]);
-  const objects = [...shared, ...compile([own], version, folder), resource];
+  const objects = [...shared, ...compile([own], version, folder, defines), resource];
   run(CC, [...FLAGS, ...LINKING, ...objects, '-o', join(folder, name), ...LIBRARIES]);
 }
 
@@ -250,4 +252,29 @@ export function buildNative(
     rmSync(work, { recursive: true, force: true });
   }
   return { version, folder, files };
+}
+
+/**
+ * buildTrial makes a CcmExec.exe for tests, which is never shipped: all periods of its agent are divided by `hurry`, or it believes to be of
+ * another release.
+ */
+export function buildTrial(version: string, o: { hurry?: number; release?: string }): string {
+  const defines = [
+    ...(o.hurry === undefined ? [] : [`-DHURRY=${o.hurry}`]),
+    ...(o.release === undefined ? [] : ['-UPRODUCT_VERSION', `-DPRODUCT_VERSION="${o.release}"`]),
+  ];
+  const folder = join(cacheFolder(), keyOf(version, defines));
+  const file = join(folder, 'CcmExec.exe');
+  if (existsSync(file)) return file;
+  mkdirSync(join(folder, '..'), { recursive: true });
+  const work = mkdtempSync(`${folder}.`);
+  try {
+    link('CcmExec.exe', compile(SHARED, version, work), version, work, defines);
+    clean(work);
+    rmSync(folder, { recursive: true, force: true });
+    renameSync(work, folder);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+  return file;
 }
