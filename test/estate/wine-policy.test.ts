@@ -5,11 +5,12 @@ import { systemClock } from '#base/clock';
 import { buildNative } from '#client/native';
 import { HonestMp } from '#test/honest-mp';
 import { wineMachine } from '#test/wine-machine';
-import { PAYLOAD, sha256 } from '#test/wine-setup';
+import { PAYLOAD, sha256, VERSION } from '#test/wine-setup';
 
 /** What a policy asks of the agent in CcmExec.exe beside settings: another site, another version. */
 
 const { peers, wine, agent } = wineMachine();
+agent.trial = { hurry: 300 };
 const SETUP = 'windows/ccmsetup/new-setup.exe';
 const status = () => agent.status();
 const lives = (until: () => boolean) => agent.lives(until);
@@ -61,7 +62,7 @@ test('a policy that nothing proves moves and upgrades nobody', peers, async (t) 
 const BOOTSTRAP = readBootstrap();
 
 function readBootstrap(): Buffer {
-  return peers.skip === undefined ? readFileSync(buildNative('0.9.0').files['ccmsetup.exe']) : Buffer.alloc(0);
+  return peers.skip === undefined ? readFileSync(buildNative(VERSION).files['ccmsetup.exe']) : Buffer.alloc(0);
 }
 
 test(

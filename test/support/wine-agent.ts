@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { TestContext } from 'node:test';
-import { systemClock } from '#base/clock';
-import { buildNative } from '#client/native';
+import { systemClock, type Clock } from '#base/clock';
+import { buildNative, buildTrial } from '#client/native';
 import { writeMobileClient } from '#messages';
 import { HonestMp } from '#test/honest-mp';
 import { PAYLOAD, payloadOf, VERSION } from '#test/wine-setup';
@@ -46,6 +46,8 @@ export interface AgentSaid {
 
 /** WineAgent is the agent in CcmExec.exe on a machine of Wine, run alone, as its service runs it. */
 export class WineAgent {
+  /** trial is another build of the agent than the one that is shipped: all its periods divided by `hurry`, or of another release. */
+  trial: Parameters<typeof buildTrial>[1] | undefined;
   readonly #wine: Wine;
 
   constructor(wine: Wine) {
@@ -53,12 +55,22 @@ export class WineAgent {
   }
 
   /** furnish lays a fresh agent on the machine, and gives a management point that is the fallback status point too. */
-  async furnish(t: TestContext, properties = ''): Promise<HonestMp> {
-    const mp = await HonestMp.start(t, systemClock);
+  async furnish(t: TestContext, properties = '', clock: Clock = systemClock): Promise<HonestMp> {
+    return this.#lay(await HonestMp.start(t, clock), properties);
+  }
+
+  /** furnishTls does the same with a management point whose certificate is pinned. */
+  async furnishTls(t: TestContext, clock: Clock = systemClock): Promise<HonestMp> {
+    return this.#lay(await HonestMp.start(t, clock, 'https'), '');
+  }
+
+  #lay(mp: HonestMp, properties: string): HonestMp {
     for (const gone of ['windows/CCM', 'windows/ccmsetup', 'windows/SMSCFG.INI']) this.#wine.remove(gone);
-    this.#wine.put('windows/CCM/CcmExec.exe', readFileSync(buildNative(VERSION).files['CcmExec.exe']));
+    const program = this.trial ? buildTrial(VERSION, this.trial) : buildNative(VERSION).files['CcmExec.exe'];
+    this.#wine.put('windows/CCM/CcmExec.exe', readFileSync(program));
     const tcf = { site: 'P01', managementPoints: [mp.url], fallbackStatusPoint: mp.url, payload: payloadOf(PAYLOAD) };
-    this.#wine.put('windows/CCM/mobileclient.tcf', writeMobileClient({ ...tcf, properties }));
+    const pin = mp.certificate && { certificatePin: mp.certificate.pin };
+    this.#wine.put('windows/CCM/mobileclient.tcf', writeMobileClient({ ...tcf, ...pin, properties }));
     return mp;
   }
 
