@@ -195,7 +195,7 @@ test('the completion script completes verbs, options, choices and leaves the res
   assert.equal(code, 0);
   const complete = (...words: string[]) => {
     const script = `${out}\nCOMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _pushpoint; echo "\${COMPREPLY[*]}"`;
-    const ran = spawnSync('bash', ['-u', '-c', script, 'bash', 'pushpoint', ...words], { encoding: 'utf8' });
+    const ran = spawnSync('bash', ['--norc', '-u', '-c', script, 'bash', 'pushpoint', ...words], { encoding: 'utf8' });
     assert.equal(ran.stderr, '');
     return ran.stdout.trim().split(' ');
   };

@@ -129,8 +129,12 @@ class Estate {
   /** up runs the site; the function it gives stops it. */
   async up(): Promise<() => Promise<void>> {
     const child = this.#spawn(['up']);
-    child.stderr.resume();
-    await once(createInterface({ input: child.stdout }), 'line');
+    let err = '';
+    child.stderr.on('data', (chunk: Buffer) => (err += chunk.toString()));
+    await Promise.race([
+      once(createInterface({ input: child.stdout }), 'line'),
+      once(child, 'exit').then(([code]) => Promise.reject(new Error(`up ended with ${code}: ${err}`))),
+    ]);
     this.pid = child.pid!;
     return async () => {
       if (child.exitCode !== null || child.signalCode !== null) return;

@@ -30,7 +30,10 @@ test('the CCRs of a process that is killed are free again as soon as it is dead'
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   try {
-    const [line] = (await once(createInterface(child.stdout), 'line')) as [string];
+    const [line] = (await Promise.race([
+      once(createInterface(child.stdout), 'line'),
+      once(child, 'exit').then(([code]) => Promise.reject(new Error(`the child ended with ${code} before it had claimed`))),
+    ])) as [string];
     assert.deepEqual(JSON.parse(line), ['PC1', 'PC2']);
     assert.equal(await ccrs.claims.reclaimDead(), 0);
     child.kill('SIGKILL');

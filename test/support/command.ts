@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { systemClock } from '#base/clock';
 
 const BIN = fileURLToPath(new URL('../../bin/pushpoint', import.meta.url));
 
@@ -23,6 +24,26 @@ export interface How {
   bin?: string;
 }
 
+/** No command takes so long; one that does is killed, and its test is told what it has said so far. A test of its own has 150 s. */
+const COMMAND_MS = 140_000;
+const READY_MS = 90_000;
+const END_MS = 60_000;
+
+/** within gives what a command does, or kills it after some time and raises with what is known of it. */
+async function within<T>(ms: number, child: ChildProcess, what: string, said: () => string, work: Promise<T>): Promise<T> {
+  let late = (_error: Error) => {};
+  const limit = new Promise<never>((_resolve, reject) => (late = reject));
+  const cancel = systemClock.after(ms, () => {
+    child.kill('SIGKILL');
+    late(new Error(`${what} after ${ms / 1000} s, and was killed. It said: ${said().slice(-4000) || 'nothing'}`));
+  });
+  try {
+    return await Promise.race([work, limit]);
+  } finally {
+    cancel();
+  }
+}
+
 /** The environment of the tests says nothing of a site; what a person has set must not leak in. */
 function environment(more: Record<string, string> = {}): NodeJS.ProcessEnv {
   const { PUSHPOINT_DATA: _d, PUSHPOINT_SERVER: _s, PUSHPOINT_TOKEN_FILE: _t, ...rest } = process.env;
@@ -39,7 +60,9 @@ export async function pushpoint(args: readonly string[], how: How = {}): Promise
     stream.on('data', (part: Buffer) => parts.push(part));
     return parts;
   }) as [Buffer[], Buffer[]];
-  const [code] = (await once(child, 'close')) as [number | null];
+  const said = () => `${Buffer.concat(err).toString()}${Buffer.concat(out).toString()}`;
+  const closed = once(child, 'close') as Promise<[number | null]>;
+  const [code] = await within(COMMAND_MS, child, `pushpoint ${args.join(' ')} was not done`, said, closed);
   const text = Buffer.concat(out).toString();
   return { code, out: text, err: Buffer.concat(err).toString(), json: () => JSON.parse(text) };
 }
@@ -65,12 +88,13 @@ export class Running<Ready = Record<string, unknown>> {
     });
     let running: Running<Ready> | undefined;
     const lines = createInterface({ input: child.stdout });
-    const line = await Promise.race([
+    const first = Promise.race([
       once(lines, 'line').then(([text]) => text as string),
       once(child, 'exit').then(([code]) => {
         throw new Error(`${args.join(' ')} ended with ${code}: ${err}`);
       }),
     ]);
+    const line = await within(READY_MS, child, `${args.join(' ')} was not ready`, () => err, first);
     running = new Running<Ready>(child, JSON.parse(line) as Ready);
     running.err = err;
     return running;
@@ -79,9 +103,9 @@ export class Running<Ready = Record<string, unknown>> {
   /** stop sends a signal and gives the exit code. */
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
     if (this.child.exitCode !== null || this.child.signalCode !== null) return this.child.exitCode;
-    const closed = once(this.child, 'close');
+    const closed = once(this.child, 'close') as Promise<[number | null]>;
     this.child.kill(signal);
-    const [code] = (await closed) as [number | null];
+    const [code] = await within(END_MS, this.child, `it had not ended by ${signal}`, () => this.err, closed);
     return code;
   }
 }

@@ -27,8 +27,9 @@ function askHost(): Promise<string | undefined> {
     const socket = net.connect({ path: `\0${NAME}` });
     let said = '';
     socket.on('error', () => {});
-    // Under `node --test` each file is a process; the runner keeps the server for the next file.
-    socket.on('connect', () => process.env['NODE_TEST_CONTEXT'] && socket.write(String(process.ppid)));
+    // Each file is a process of its own; the runner (bin/run-tests.ts, or node's own) keeps the server for the next file.
+    const runner = process.env['PUSHPOINT_TEST_RUNNER'] ?? (process.env['NODE_TEST_CONTEXT'] && String(process.ppid));
+    socket.on('connect', () => runner && socket.write(runner));
     socket.on('data', (data) => {
       said += data.toString('utf8');
       if (!said.endsWith('\n')) return;
