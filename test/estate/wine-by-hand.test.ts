@@ -2,10 +2,14 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
 import { buildNative } from '#client/native';
+import { systemClock } from '#base/clock';
 import { writeMobileClient } from '#messages';
+import { HonestMp } from '#test/honest-mp';
+import { cases, plainTcf, serve } from '#test/setup-cases';
+import { outcomeOf, type SetupOutcome } from '#test/setup-outcome';
 import { testPoint, wineMachine } from '#test/wine-machine';
 import type { TestPoint } from '#test/wine-point';
-import { LOG, PAYLOAD, payloadOf, TAKEN, TCF, VERSION } from '#test/wine-setup';
+import { LOG, PAYLOAD, PROGRAM, TAKEN, TCF, VERSION, payloadOf } from '#test/wine-setup';
 
 /** ccmsetup.exe as a person starts it, on a machine of Wine. */
 
@@ -76,4 +80,22 @@ test('a file in UTF-16, as an editor of Windows writes it, with names in other l
   assert.equal(await setup.byHand(), 0);
   const handed = readFileSync(wine.path('windows/CCM/mobileclient.tcf'));
   assert.match(handed.toString('utf16le'), /^\ufeff\[Client Install\][\s\S]*Command=cmd\.exe .* rem Prüfgerät\r\n/);
+});
+
+test('every case that both programs called ccmsetup are held to (test/client/ccmsetup-cases.test.ts)', peers, async (t) => {
+  const seen: Record<string, SetupOutcome> = {};
+  const wanted: Record<string, SetupOutcome> = {};
+  for (const [title, one] of Object.entries(cases)) {
+    const mp = await HonestMp.start(t, systemClock);
+    serve(mp);
+    one.mp?.(mp);
+    setup.lay({ ...plainTcf(mp, wine.name), ...one.tcf?.(mp) });
+    for (const [path, bytes] of Object.entries(one.files ?? {})) wine.put(path, bytes);
+    const args = (one.args ?? []).map((argument) => argument.replace('@', mp.url));
+    const { code } = await wine.run(PROGRAM, '/noservice', ...args);
+    for (const path of Object.keys(one.files ?? {})) wine.remove(path);
+    seen[title] = outcomeOf(mp, code ?? undefined);
+    wanted[title] = { code: one.code, states: one.states, asked: one.asked };
+  }
+  assert.deepEqual(seen, wanted);
 });

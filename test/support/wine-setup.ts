@@ -10,7 +10,7 @@ const SETUP = 'windows/ccmsetup/ccmsetup.exe';
 export const TCF = 'windows/ccmsetup/mobileclient.tcf';
 export const LOG = 'windows/ccmsetup/logs/ccmsetup.log';
 export const VERSION = '0.1.0';
-const PROGRAM = String.raw`C:\windows\ccmsetup\ccmsetup.exe`;
+export const PROGRAM = String.raw`C:\windows\ccmsetup\ccmsetup.exe`;
 const LINE =
   /^<!\[LOG\[(.*)\]LOG\]!><time="\d\d:\d\d:\d\d\.\d{3}\+000" date="\d\d-\d\d-\d{4}" component="ccmsetup" context="" type="[123]" thread="\d+" file="">$/;
 
