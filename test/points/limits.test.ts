@@ -90,6 +90,56 @@ test('every refusal is a problem with code, cause, remedy and the time of the si
   }
 });
 
+test('what the parser of HTTP refuses is a problem as well: a verb that nobody has, TLS on a plain port, a long head, a slow one', async (t) => {
+  const site = await TestSite.make(t);
+  const { port } = await site.managementPoint({ patience: { headMs: 200 } });
+  const { url } = await site.console();
+  const get = (more: string) => `GET / HTTP/1.1\r\nHost: mp\r\n${more}\r\n`;
+  for (const [octets, status, code] of [
+    ['BREW / HTTP/1.1\r\nHost: mp\r\n\r\n', 400, 'PP_HTTP_UNREADABLE'],
+    ['BREW / HTTP/1.1\r\nHost: mp\r\nContent-Length: 90000\r\n\r\n'.padEnd(90_000, 'x'), 400, 'PP_HTTP_UNREADABLE'],
+    ['\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03', 400, 'PP_HTTP_UNREADABLE'],
+    ['GET / SPDY/3\r\n\r\n', 400, 'PP_HTTP_UNREADABLE'],
+    [get('Content-Length: 1\r\nTransfer-Encoding: chunked\r\n'), 400, 'PP_HTTP_UNREADABLE'],
+    [get(`X: ${'{"event":"forged"}'.repeat(3000)}\r\n`), 431, 'PP_HTTP_HEAD'],
+    ['GET / HTTP/1.1\r\nX: y', 408, 'PP_HTTP_SLOW'],
+  ] as const)
+    // The console is patient for longer.
+    for (const at of status === 408 ? [port] : [port, Number(new URL(url).port)]) {
+      const said = await sendRaw(at, [octets]);
+      const [head, body] = said.split('\r\n\r\n');
+      assert.match(head!, new RegExp(`^HTTP/1\\.1 ${status} `), `${octets.slice(0, 60)}: ${said}`);
+      assert.match(head!, /^content-type: application\/problem\+json\r\n[^]*^connection: close/im);
+      const problem = JSON.parse(body!) as Record<string, string>;
+      assert.deepEqual([problem['code'], problem['status']], [code, status]);
+      assert.ok(problem['detail'] && problem['cause'] && problem['remedy'] && Date.parse(problem['serverTime']!) > 0);
+      assert.ok(!said.includes('forged'));
+    }
+  assert.ok(!site.logged.join('').includes('request failed'), site.logged.join(''));
+});
+
+test('a listener with as many connections as it holds tells the next ones when to come again, and the log what to do', async (t) => {
+  const site = await TestSite.make(t);
+  const { port, url } = await site.managementPoint({ connections: 4 });
+  const open = Array.from({ length: 4 }, () => net.connect({ port, host: '127.0.0.1' }).on('error', () => {}));
+  await Promise.all(open.map((socket) => once(socket, 'connect')));
+  for (let n = 0; n < 3; n++) {
+    const said = await sendRaw(port, []);
+    assert.match(said, /^HTTP\/1\.1 503 [^]*retry-after: (1[5-9]|2\d)\r\n[^]*"code":"PP_HTTP_FULL"/i);
+  }
+  const told = site.logged.filter((line) => line.includes('more connections than this process holds'));
+  assert.equal(told.length, 1, site.logged.join(''));
+  assert.match(told[0]!, /ulimit -n[^]*"holds":4/);
+  for (const socket of open) socket.destroy();
+  // The places of those that went are free as soon as the listener hears of it.
+  let status = 0;
+  for (let tries = 0; tries < 200 && status !== 200; tries++) {
+    if (tries > 0) await systemClock.sleep(20);
+    status = await fetch(`${url}/SMS_MP/.sms_aut?MPLIST`).then((answer) => answer.status);
+  }
+  assert.equal(status, 200);
+});
+
 test('a database that is gone is a 503 with Retry-After, and a defect tells nothing of its inside', async (t) => {
   const site = await TestSite.make(t);
   const broken = site.parts.database;

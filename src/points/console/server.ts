@@ -22,7 +22,7 @@ import type { SiteRecord } from '#records/site';
 import type { ContentStore } from '#store/content';
 import type { Database } from '#store/database';
 import type { Sealer } from '#store/vault';
-import { endUnread } from '#wire/http';
+import { answerUnreadable, endUnread } from '#wire/http';
 import { guard } from './guard.ts';
 import { describeRoutes } from './openapi.ts';
 import { answerProblem, problems } from './problems.ts';
@@ -92,6 +92,7 @@ export async function createConsole(parts: ConsoleParts): Promise<FastifyInstanc
     requestTimeout: REQUEST_MS,
     connectionTimeout: IDLE_MS,
     http: { headersTimeout: HEAD_MS, connectionsCheckingInterval: 5000 },
+    clientErrorHandler: (error, socket) => answerUnreadable(error as { code?: string }, socket, parts.clock),
     frameworkErrors: (error, request, reply) => void answerProblem(parts.log, error, request, reply),
   });
   app.setValidatorCompiler(schemaCompiler);

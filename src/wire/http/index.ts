@@ -6,3 +6,4 @@ export { ClientTrust, revocationLists } from './client-trust.ts';
 export { endUnread } from './unread.ts';
 export { createListener, renew, type ListenerParts, type ListenerTls, type Patience } from './listener.ts';
 export { HttpPeer, type Reply } from './peer.ts';
+export { answerUnreadable } from './unreadable.ts';

@@ -8,6 +8,8 @@ import { acceptPostVerbs } from './accept.ts';
 import { answerProblem, problems } from './problems.ts';
 import { plainAddress, Rate } from './rate.ts';
 import { pemBlocks } from './revocation.ts';
+import { holdConnections, roomForConnections } from './room.ts';
+import { answerUnreadable } from './unreadable.ts';
 import { endUnread } from './unread.ts';
 
 declare module 'fastify' {
@@ -36,6 +38,8 @@ export interface ListenerParts {
   /** Certificate and key: then it speaks HTTPS. With `clients` it asks for a certificate, and whether one is good is for the routes to judge. */
   tls?: ListenerTls | undefined;
   patience?: Partial<Patience> | undefined;
+  /** How many connections it holds at once; otherwise what the limit of open files leaves. */
+  connections?: number | undefined;
 }
 
 /** ListenerTls is what a listener shows, and which authorities it takes client certificates of. */
@@ -48,7 +52,6 @@ export interface ListenerTls {
 
 const PATIENCE: Patience = { headMs: 20_000, requestMs: 60_000, idleMs: 120_000 };
 const LARGEST_MESSAGE = 256 * 1024;
-const CONNECTIONS = 10_000;
 /** What one sender may ask in all; a building behind one address stays far below it. */
 const BURST = 20_000;
 const PER_SECOND = 2000;
@@ -85,8 +88,7 @@ function makeServer(parts: ListenerParts, handler: Handler) {
       )
     : createHttp(options, handler);
   server.timeout = idleMs;
-  server.maxConnections = CONNECTIONS;
-  return acceptPostVerbs(server, false);
+  return holdConnections(acceptPostVerbs(server, false), parts.connections ?? roomForConnections(), parts);
 }
 
 /** closed ends the listener and its connections; the framework leaves that to whoever made the server himself. */
@@ -109,6 +111,7 @@ export async function createListener(parts: ListenerParts, routes: (app: Fastify
     // IIS did not care about the case of a path, so no client and no script does.
     routerOptions: { caseSensitive: false, maxParamLength: 200 },
     serverFactory: (handler) => makeServer(parts, handler),
+    clientErrorHandler: (error, socket) => answerUnreadable(error as { code?: string }, socket, parts.clock),
     frameworkErrors: (error, request, reply) => void answerProblem(parts, error, request, reply),
   });
   // The signature is over the octets of the body, so they are kept as they came, whatever they say they are.

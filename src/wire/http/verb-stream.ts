@@ -37,6 +37,7 @@ const TLS_METHODS = [
 export class VerbStream extends Duplex {
   readonly #socket: Socket;
   readonly #framing = new Framing();
+  #poisoned = false;
 
   constructor(socket: Socket) {
     super({ allowHalfOpen: true });
@@ -55,10 +56,12 @@ export class VerbStream extends Duplex {
 
   #take(chunk: Buffer): void {
     const { octets, poisoned } = this.#framing.push(chunk);
+    if (this.#poisoned) return;
     if (octets.length > 0 && !this.push(octets)) this.#socket.pause();
     if (!poisoned) return;
-    // The parser answers 400 to the poison; should a 'clientError' listener of the server not close, the end of input does.
-    this.#socket.pause();
+    // The parser answers 400 to the poison and the line is closed soon; what still comes is read and dropped, so that the peer hears why.
+    this.#poisoned = true;
+    this.#socket.resume();
     this.push(null);
   }
 

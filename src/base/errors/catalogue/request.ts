@@ -327,6 +327,42 @@ export const requestErrors = {
       'Nothing: clients come again by themselves, each at a moment of its own. If it lasts, look at the database and run the role mp in more processes.',
     again: 'retry',
   },
+  PP_HTTP_UNREADABLE: {
+    origin: 'malformed',
+    message: 'the request cannot be read: {why}',
+    http: 400,
+    cause:
+      'It is not HTTP/1.1 as RFC 9112 writes it: a verb that nobody has, https on a port of http, or headers that say in two ways where the body ends.',
+    remedy:
+      'Check whether the address begins with http or https, and its port; a proxy on the way must pass requests on as they are.',
+    again: 'never',
+  },
+  PP_HTTP_HEAD: {
+    origin: 'malformed',
+    message: 'the path and the headers of the request are too long',
+    http: 431,
+    cause: 'They have more than 16 KiB together.',
+    remedy: 'Send fewer or shorter headers; behind a proxy, look at what it adds.',
+    again: 'never',
+  },
+  PP_HTTP_SLOW: {
+    origin: 'refused',
+    message: 'the request did not come in time',
+    http: 408,
+    cause:
+      'Its head or its body took longer than the listener waits, as over a line that fails, or its sender trickles it on purpose.',
+    remedy: 'Send it again; if it happens again, look at the network between the machine and the site.',
+    again: 'retry',
+  },
+  PP_HTTP_FULL: {
+    origin: 'refused',
+    message: 'this process has {limit} connections and takes no more now; come again in {seconds} s',
+    http: 503,
+    cause: 'Very many machines are connected at once, or somebody opens connections and says nothing on them.',
+    remedy:
+      'Clients come again by themselves. If it lasts, run the role mp in more processes, or let this one have more open files: ulimit -n, LimitNOFILE= of systemd.',
+    again: 'retry',
+  },
   PP_MP_NATIVE: {
     origin: 'refused',
     message: 'this site is in native mode: {why}',
