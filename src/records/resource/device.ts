@@ -169,17 +169,8 @@ export async function devices(sql: Sql, name: string, where: string, values: rea
   return rows.map(deviceOf);
 }
 
-/**
- * devicePage gives the first `limit` resources, by name, that a condition picks. They are picked before their clients and sources are looked
- * up, and the condition may ask for c only with `client`.
- */
-export async function devicePage(
-  sql: Sql,
-  { where, client }: { where: string; client: boolean },
-  values: readonly unknown[],
-  limit: number,
-): Promise<Device[]> {
-  const order = 'order by r.name_key, r.domain_key';
-  const picked = `select r.* from resource r ${client ? WITH_CLIENT : ''} where not r.obsolete and (${where}) ${order} limit ${limit}`;
-  return (await sql.query<DeviceRow>(`${COLUMNS} from (${picked}) r ${WITH_CLIENT} ${order}`, values)).map(deviceOf);
+/** devicesPicked gives the devices that a statement picks by their id, by name; their clients and sources are looked up for these only. */
+export async function devicesPicked(sql: Sql, picked: string, values: readonly unknown[]): Promise<Device[]> {
+  const text = `${COLUMNS} from (${picked}) picked join resource r on r.id = picked.id ${WITH_CLIENT} order by r.name_key, r.domain_key`;
+  return (await sql.query<DeviceRow>(text, values)).map(deviceOf);
 }

@@ -1,36 +1,13 @@
 import type { Clock } from '#base/clock';
-import { raise } from '#base/errors';
 import { Gatherer, type Database, type Sql } from '#store/database';
 import { clearInstallFlags, removeAged, removeInactive, type Aged } from './age.ts';
 import { BATCH, importRows, lockMerging, type Imported, type ImportOptions } from './batch.ts';
-import { devicePage, devices, type Device, type SystemType } from './device.ts';
-import { compileSearch, type Compiled } from './filter/compile.ts';
-import { FLAGGED } from './filter/fields.ts';
+import { devices, type Device, type SystemType } from './device.ts';
+import { BOUNDS, listDevices, type Bounds, type DevicePage, type DeviceQuery } from './list.ts';
 import { nameKey, sameDomain, shortKey } from './names.ts';
 import { canonicalAddress, type RawDevice } from './row.ts';
 import { notThere, type Looked } from './seen.ts';
 import { RANK } from './told.ts';
-
-/** DeviceQuery narrows a list of devices; `filter` is a part of the name, an address, or a filter (docs/collections.md). */
-export interface DeviceQuery {
-  filter?: string | undefined;
-  site?: string | undefined;
-  type?: SystemType | undefined;
-  /** Whether a client is known to be installed. */
-  client?: boolean | undefined;
-  /** The state of the machine's live CCR, or 'none'. */
-  ccr?: string | undefined;
-  /** Members of any of these collections. */
-  collection?: readonly number[] | undefined;
-  cursor?: string | undefined;
-  limit?: number | undefined;
-}
-
-/** DevicePage is a page of devices in the order of their names. */
-export interface DevicePage {
-  items: Device[];
-  next?: string;
-}
 
 /** Observed is what a push saw on a machine; what is left out was not seen and stays as it was. */
 export interface Observed {
@@ -48,22 +25,6 @@ const PAGE = 1000;
 /** A notification has room for so many ids. */
 const TOLD = 500;
 
-function cursorOf(device: Device): string {
-  return Buffer.from(JSON.stringify([nameKey(device.name), device.domainKey])).toString('base64url');
-}
-
-function readCursor(cursor: string): [string, string] {
-  let value: unknown;
-  try {
-    value = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'));
-  } catch {
-    throw raise('PP_REQUEST_CURSOR');
-  }
-  if (Array.isArray(value) && value.length === 2 && value.every((v) => typeof v === 'string' && !v.includes('\0')))
-    return value as [string, string];
-  throw raise('PP_REQUEST_CURSOR');
-}
-
 /** Named is how people name a machine: NetBIOS or full DNS name, and a domain where they say one. */
 export interface Named {
   name: string;
@@ -79,12 +40,14 @@ function isIn(device: Device, domain: string): boolean {
 export class ResourceRecord {
   readonly #db: Database;
   readonly #clock: Clock;
+  readonly #bounds: Bounds;
   readonly #byId: Gatherer<number, Device | undefined>;
   readonly #observed: Gatherer<{ id: number; seen: Observed }, void>;
 
-  constructor(db: Database, clock: Clock) {
+  constructor(db: Database, clock: Clock, bounds: Bounds = BOUNDS) {
     this.#db = db;
     this.#clock = clock;
+    this.#bounds = bounds;
     this.#byId = new Gatherer(async (ids) => {
       const found = new Map((await this.byIds([...new Set(ids)])).map((device) => [device.id, device]));
       return ids.map((id) => found.get(id));
@@ -172,33 +135,8 @@ export class ResourceRecord {
   }
 
   /** list gives one page of devices, by name. */
-  async list(query: DeviceQuery = {}, via: Sql = this.#db): Promise<DevicePage> {
-    const limit = Math.min(Math.max(Math.trunc(query.limit ?? 100), 1), PAGE);
-    const values: unknown[] = [];
-    const where: string[] = ['true'];
-    const add = (text: (place: string) => string, value: unknown) => where.push(text(`$${values.push(value)}`));
-    let found: Compiled | undefined;
-    if (query.filter) {
-      found = compileSearch(query.filter, this.#clock.now(), (value, type) => `$${values.push(value)}::${type}`);
-      where.push(found.where);
-    }
-    if (query.site !== undefined) add((p) => `r.assigned_site = ${p}`, query.site);
-    if (query.type !== undefined) add((p) => `r.type = ${p}`, query.type);
-    if (query.client !== undefined) add((p) => `(${FLAGGED}) = ${p}`, query.client);
-    if (query.ccr === 'none') where.push('not exists (select from ccr q where q.resource_id = r.id and q.finished_at is null)');
-    else if (query.ccr !== undefined)
-      add((p) => `exists (select from ccr q where q.resource_id = r.id and q.finished_at is null and q.state = ${p})`, query.ccr);
-    if (query.collection !== undefined)
-      add((p) => `r.id in (select resource_id from collection_member where collection_id = any(${p}))`, query.collection);
-    if (query.cursor !== undefined) {
-      const [name, domain] = readCursor(query.cursor);
-      add((p) => `(r.name_key, r.domain_key) > (${p}, $${values.length + 1})`, name);
-      values.push(domain);
-    }
-    const client = found?.client === true || query.client !== undefined;
-    const page = await devicePage(via, { where: where.join(' and '), client }, values, limit + 1);
-    const items = page.slice(0, limit);
-    return page.length > limit ? { items, next: cursorOf(items.at(-1)!) } : { items };
+  list(query: DeviceQuery = {}, via: Sql = this.#db): Promise<DevicePage> {
+    return listDevices(via, query, this.#clock.now(), this.#bounds);
   }
 
   /** count gives the number of devices that are not obsolete. */

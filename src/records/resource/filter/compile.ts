@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import { nameKey } from '../names.ts';
 import { canonicalAddress } from '../row.ts';
-import { nearest, type Field } from './fields.ts';
+import { nearest, type Alike, type Field } from './fields.ts';
 import { networkOf, networkTest } from './network.ts';
 import { timeTest } from './time.ts';
 import { readFilter, type Node, type Operator, type Test } from './tree.ts';
@@ -18,9 +18,6 @@ export interface Compiled {
   /** What fits it changes with time, or with what is not a property of the machine or its client. */
   moving: boolean;
 }
-
-/** How many different values of a column are gone through at most. */
-const FEW = 500;
 
 const pattern = (text: string) => text.replace(/[\\%_*?]/g, (c) => (c === '*' ? '%' : c === '?' ? '_' : `\\${c}`));
 
@@ -60,31 +57,11 @@ const EQUAL = new Set<Operator>(['=', '!=', 'in']);
 const ORDER = new Set<Operator>(['=', '!=', '<', '<=', '>', '>=', 'in']);
 const sign = (operator: Operator) => (operator === '!=' ? '=' : operator);
 
-/**
- * anyLike asks the different values of a column that has few of them, one step through its index each, so that a pattern which fits none
- * costs no walk through all machines. It names no machine, so the server asks it once for each statement, before anything else. Where there are
- * more values than expected it says yes.
- */
-function anyLike(sql: string, part: string): string {
-  const key = `upper(${sql.replace(/^r\./, 'o.')})`;
-  return `(with recursive d(v, n) as (
-      (select ${key}, 1 from resource o where ${key} is not null order by ${key} using ~<~ limit 1)
-      union all
-      select (select ${key} from resource o where ${key} ~>~ d.v order by ${key} using ~<~ limit 1), d.n + 1 from d where d.v is not null and d.n < ${FEW}
-    ) select coalesce(bool_or(v like ${part}), false) or max(n) = ${FEW} from d)`;
-}
-
 function textTest(test: Test, place: Place): string {
   const { field, operator, values } = test;
   const key = field.key ?? `upper(${field.sql})`;
   const value = (text: string) => `upper(${place(text, 'text')})`;
-  if (operator === 'like') {
-    const part = value(pattern(values[0]!.text));
-    // A pattern that begins with a wildcard has no index of its own.
-    return field.few && /^[*?]/.test(values[0]!.text)
-      ? `${anyLike(field.sql, part)} and ${key} like ${part}`
-      : `${key} like ${part}`;
-  }
+  if (operator === 'like') return `${key} like ${value(pattern(values[0]!.text))}`;
   if (operator === 'in') return `${key} in (${values.map(({ text }) => value(text)).join(', ')})`;
   return `${key} ${sign(operator)} ${value(values[0]!.text)}`;
 }
@@ -99,21 +76,25 @@ function versionTest(test: Test, place: Place): string {
   return `${parts} ${sign(operator)} ${value(values[0]!)}`;
 }
 
+/**
+ * Nobody knows beforehand how few machines have an address; asked for by itself it is looked up in its index, and not by walking through all
+ * machines in the order of their names until a page is full.
+ */
+function lookedUp(test: string): string {
+  return `r.id = any(array(select x.id from resource x where ${test}))`;
+}
+
 /** listTest is about the elements of a list: one of them must fit. */
 function listTest(test: Test, place: Place): string {
   const { field, operator, values } = test;
   const some = (how: string) => `exists (select from unnest(${field.sql}) as e(v) where ${how})`;
   if (operator === 'like') return some(`upper(e.v) like upper(${place(pattern(values[0]!.text), 'text')})`);
   if (!EQUAL.has(operator)) refuse(test, '=, !=, in, like or is null');
+  if (field.value) {
+    const wanted = values.map(({ text }) => field.value!(text));
+    return lookedUp(`${field.sql.replace(/^r\./, 'x.')} && ${place(wanted, 'text[]')}`);
+  }
   return some(`upper(e.v) in (${values.map(({ text }) => `upper(${place(text, 'text')})`).join(', ')})`);
-}
-
-/**
- * Nobody knows beforehand how few machines have an address; asked for by itself it is looked up in its index, and not by walking through all
- * machines in the order of their names until a page is full.
- */
-function hasAddress(test: string): string {
-  return `r.id = any(array(select x.id from resource x where x.addresses ${test}))`;
 }
 
 function addressTest(test: Test, place: Place): string {
@@ -130,7 +111,7 @@ function addressTest(test: Test, place: Place): string {
     else if (network) parts.push(networkTest(network, place));
     else throw wrong(word.column, `address wants ${field.wants}, not ${shown(word)}`);
   }
-  if (exact.length > 0) parts.unshift(hasAddress(`&& ${place(exact, 'text[]')}`));
+  if (exact.length > 0) parts.unshift(lookedUp(`x.addresses && ${place(exact, 'text[]')}`));
   return parts.length === 1 ? parts[0]! : `(${parts.join(' or ')})`;
 }
 
@@ -164,6 +145,22 @@ function testSql(test: Test, place: Place, now: Date): string {
   }
 }
 
+/** hasNear tells whether a test, where it is true, has a row in the table that its field is near. */
+export function hasNear({ field, operator, values }: Test): boolean {
+  if (!field.near || operator === 'is null' || operator === '!=') return false;
+  return field.type !== 'yes or no' || operator === 'true' || yes(field, values[0]!);
+}
+
+/** fittingSql is true where a test is; where its field is near a table that has an index of what is rare, that is asked first. */
+function fittingSql(test: Test, place: Place, now: Date): string {
+  const sql = () => `(${testSql(test, place, now)})`;
+  if (!hasNear(test)) return sql();
+  const { near, key: _, ...field } = test.field;
+  const { from, exact, ...own } = near!;
+  const there = `exists (select from ${from} and ${testSql({ ...test, field: { ...field, ...own } }, place, now)})`;
+  return exact ? there : `(${there} and ${sql()})`;
+}
+
 /**
  * Every `not` is carried down to the comparisons, so that what is not known counts as not fitting: `not os like "x*"` holds machines without
  * a known system too, and the comparisons that stand plainly can be answered by an index.
@@ -172,14 +169,37 @@ function sqlOf(node: Node, negated: boolean, place: Place, now: Date): string {
   if (node.is === 'not') return sqlOf(node.part, !negated, place, now);
   if (node.is === 'test') {
     const not = negated !== (node.operator === '!=');
-    const sql = testSql(node, place, now);
-    return not ? `(${sql}) is not true` : `(${sql})`;
+    return not ? `(${testSql(node, place, now)}) is not true` : fittingSql(node, place, now);
   }
   const joint = (node.is === 'and') !== negated ? ' and ' : ' or ';
   return `(${node.parts.map((part) => sqlOf(part, negated, place, now)).join(joint)})`;
 }
 
-function someTest(node: Node, fits: (field: Field) => boolean): boolean {
+/** relax leaves only the tests of a filter that `stays` knows, and takes every other for true. Undefined is a filter that everything fits then. */
+function relax(node: Node, negated: boolean, stays: (field: Field) => boolean): Node | undefined {
+  if (node.is === 'not') return relax(node.part, !negated, stays);
+  if (node.is === 'test') {
+    if (!stays(node.field)) return undefined;
+    return negated ? { is: 'not', part: node } : node;
+  }
+  const parts = node.parts.map((part) => relax(part, negated, stays));
+  const left = parts.filter((part) => part !== undefined);
+  const both = (node.is === 'and') !== negated;
+  if (left.length === 0 || (!both && left.length < parts.length)) return undefined;
+  return left.length === 1 ? left[0] : { is: both ? 'and' : 'or', parts: left };
+}
+
+/**
+ * compileAlike makes of a filter what must be true of a machine's system, or of its place, for the machine to fit: a condition on k, a row of
+ * resource_system or resource_place. Undefined where the filter leaves all of them possible.
+ */
+export function compileAlike(node: Node, alike: Alike, now: Date, place: Place): string | undefined {
+  const left = relax(node, false, (field) => field.alike === alike);
+  return left && sqlOf(left, false, place, now).replaceAll(/\br\./g, 'k.');
+}
+
+/** someTest tells whether any comparison of a filter asks for such a field. */
+export function someTest(node: Node, fits: (field: Field) => boolean): boolean {
   if (node.is === 'not') return someTest(node.part, fits);
   return node.is === 'test' ? fits(node.field) : node.parts.some((part) => someTest(part, fits));
 }
@@ -191,9 +211,8 @@ function isAged(node: Node): boolean {
   return node.field.type === 'time' && node.values.some(({ text }) => /^\d+[a-z]+$/i.test(text));
 }
 
-/** compileFilter makes a condition of a filter; its values only ever go in as parameters. */
-export function compileFilter(text: string, now: Date, place: Place): Compiled {
-  const node = readFilter(text);
+/** compileNode makes a condition of a filter that was understood; its values only ever go in as parameters. */
+export function compileNode(node: Node, now: Date, place: Place): Compiled {
   return {
     where: sqlOf(node, false, place, now),
     client: someTest(node, (field) => field.client === true),
@@ -201,19 +220,29 @@ export function compileFilter(text: string, now: Date, place: Place): Compiled {
   };
 }
 
+/** compileFilter makes a condition of the text of a filter. */
+export function compileFilter(text: string, now: Date, place: Place): Compiled {
+  return compileNode(readFilter(text), now, place);
+}
+
 /** A single word, without a dot of a field's name, is a part of a name or an address, as it has always been. */
 const PLAIN = /^[^\s"'()=,<>!&|]+$/;
+
+/** isWord tells whether what people typed is one word, and no filter. */
+export function isWord(text: string): boolean {
+  return PLAIN.test(text.trim()) && !/^client\.\w+$/i.test(text.trim());
+}
 
 /**
  * compileSearch is compileFilter for what people type: one word alone is a part of a name (or, with * and ?, all of it), an address, or
  * a network.
  */
 export function compileSearch(text: string, now: Date, place: Place): Compiled {
+  if (!isWord(text)) return compileFilter(text, now, place);
   const word = text.trim();
-  if (!PLAIN.test(word) || /^client\.\w+$/i.test(word)) return compileFilter(text, now, place);
   const found = (where: string): Compiled => ({ where, client: false, moving: false });
   const address = canonicalAddress(word);
-  if (address) return found(hasAddress(`@> ${place([address], 'text[]')}`));
+  if (address) return found(lookedUp(`x.addresses @> ${place([address], 'text[]')}`));
   const network = networkOf(word);
   if (network) return found(networkTest(network, place));
   if (/[*?]/.test(word)) return found(`r.name_key like ${place(pattern(nameKey(word)), 'text')}`);

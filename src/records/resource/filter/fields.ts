@@ -1,6 +1,9 @@
 /** FieldType says how the values of a field are written and compared. */
 export type FieldType = 'text' | 'one of' | 'yes or no' | 'number' | 'version' | 'time' | 'address' | 'list';
 
+/** Alike says with what a property is kept together that many machines have alike. */
+export type Alike = 'system' | 'place';
+
 /** Field is one property that a filter may ask for. Its SQL stands here and nowhere else: r is the resource, c its newest client. */
 export interface Field {
   name: string;
@@ -13,8 +16,17 @@ export interface Field {
   /** Upper case of a text, where it is not upper(sql): a column with an index. */
   key?: string;
   choices?: readonly string[];
-  /** A text with few different values among all machines, and an index of its upper case (text_pattern_ops). */
-  few?: true;
+  /** Many machines have it alike: it is a column of resource_system, or of resource_place, too. */
+  alike?: Alike;
+  /** How a value of a list is written in the database, where an index finds it. */
+  value?: (text: string) => string;
+  /** A table, n, that has an index of its values that are rare, how its rows belong to a machine, and the value in it; exact where it
+   *  has all that decides. */
+  near?: { from: string; sql: string; key?: string; exact?: true };
+  /** A few machines at most have the same value, and an index finds them. */
+  narrow?: true;
+  /** The server knows how many machines any test of it fits, and has an index to find them. */
+  known?: true;
   /** The newest client of the machine must be joined. */
   client?: true;
   /** It changes without the machine or its client being changed. */
@@ -49,25 +61,48 @@ const field = (name: string, type: FieldType, sql: string, says: string, more: M
 const SEEN = 'coalesce(c.last_seen_at, r.seen_at)';
 const LIVE = '(select q.state from ccr q where q.resource_id = r.id and q.finished_at is null limit 1)';
 const client = { client: true } as const;
+const CLIENT = 'client n where n.resource_id = r.id and not n.obsolete';
+const nearClient = (column: string) => ({
+  ...client,
+  near: { from: CLIENT, sql: `n.${column}` },
+});
+const system = { alike: 'system' } as const;
+const place = { alike: 'place' } as const;
+const narrow = { narrow: true } as const;
 
 /** FIELDS are all properties that a filter may ask for; what is not here cannot be asked for. */
 export const FIELDS: readonly Field[] = [
-  field('name', 'text', 'r.name', 'name of the machine', { key: 'r.name_key' }),
-  field('domain', 'text', "nullif(r.domain, '')", 'domain or workgroup', { key: "nullif(r.domain_key, '')" }),
-  field('fqdn', 'text', 'r.fqdn', 'full DNS name', { key: 'r.fqdn_key' }),
-  field('guid', 'text', 'r.guid', 'GUID of the machine', { key: 'r.guid' }),
-  field('hardwareId', 'text', 'r.hardware_id', 'what stays when it is installed anew'),
-  field('address', 'address', 'r.addresses', 'any of its IP addresses'),
-  field('mac', 'list', 'r.macs', 'any of its MAC addresses, as 00:15:5D:01:02:03'),
-  field('os', 'text', 'r.os', 'operating system', { few: true }),
-  field('osVersion', 'version', 'r.os_version', 'version of the operating system'),
-  field('osBuild', 'number', 'r.os_build', 'build of the operating system, as a push saw it'),
-  field('architecture', 'text', 'r.architecture', 'architecture, as a push saw it'),
-  field('type', 'one of', 'r.type', 'type of the machine', { choices: ['workstation', 'server', 'dc', 'unknown'] }),
-  field('adSite', 'text', 'r.ad_site', 'site of Active Directory'),
-  field('ou', 'text', 'r.ou', 'its place in a directory'),
-  field('assignedSite', 'text', 'r.assigned_site', 'site that its boundaries assign it to', { key: 'r.assigned_site' }),
-  field('trusted', 'yes or no', 'r.trusted', 'a trusted source knows it'),
+  field('name', 'text', 'r.name', 'name of the machine', { key: 'r.name_key', known: true, ...narrow }),
+  field('domain', 'text', "nullif(r.domain_key, '')", 'domain or workgroup', { key: "nullif(r.domain_key, '')", ...place }),
+  field('fqdn', 'text', 'r.fqdn', 'full DNS name', { key: 'r.fqdn_key', ...narrow }),
+  field('guid', 'text', 'r.guid', 'GUID of the machine', { key: 'r.guid', ...narrow }),
+  field('hardwareId', 'text', 'r.hardware_id', 'what stays when it is installed anew', {
+    key: 'r.hardware_id',
+    ...narrow,
+  }),
+  field('address', 'address', 'r.addresses', 'any of its IP addresses', { known: true, ...narrow }),
+  field('mac', 'list', 'r.macs', 'any of its MAC addresses, as 00:15:5D:01:02:03', {
+    value: (text) =>
+      /^([0-9a-f]{2}[:.-]?){6}$/i.test(text)
+        ? text.replace(/[:.-]/g, '').toUpperCase().match(/../g)!.join(':')
+        : text.toUpperCase(),
+    ...narrow,
+  }),
+  field('os', 'text', 'r.os', 'operating system', system),
+  field('osVersion', 'version', 'r.os_version', 'version of the operating system', system),
+  field('osBuild', 'number', 'r.os_build', 'build of the operating system, as a push saw it', system),
+  field('architecture', 'text', 'r.architecture', 'architecture, as a push saw it', system),
+  field('type', 'one of', 'r.type', 'type of the machine', {
+    choices: ['workstation', 'server', 'dc', 'unknown'],
+    ...system,
+  }),
+  field('adSite', 'text', 'r.ad_site', 'site of Active Directory', place),
+  field('ou', 'text', 'r.ou', 'its place in a directory', place),
+  field('assignedSite', 'text', 'r.assigned_site', 'site that its boundaries assign it to', {
+    key: 'r.assigned_site',
+    ...place,
+  }),
+  field('trusted', 'yes or no', 'r.trusted', 'a trusted source knows it', system),
   field(
     'source',
     'list',
@@ -90,17 +125,23 @@ export const FIELDS: readonly Field[] = [
   field('ccr', 'one of', LIVE, 'state of its live CCR; null where there is none', {
     choices: ['queued', 'processing', 'verifying', 'retry', 'waiting', 'paused'],
     moving: true,
+    near: { from: 'ccr n where n.resource_id = r.id and n.finished_at is null', sql: 'n.state', exact: true },
   }),
   field('lastSeen', 'time', SEEN, 'when its client was heard last', client),
   field('client.installed', 'yes or no', FLAGGED, 'it is flagged as installed', client),
   field('client.version', 'version', 'coalesce(c.version, r.seen_client_version)', 'version of its client', client),
   field('client.site', 'text', 'coalesce(c.site, r.seen_client_site)', 'site of its client', client),
-  field('client.guid', 'text', 'c.guid', 'GUID of its client', client),
-  field('client.approval', 'one of', 'c.approval', 'approval of its client', {
+  field('client.guid', 'text', 'c.guid', 'GUID of its client', {
     ...client,
+    near: { from: CLIENT, sql: 'n.guid', key: 'n.guid' },
+    key: 'c.guid',
+    ...narrow,
+  }),
+  field('client.approval', 'one of', 'c.approval', 'approval of its client', {
+    ...nearClient('approval'),
     choices: ['approved', 'pending', 'rejected'],
   }),
-  field('client.blocked', 'yes or no', 'coalesce(c.blocked, false)', 'its client is blocked', client),
+  field('client.blocked', 'yes or no', 'coalesce(c.blocked, false)', 'its client is blocked', nearClient('blocked')),
   field('client.lastSeen', 'time', SEEN, 'the same as lastSeen', client),
 ];
 
