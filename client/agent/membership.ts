@@ -1,8 +1,8 @@
 import { AssignmentFailed, assign, type Assigned } from './assignment.ts';
-import { Unheard } from '#client/contact';
+import { publishedPoints, Unheard } from '#client/contact';
 import { Reporter, type ReportFrom } from '#client/report';
 import type { DeploymentState } from '#messages';
-import { askLocation, publishedPoints, type Sources } from './location.ts';
+import { askLocation, type Sources } from './location.ts';
 import { anchors, fallbackPoints, refreshChoice, type AgentParts } from './parts.ts';
 
 /** After a failed assignment it is tried again (facts E). */
@@ -105,7 +105,8 @@ export class Membership {
     const { memory } = identity;
     if (memory.toldState === stateId) return;
     const topicId = (stateId === 500 ? undefined : memory.topicId) ?? host.random.uuid();
-    await identity.remember({ toldState: stateId, topicId });
+    // A disk without room is a reason to say something.
+    await identity.note({ toldState: stateId, topicId });
     await new Reporter(host, logs.state, this.#from(topicId)).send(stateId, detail === undefined ? {} : { detail });
   }
 

@@ -13,11 +13,12 @@ export async function say(host: TargetHost, args: readonly string[]): Promise<nu
   const log = new ClientLog(host, layout.stateLog, 'FSPStateMessage', usualLog());
   try {
     const [topicId, state, clientVersion = '', exit = '', detail = ''] = args;
-    // Before there is a key nothing is made here that the agent would find.
-    await host.readFile(layout.key);
-    const [{ tcf }, { memory, privateKey }] = [await readConfig(host), await Identity.load(host)];
-    const { guid, site = tcf.site, registeredAt } = memory;
-    if (guid === undefined || registeredAt === undefined) return 1;
+    const { tcf } = await readConfig(host);
+    // The agent may be making what it is just now.
+    const identity = await Identity.peek(host);
+    const { guid, site = tcf.site, registeredAt } = identity?.memory ?? {};
+    if (!identity || guid === undefined || registeredAt === undefined) return 1;
+    const { memory, privateKey } = identity;
     const points = [...new Set([...(memory.managementPoints ?? []), ...tcf.managementPoints])];
     const pin = tcf.certificatePin;
     const reporter = new Reporter(host, log, {

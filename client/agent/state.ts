@@ -7,10 +7,12 @@ import type { AgentConfig } from './config.ts';
 export class State {
   readonly #host: TargetHost;
   readonly #identity: Identity;
+  readonly #cache: number | undefined;
   #status: AgentStatus;
 
-  constructor(host: TargetHost, identity: Identity, { version, product }: AgentConfig) {
+  constructor(host: TargetHost, identity: Identity, { version, product, properties }: AgentConfig) {
     this.#host = host;
+    this.#cache = properties.cacheMegabytes;
     this.#identity = identity;
     const startedAt = host.clock.now().toISOString();
     this.#status = { state: 'starting', version, product, site: identity.memory.site ?? '', startedAt };
@@ -25,7 +27,7 @@ export class State {
   }
 
   async tell(change: { [K in keyof AgentStatus]?: AgentStatus[K] | undefined }): Promise<void> {
-    const { guid, approval, site, siteVersion, registeredAt, managementPoints, proxyPoints, policyRevision } =
+    const { guid, approval, site, siteVersion, registeredAt, managementPoints, proxyPoints, policyRevision, cacheMegabytes } =
       this.#identity.memory;
     const next = {
       ...this.#status,
@@ -37,6 +39,7 @@ export class State {
       managementPoints,
       proxyManagementPoints: proxyPoints?.length ? proxyPoints : undefined,
       policyRevision,
+      cacheMegabytes: cacheMegabytes ?? this.#cache,
       ...change,
     };
     this.#status = Object.fromEntries(Object.entries(next).filter(([, value]) => value !== undefined)) as AgentStatus;

@@ -35,6 +35,8 @@ export const AgentStatus = Type.Object({
   managementPoints: Type.Optional(Type.Array(Type.String())),
   proxyManagementPoints: Type.Optional(Type.Array(Type.String())),
   policyRevision: Type.Optional(Type.String()),
+  /** How large the cache of what a package brings may be: SMSCACHESIZE, or what the site set. The client has none itself. */
+  cacheMegabytes: Type.Optional(Type.Integer()),
   lastPolicyAt: Type.Optional(Type.String()),
   startedAt: Type.Optional(Type.String()),
   registeredAt: Type.Optional(Type.String()),

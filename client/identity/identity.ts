@@ -81,6 +81,13 @@ export class Identity {
     return new Identity(host, privateKey, fresh, cloned ? undefined : known.guid);
   }
 
+  /** peek is the identity as it stands, for whoever looks while the agent may be writing: it makes and mends nothing. */
+  static async peek(host: TargetHost): Promise<Pick<Identity, 'memory' | 'privateKey'> | undefined> {
+    const key = await readKey(host);
+    const memory = await readJson(host, layout.memory, Memory);
+    return key && memory?.publicKey === publicKeyOf(key) ? { memory, privateKey: key } : undefined;
+  }
+
   get privateKey(): KeyObject {
     return this.#privateKey;
   }

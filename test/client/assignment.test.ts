@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { main } from '#client/agent';
@@ -26,6 +27,17 @@ test('the agent calls itself what the release is called', async (t) => {
   const { machine, mp } = await pair(t, '');
   await lives(machine, () => mp.registrations.length === 1);
   assert.equal((await statusOf(machine))?.product, version);
+});
+
+test('SMSCACHESIZE is told to what a package brings, by the status; one that is no size is not', async (t) => {
+  for (const [properties, size] of [
+    ['SMSCACHESIZE=2000', 2000],
+    ['SMSCACHESIZE=lots', undefined],
+  ] as const) {
+    const { machine, mp } = await pair(t, properties);
+    await lives(machine, () => mp.registrations.length === 1 && mp.states.length === 2);
+    assert.equal((await statusOf(machine))?.cacheMegabytes, size);
+  }
 });
 
 test('a site that takes the client: 500 unsigned, then 700 signed, under one TopicId', async (t) => {
@@ -85,6 +97,43 @@ for (const [what, properties, prepare, state, product] of [
     await stop();
   });
 }
+
+test('what nobody foresaw, as a disk that is full while the site is written down: state 601, and assigned once there is room', async (t) => {
+  const { machine, mp } = await pair(t, 'SMSSITECODE=P01');
+  const { free } = machine;
+  mp.before = (request) => {
+    if (request.url!.startsWith('/ccm_system/sites')) machine.free = 0;
+    return false;
+  };
+  const stop = await service(machine, () => mp.states.length === 2);
+  assert.deepEqual(states(mp), [
+    [500, false],
+    [601, false],
+  ]);
+  assert.match(mp.states[1]!.detail!, /no space|ENOSPC|full/i);
+  assert.equal(mp.registrations.length, 0);
+  mp.before = () => false;
+  machine.free = free;
+  await live(machine, new Promise(() => {}), () => mp.states.at(-1)?.stateId === 700);
+  assert.equal(mp.registrations.length, 1);
+  await stop();
+});
+
+test('a bootstrap that lets the agent sign finds a key and makes none, whatever the agent is writing just then', async (t) => {
+  const { machine, mp } = await pair(t, 'SMSSITECODE=P01');
+  const say = () => main(machine.program(layout.agentFile), ['say-state', randomUUID(), '400', '2.0.0', '0', 'all is "well"\n']);
+  assert.equal(await say(), 1, 'nothing is there');
+  await lives(machine, () => mp.states.length === 2);
+  assert.equal(await say(), 0);
+  const { stateId, signed, clientVersion, exitCode, guid } = mp.states.at(-1)!;
+  assert.deepEqual([stateId, signed, clientVersion, exitCode, guid], [400, true, '2.0.0', 0, [...mp.clients.keys()][0]]);
+  // Between the memory and the file of the SMSID: for the agent that would be a copy of another machine.
+  const key = machine.text(layout.key);
+  machine.files.delete(layout.identity.toLowerCase());
+  const memory = machine.text(layout.memory);
+  await say();
+  assert.deepEqual([machine.text(layout.key), machine.text(layout.memory)], [key, memory]);
+});
 
 test('AUTO is the primary whose boundaries hold the machine, asked with its addresses, at the locator point too', async (t) => {
   const machine = new Machine();
