@@ -1,4 +1,5 @@
 import { isCode, raise } from '#base/errors';
+import { publishedPoints } from '#client/contact';
 import { readProperties } from '#client/properties';
 import { folderOf, joinPath, layout, readInstalled, type TargetHost } from '#client/host';
 import { ClientLog } from '#client/log';
@@ -157,6 +158,7 @@ async function install(
     retryMinutes: options.retryMinutes,
     downloadMinutes: options.downloadMinutes,
     pin: config.certificatePin,
+    published: () => publishedPoints(host, config.site, readProperties(config.properties).dnsSuffix),
     onWait: async () => void (await reporter.send(101)),
   };
   const bring = { host, log, options, rules };

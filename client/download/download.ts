@@ -15,6 +15,8 @@ const WRITE_AT = 262_144;
 
 export interface DownloadRules {
   points: readonly string[];
+  /** published gives the points that DNS names; they are asked where the others gave nothing. */
+  published?: () => Promise<readonly string[]>;
   retryMinutes: number;
   downloadMinutes: number;
   pin: string | undefined;
@@ -60,7 +62,7 @@ export class Download {
     const end = clock.monotonic() + this.#rules.downloadMinutes * 60_000;
     this.#have = (await this.#host.readFile(this.#part))?.length ?? 0;
     for (let round = 1; ; round++) {
-      const bytes = await this.#round();
+      const bytes = (await this.#round(this.#rules.points)) ?? (await this.#round(await this.#published()));
       if (bytes) return bytes;
       if (round === 1) await this.#rules.onWait();
       const wait = this.#wait();
@@ -81,9 +83,17 @@ export class Download {
     );
   }
 
-  async #round(): Promise<Uint8Array | undefined> {
+  /** published gives the points that DNS names and nobody else did. Whoever answers there, the hash judges what he gives. */
+  async #published(): Promise<string[]> {
+    const found = (await this.#rules.published?.()) ?? [];
+    const more = found.filter((point) => !this.#rules.points.includes(point));
+    if (more.length > 0) this.#log.info(`DNS names ${more.length} more management point(s)`);
+    return more;
+  }
+
+  async #round(points: readonly string[]): Promise<Uint8Array | undefined> {
     let wrong: PushpointError | undefined;
-    for (const point of this.#rules.points) {
+    for (const point of points) {
       if ((this.#notBefore.get(point) ?? -Infinity) > this.#host.clock.monotonic()) continue;
       this.#notBefore.delete(point);
       try {

@@ -1,5 +1,6 @@
 #ifndef PP_PARTS_H
 #define PP_PARTS_H
+#include "../machine/published.h"
 #include "agent.h"
 
 /* Token is the one-time registration token that ccmsetup left. */
@@ -61,8 +62,6 @@ typedef struct {
 
 /* site_locate asks points and locator points; FALSE when nobody answered. */
 BOOL site_locate(const Agent *a, const Points *points, Located *to);
-/* published_points adds the management points of a site that DNS names in the domain DNSSUFFIX. */
-void published_points(const char *properties, const char *site, Points *to);
 
 /* points_refresh tells the choice which points there are now. */
 void points_refresh(const Agent *a);

@@ -5,6 +5,7 @@
 #include "../base/log.h"
 #include "../base/stop.h"
 #include "../machine/layout.h"
+#include "../machine/published.h"
 #include "../wire/http.h"
 #include "run.h"
 #include <stdio.h>
@@ -219,12 +220,11 @@ static BOOL disk_full(Fetch *f) {
 }
 
 /* tried sorts how one place ended: whether it is over, and how. */
-static BOOL tried(Fetch *f, Ending ending, Ending *worst, BOOL *over) {
+static void tried(Fetch *f, Ending ending, Ending *worst, BOOL *over) {
   *over = ending == CAME || ending == FULL || ending == STOPPED;
   measure(f);
-  if (ending == CAME) return TRUE;
-  if (ending == FULL) return disk_full(f);
-  if (ending == STOPPED) return FALSE;
+  if (ending == FULL) disk_full(f);
+  if (*over) return;
   if (ending == WRONG) {
     again(f);
     print_to(f->why, sizeof f->why, "%s does not have the expected hash", f->file->name);
@@ -232,20 +232,35 @@ static BOOL tried(Fetch *f, Ending ending, Ending *worst, BOOL *over) {
   log_warn("%s", f->why);
   // Another certificate or other bytes than the trust anchor says do not get better by waiting; another point may be right.
   if (ending == WRONG || ending == PIN) *worst = ending;
-  return FALSE;
 }
 
-/* round_of asks every place once. */
+/* ask_points asks points in their order until one settles it. */
+static void ask_points(Fetch *f, const Points *points, Ending *worst, BOOL *over) {
+  for (int i = 0; i < points->count && !*over; i++)
+    if (left_alone_ms(points->url[i]) <= 0) tried(f, from_point(f, points->url[i]), worst, over);
+}
+
+/* ask_published asks the points that DNS names and nobody else did. Whoever answers there, the hash judges what he gives. */
+static void ask_published(Fetch *f, const Points *known, Ending *worst, BOOL *over) {
+  Points *all = take(sizeof *all), *more = take(sizeof *more);
+  *all = *known;
+  published_points(f->run->config.properties, f->run->config.site, all);
+  for (int i = known->count; i < all->count; i++) points_add(more, all->url[i]);
+  if (more->count > 0) log_info("DNS names %d more management point(s)", more->count);
+  ask_points(f, more, worst, over);
+  free(all);
+  free(more);
+}
+
+/* round_of asks every place once: folders, the points that were named, and where those gave nothing the ones in DNS. */
 static BOOL round_of(Fetch *f, const Points *points, BOOL *over) {
   Ending worst = REFUSED;
-  f->certificate[0] = 0;
   const Options *options = &f->run->options;
-  for (int i = 0; i < options->sourceCount; i++)
-    if (tried(f, from_folder(f, options->source[i]), &worst, over) || *over) return *over && f->run->code == 0 && !stopping();
-  for (int i = 0; i < points->count; i++) {
-    if (left_alone_ms(points->url[i]) > 0) continue;
-    if (tried(f, from_point(f, points->url[i]), &worst, over) || *over) return *over && f->run->code == 0 && !stopping();
-  }
+  f->certificate[0] = 0;
+  for (int i = 0; i < options->sourceCount && !*over; i++) tried(f, from_folder(f, options->source[i]), &worst, over);
+  if (!*over) ask_points(f, points, &worst, over);
+  if (!*over && worst == REFUSED) ask_published(f, points, &worst, over);
+  if (*over) return f->run->code == 0 && !stopping();
   if (worst == REFUSED) return FALSE;
   *over = TRUE;
   if (worst == PIN) return fail(f->run, 308, CODE_ERROR, "%s", f->why);

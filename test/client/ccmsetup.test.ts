@@ -154,6 +154,30 @@ test('a dead point and one that does not have the file are passed over', async (
   assert.equal(empty.asks('/CCM_Client')[0]!.status, 404);
 });
 
+test('where the points of the file give nothing, those that DNS names are asked in the same round', async (t) => {
+  const machine = new Machine();
+  const mp = await HonestMp.start(t, machine.clock);
+  const other = await HonestMp.start(t, machine.clock);
+  pushed(machine, [mp], bytes, { properties: 'SMSSITECODE=P01 DNSSUFFIX=corp.example' });
+  other.files.set('client-1.0.0.mjs', mp.files.get('client-1.0.0.mjs')!);
+  mp.files.clear();
+  const asked: string[] = [];
+  machine.srv = async (name) => {
+    asked.push(name);
+    return [mp, other].map(({ url }) => ({ name: '127.0.0.1', port: Number(new URL(url).port) }));
+  };
+  assert.equal(await run(machine), 0);
+  assertInstalled(machine, bytes);
+  assert.deepEqual(asked, ['_mssms_mp_p01._tcp.corp.example']);
+  assert.deepEqual([mp.asks('/CCM_Client').length, other.asks('/CCM_Client').length], [1, 1], 'each once');
+  assert.match(machine.text(layout.setupLog)!, /DNS names 1 more management point/);
+  assert.deepEqual(
+    mp.states.map(({ stateId }) => stateId),
+    [100, 400],
+    'it did not wait',
+  );
+});
+
 test('when no point has the file it is tried again after ten minutes, and told once that it waits', async (t) => {
   const machine = new Machine();
   const mp = await HonestMp.start(t, machine.clock);

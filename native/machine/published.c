@@ -1,6 +1,7 @@
 /* The management points of a site that DNS names: `_mssms_mp_<site>._tcp.<domain>`. Priority and weight are not heeded, as in the original; the
    port tells whether it is https. */
-#include "parts.h"
+#include "published.h"
+#include "tcf.h"
 #include <stdlib.h>
 #include <string.h>
 #include <windns.h>
