@@ -102,9 +102,9 @@ test('a machine that is called otherwise tells it long before its next heartbeat
   const key = String.raw`HKLM\System\CurrentControlSet\Control\ComputerName\ActiveComputerName`;
   const call = (name: string) => wine.run('reg.exe', 'add', key, '/v', 'ComputerName', '/d', name, '/f');
   t.after(() => call(wine.name));
-  let renamed = false;
+  let renamed: Promise<unknown> | undefined;
   await lives(() => {
-    if (!renamed && registered()) renamed = !!call('PC-ANEW');
+    if (registered()) renamed ??= call('PC-ANEW');
     return mp.heartbeats.some(({ name }) => name === 'PC-ANEW');
   });
   assert.match(agent.log('CcmExec'), /The name, an address or the system of this machine has changed/);

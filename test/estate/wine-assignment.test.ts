@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
 import { systemClock } from '#base/clock';
 import { HonestMp } from '#test/honest-mp';
+import { need } from '#test/need';
 import type { AgentSaid } from '#test/wine-agent';
+import { dnsAnswer } from '#test/tiny-dns';
 import { wineMachine } from '#test/wine-machine';
 import { VERSION } from '#test/wine-setup';
 
@@ -147,4 +151,43 @@ test('a client that has a site is moved by an installation that names another, a
   mp.site = 'P02';
   await lives(() => mp.registrations.length === 2 && status().site === 'P02');
   assert.equal(mp.registrations[1]!.site, 'P02');
+});
+
+test('an agent whose release cannot be compared belongs to no site: 609', peers, async (t) => {
+  agent.trial = { release: 'new' };
+  t.after(() => (agent.trial = undefined));
+  const mp = await furnish(t, '');
+  await lives(() => mp.states.length === 2);
+  assert.deepEqual(states(mp), [
+    [500, false],
+    [609, false],
+  ]);
+  assert.match(status().assignment!.why!, /this client has no version that can be compared \(new\)/);
+});
+
+test('a management point that only DNS names is asked for the site', { ...peers, ...need('root') }, async (t) => {
+  const mp = await furnish(t, 'SMSSITECODE=P01 DNSSUFFIX=corp.example');
+  const names = createSocket('udp4');
+  const asked: string[] = [];
+  const zone = { '_mssms_mp_p01._tcp.corp.example': [`7 9 ${new URL(mp.url).port} localhost`, '0 0 0 nobody.corp.example'] };
+  names.on('message', (question, from) => {
+    asked.push(question.toString('latin1'));
+    const answer = dnsAnswer(question, zone);
+    if (!answer) return;
+    // The address of the target rides along, as with other servers; Wine 8 overlooks a name at the very end of an answer.
+    answer.writeUInt16BE(1, 10);
+    names.send(Buffer.concat([answer, Buffer.from('c00c000100010000003c00047f000001', 'hex')]), from.port, from.address);
+  });
+  // Names are asked for at this port only; the address is one of the loopback that nobody else uses.
+  names.bind(53, '127.53.7.53');
+  await once(names, 'listening');
+  t.after(() => names.close());
+  wine.put('resolv.conf', 'nameserver 127.53.7.53\noptions timeout:2 attempts:2\n');
+  const tcf = wine.text('windows/CCM/mobileclient.tcf');
+  // Of what the installation names nobody answers.
+  wine.put('windows/CCM/mobileclient.tcf', tcf.replaceAll(mp.url, 'http://127.0.0.9:1'));
+  await agent.lives(() => status().state === 'registered', wine.path('resolv.conf'));
+  assert.equal(mp.registrations.length, 1);
+  assert.ok(asked.some((question) => question.includes('_mssms_mp_p01')));
+  assert.ok(mp.asked.some(({ headers }) => headers.host === new URL(mp.url).host.replace('127.0.0.1', 'localhost')));
 });

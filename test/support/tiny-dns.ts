@@ -1,9 +1,12 @@
 import { isIP } from 'node:net';
 
-/** Zone is what a name server knows: by lower-case name, its addresses, or the names that an address stands for (`….in-addr.arpa`). */
+/**
+ * Zone is what a name server knows: by lower-case name, its addresses, the names that an address stands for (`….in-addr.arpa`), or its services as
+ * `priority weight port name`.
+ */
 export type Zone = Record<string, string[]>;
 
-const TYPE = { A: 1, PTR: 12, AAAA: 28 } as const;
+const TYPE = { A: 1, PTR: 12, AAAA: 28, SRV: 33 } as const;
 
 /** reverseName is the name under which the names of an address of IPv4 stand, RFC 1035 section 3.5. */
 export function reverseName(address: string): string {
@@ -25,6 +28,11 @@ function dataOf(type: number, value: string): Buffer | undefined {
     ];
     const groups = tail ? [...head, ...Array<string>(8 - head.length - tail.length).fill('0'), ...tail] : head;
     return Buffer.from(groups.map((group) => group.padStart(4, '0')).join(''), 'hex');
+  }
+  const service = /^(\d+) (\d+) (\d+) (\S+)$/.exec(value);
+  if (service) {
+    const numbers = service.slice(1, 4).flatMap((number) => [Number(number) >> 8, Number(number) & 255]);
+    return type === TYPE.SRV ? Buffer.concat([Buffer.from(numbers), nameOctets(service[4]!)]) : undefined;
   }
   return type === TYPE.PTR && family === 0 ? nameOctets(value) : undefined;
 }

@@ -85,9 +85,9 @@ export class WineAgent {
     return mp;
   }
 
-  /** lives lets the agent run until something is so, and ends it as the service does. An agent that ends by itself fails, with its log, at once. */
-  async lives(until: () => boolean): Promise<void> {
-    const agent = this.#wine.spawn(PROGRAM, '/agent');
+  /** lives lets the agent run until something is so, and ends it as the service does. An agent that ends by itself fails, with its log, at once. `resolv` is its resolv.conf. */
+  async lives(until: () => boolean, resolv?: string): Promise<void> {
+    const agent = resolv === undefined ? this.#wine.spawn(PROGRAM, '/agent') : this.#wine.spawnNaming(resolv, PROGRAM, '/agent');
     let how: string | undefined;
     agent.once('exit', (code, signal) => (how = `with ${code ?? signal}`));
     agent.once('error', (error) => (how = String(error)));

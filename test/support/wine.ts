@@ -97,6 +97,13 @@ export class Wine {
     return spawn(WINE, [program, ...args], { env: this.#env, stdio: ['pipe', 'pipe', 'ignore'] });
   }
 
+  /** spawnNaming starts a program for which another file says where names are asked for; only root may. */
+  spawnNaming(resolv: string, program: string, ...args: string[]): ChildProcess {
+    const inner = 'mount --bind "$0" /etc/resolv.conf && exec "$@"';
+    const stdio = ['pipe', 'pipe', 'ignore'] as const;
+    return spawn('unshare', ['-m', 'sh', '-c', inner, resolv, WINE, program, ...args], { env: this.#env, stdio: [...stdio] });
+  }
+
   /** path is where a file below C:\ lies for this system; forward slashes, as Wine spells the names (drive_c/windows/…). */
   path(...parts: string[]): string {
     return join(this.#folder, 'p', 'drive_c', ...parts);
