@@ -252,6 +252,17 @@ test('a package is taken whole or not at all', async () => {
   assert.equal((await done<Items<unknown>>(['package', 'list'])).items.length, 0);
   assert.equal((await add(definition)).out, 'Package agent 1.0 added (setup.exe: 2 bytes, agent.msi: 3 bytes).\n');
   assert.equal((await done<Items<{ name: string }>>(['package', 'list'])).items[0]!.name, 'agent');
+  assert.equal((await add({ ...definition, name: 'other', version: '0.9' })).code, 0);
+  refused(
+    await on(['package', 'remove', 'agent']),
+    1,
+    'PP_PACKAGE_USED',
+    /it is the default of windows while there is other too/,
+  );
+  assert.match((await on(['package', 'remove', 'other', '--dry-run'])).out, /Package other 0\.9 removed/);
+  assert.equal((await on(['package', 'remove', 'other'])).out, 'Package other 0.9 removed.\n');
+  refused(await on(['package', 'remove', 'other']), 1, 'PP_API_NOT_FOUND', /no package other/);
+  writeFileSync(at('agent.json'), JSON.stringify(definition));
 });
 
 interface PushItem {

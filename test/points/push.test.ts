@@ -107,6 +107,40 @@ test('without a management point or a package every machine is refused, with wha
   assert.equal((await site.records.ccr.list()).items.length, 0);
 });
 
+test('a package that pushes or upgrades need is not removed; one that nobody needs is, and the audit log has it', async (t) => {
+  const { site, call } = await start(t);
+  const remove = (more = '') => call('DELETE', `/packages/client${more}`);
+  const refusal = async () => {
+    const answer = await remove();
+    assert.deepEqual([answer.status, answer.json.code], [409, 'PP_PACKAGE_USED'], answer.text);
+    return answer.text;
+  };
+  const pack = (await site.records.package.get('client'))!;
+  const { ccr: unnamed } = await site.records.ccr.request({ name: 'PC1', source: 'push', requestedBy: 'test' });
+  assert.match(await refusal(), /it is the default, which 1 CCR will push/);
+  await site.records.ccr.cancel([unnamed.id], 'test');
+  const { ccr: named } = await site.records.ccr.request({ name: 'PC2', source: 'push', requestedBy: 'test', package: 'client' });
+  assert.match(await refusal(), /1 CCR that is not over names it/);
+  await site.records.ccr.cancel([named.id], 'test');
+  const files = pack.files.map(({ name, sha256, size }) => ({ name, sha256, size }));
+  const asked = await site.records.policy.ask({
+    wish: { kind: 'upgrade', platform: 'windows', upgrade: { version: pack.version, files } },
+    of: { site: 'P01' },
+    by: 'test',
+  });
+  assert.match(await refusal(), new RegExp(`policy ${asked.id} upgrades clients to it`));
+  await site.records.policy.cancel(asked.id, site.parts.database);
+  assert.equal((await remove('?dryRun=true')).status, 200);
+  assert.equal((await site.records.package.list()).length, 1);
+  assert.deepEqual((await remove()).json.isDefault, true);
+  assert.equal((await remove()).json.code, 'PP_API_NOT_FOUND');
+  const { items } = await site.records.audit.list({ what: 'package.remove' });
+  assert.deepEqual(
+    items.map(({ object }) => object),
+    [`client ${pack.version}`],
+  );
+});
+
 test('ten thousand machines are planned and pushed with a handful of statements', async (t) => {
   const { site, call } = await start(t, systemClock as never);
   const names = Array.from({ length: 10_000 }, (_, i) => `PC-${String(i).padStart(5, '0')}`);

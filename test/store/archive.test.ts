@@ -104,6 +104,23 @@ test('every octet that is altered and every cut is noticed, and the part is name
   }
 });
 
+test('a seal whose head asks for much memory is refused before any is taken', async () => {
+  const file = await make('costly', passphrase);
+  const bytes = readFileSync(file);
+  // log2 of N, r and p stand at octets 8 to 10: 2^20 times 16 would be 2 GiB, 2^18 times 8 still is what we allow.
+  for (const [log2n, r, code] of [
+    [20, 16, 'PP_STORE_BACKUP_DAMAGED'],
+    [19, 8, 'PP_STORE_BACKUP_DAMAGED'],
+    [18, 8, 'PP_STORE_BACKUP_PASSPHRASE'],
+  ] as const) {
+    bytes.set([log2n, r], 8);
+    writeFileSync(file, bytes);
+    const before = process.resourceUsage().maxRSS;
+    await assert.rejects(readAll({ file, passphrase }), (error) => isCode(error, code), `${log2n}, ${r}`);
+    if (code === 'PP_STORE_BACKUP_DAMAGED') assert.ok(process.resourceUsage().maxRSS - before < 100_000);
+  }
+});
+
 test('without the passphrase, or with another one, a sealed archive does not open', async () => {
   const file = await make('sealed', passphrase);
   await assert.rejects(readAll({ file }), (error) => isCode(error, 'PP_STORE_BACKUP_SEALED'));

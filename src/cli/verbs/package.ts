@@ -1,4 +1,4 @@
-import { EXIT, printDone, printJson, table } from '../output.ts';
+import { EXIT, note, printDone, printJson, table } from '../output.ts';
 import { addPackage } from '../package-file.ts';
 import { DRY_RUN, type Verbs } from '../verb.ts';
 
@@ -9,7 +9,7 @@ interface PackageJson {
   isDefault?: boolean;
 }
 
-/** packageVerbs: package add, list. */
+/** packageVerbs: package add, list, remove. */
 export function packageVerbs(verbs: Verbs): void {
   const group = verbs.group('package', 'what is pushed');
   verbs
@@ -47,4 +47,19 @@ export function packageVerbs(verbs: Verbs): void {
         return EXIT.ok;
       }),
   });
+  verbs
+    .add<{ dryRun?: boolean }>(group, {
+      name: 'remove <package>',
+      does: 'forget a package that no push and no policy needs any more',
+      examples: ['pushpoint package remove our-agent --dry-run --data ./p01', 'pushpoint package remove our-agent --data ./p01'],
+      run: (context, { dryRun }, name) =>
+        context.withApi(async (api) => {
+          const gone = await api.send<PackageJson>('DELETE', `/packages/${encodeURIComponent(name)}`, {}, { dryRun });
+          if (context.json) printJson(gone);
+          else printDone(`Package ${gone.name} ${gone.version} removed.`, dryRun);
+          if (gone.isDefault) note(`there is no default package for ${gone.platform} any more`);
+          return EXIT.ok;
+        }),
+    })
+    .option(...DRY_RUN);
 }

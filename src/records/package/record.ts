@@ -3,6 +3,7 @@ import { raise } from '#base/errors';
 import { shownName } from '#records/resource';
 import type { Database, Sql } from '#store/database';
 import { filesOf, packageDefinition, type PackageDefinition } from './definition.ts';
+import { usersOf } from './used.ts';
 
 /** PackageFile is a file of a package; its bytes lie in the content folder. */
 export interface PackageFile {
@@ -143,7 +144,17 @@ export class PackageRecord {
     return rows.map((r) => r.package);
   }
 
-  /** remove deletes a package; its content stays until it is removed from the folder. */
+  /** removeUnused deletes a package that nobody needs any more, and gives what it was. */
+  async removeUnused(name: string, tx: Sql): Promise<Package> {
+    const pack = await this.get(name, tx);
+    if (!pack) throw raise('PP_API_NOT_FOUND', { kind: 'package', name: shownName(name) });
+    const users = await usersOf(tx, pack);
+    if (users.length > 0) throw raise('PP_PACKAGE_USED', { package: pack.name, users: users.join('; ') });
+    await this.remove(name, tx);
+    return pack;
+  }
+
+  /** remove deletes a package, whoever uses it; its content stays until it is removed from the folder. */
   async remove(name: string, via: Sql = this.#db): Promise<boolean> {
     const removed = (await via.count('delete from package where name = $1', [name])) === 1;
     if (removed) await this.#db.notify('package', name, via);

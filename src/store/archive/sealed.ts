@@ -20,7 +20,7 @@ const CHUNK = 65_536;
 const TAG = 16;
 const COST = { log2n: 16, r: 8, p: 1 };
 /** A head that asks for more was not written by us, and would only eat the memory of who reads it. */
-const MOST = { log2n: 20, r: 16, p: 4 };
+const MOST = { log2n: 20, r: 16, p: 4, octets: 256 * 2 ** 20 };
 
 /** isSealed looks at the first octets of a file. */
 export function isSealed(head: Uint8Array): boolean {
@@ -41,6 +41,15 @@ function nonceOf(prefix: Uint8Array, number: number, isLast: boolean): Buffer {
   nonce.writeUInt32BE(number, 7);
   nonce[11] = isLast ? 1 : 0;
   return nonce;
+}
+
+/** wrongCost tells what is wrong with the cost that a head names, before any memory is taken for it: scrypt works in 128 times N times r octets. */
+function wrongCost({ log2n, r, p }: typeof COST): string | undefined {
+  if (log2n < 10 || log2n > MOST.log2n || r < 1 || r > MOST.r || p < 1 || p > MOST.p)
+    return 'it names a cost that is out of bounds';
+  const octets = 128 * 2 ** log2n * r;
+  if (octets <= MOST.octets) return undefined;
+  return `it asks for ${octets / 2 ** 20} MiB of memory to open it, and no backup of ours asks for more than ${MOST.octets / 2 ** 20}`;
 }
 
 /** chunks cuts a stream into pieces of one length; only the last one, which is always given, is shorter. */
@@ -96,10 +105,10 @@ export async function* unseal(source: AsyncIterable<Uint8Array>, passphrase: str
   let number = 0;
   for await (const { piece, isLast } of chunks(rest, CHUNK + TAG)) {
     if (!head) throw raise('PP_STORE_BACKUP_CUT', { file, part: 'its beginning' });
-    const [log2n, r, p] = head.subarray(8, 11) as unknown as [number, number, number];
-    if (log2n < 10 || log2n > MOST.log2n || r < 1 || r > MOST.r || p < 1 || p > MOST.p)
-      throw damaged('the head of its seal', 'it names a cost that is out of bounds');
-    key ??= await keyOf(passphrase, head.subarray(11, 27), { log2n, r, p });
+    const cost = { log2n: head[8]!, r: head[9]!, p: head[10]! };
+    const wrong = wrongCost(cost);
+    if (wrong) throw damaged('the head of its seal', wrong);
+    key ??= await keyOf(passphrase, head.subarray(11, 27), cost);
     if (piece.length < TAG)
       throw raise('PP_STORE_BACKUP_CUT', { file, part: `its first ${HEAD + number * (CHUNK + TAG)} octets` });
     const decipher = createDecipheriv('aes-256-gcm', key, nonceOf(head.subarray(27), number, isLast), { authTagLength: TAG });

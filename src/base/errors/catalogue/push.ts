@@ -280,6 +280,15 @@ export const pushErrors = {
     remedy: 'Copy or build the file anew and add the package again; the package that the site had is untouched.',
     again: 'never',
   },
+  PP_PACKAGE_USED: {
+    origin: 'refused',
+    message: 'the package {package} cannot be removed: {users}',
+    http: 409,
+    cause: 'Pushes or upgrades that are not over would find no files any more.',
+    remedy:
+      'Wait until they are over, cancel them (pushpoint ccr cancel, pushpoint policy cancel), or give them another package.',
+    again: 'never',
+  },
   PP_PACKAGE_HASH: {
     origin: 'malformed',
     message: 'the file {file} of the package {package} does not have the SHA-256 that the definition tells',

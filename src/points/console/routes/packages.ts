@@ -15,6 +15,7 @@ const File = Type.Object(
   },
   strict,
 );
+const Named = Type.Object({ name: Type.String({ maxLength: 128 }) }, strict);
 const NewPackage = Type.Object({ definition: Type.Unknown(), files: Type.Array(File, { minItems: 1, maxItems: 64 }) }, strict);
 
 /** packageRoutes: what is pushed. Files go first, into the content folder; then the definition that names them. */
@@ -61,6 +62,30 @@ export function packageRoutes(api: FastifyInstance, parts: ConsoleParts): void {
         return made;
       });
     },
+  );
+  removeRoute(api, parts);
+}
+
+/** removeRoute: a package that nobody needs goes; the bytes of its files stay where they lie, beside those of the others. */
+function removeRoute(api: FastifyInstance, parts: ConsoleParts): void {
+  api.delete<{ Params: Static<typeof Named>; Querystring: DryRun }>(
+    '/packages/:name',
+    {
+      schema: {
+        summary: 'Remove a package',
+        description:
+          'Refused while CCRs or policies that are not over need it, and of a default while there is another for its platform.',
+        params: Named,
+        querystring: DryRun,
+      },
+    },
+    ({ params, query, who, ip }) =>
+      change(parts.database, query, async (tx) => {
+        const { name, version, platform, isDefault } = await parts.package.removeUnused(params.name, tx);
+        const object = `${name} ${version}`;
+        await parts.audit.write({ who, what: 'package.remove', object, detail: { platform, isDefault }, address: ip }, tx);
+        return { name, version, platform, isDefault };
+      }),
   );
 }
 
