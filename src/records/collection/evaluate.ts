@@ -43,12 +43,17 @@ export async function evaluate(tx: Sql, one: Definition, which: 'all' | readonly
     ...(one.exclude.length > 0 ? [`not ${isMember(`any(${put(one.exclude, 'integer[]')})`)}`] : []),
     ...(one.limit_id === null ? [] : [isMember(put(one.limit_id, 'integer'))]),
   ];
+  // How many machines a query leaves of some, the server guesses far too low; it must not compare each with each for that.
+  const gone =
+    ids === undefined
+      ? 'not exists (select from want w where w.id = m.resource_id)'
+      : 'm.resource_id not in (select w.id from want w)';
   const [moved] = await tx.query<Moved>(
     `with want as materialized (
        select b.id from (${parts(one, ids, put, now).join(' union ')}) as b(id) where ${conditions.join(' and ') || 'true'}
      ), gone as (
        delete from collection_member m where m.collection_id = ${own} ${ids === undefined ? '' : `and m.resource_id = any(${ids})`}
-         and not exists (select from want w where w.id = m.resource_id) returning 1
+         and ${gone} returning 1
      ), come as (
        insert into collection_member (collection_id, resource_id)
          select ${own}, w.id from want w where not exists (
