@@ -46,21 +46,38 @@ static BOOL failed(HttpAnswer *a) {
   return FALSE;
 }
 
-/* shown tells whether the server shows the certificate that is expected. It is asked before one octet of the body is sent or read. */
-static BOOL shown(HttpAnswer *a, const char *pin) {
+/* fits tells whether the server shows the certificate that is expected: 1, 0, or -1 when it cannot be seen. */
+static int fits(HINTERNET request, const char *pin) {
   const CERT_CONTEXT *certificate = NULL;
   DWORD size = sizeof certificate;
-  if (!WinHttpQueryOption(a->request, WINHTTP_OPTION_SERVER_CERT_CONTEXT, &certificate, &size)) return failed(a);
+  if (!WinHttpQueryOption(request, WINHTTP_OPTION_SERVER_CERT_CONTEXT, &certificate, &size)) return -1;
   BYTE digest[SHA256_SIZE];
   char hex[SHA256_HEX];
   sha256(certificate->pbCertEncoded, certificate->cbCertEncoded, digest);
   CertFreeCertificateContext(certificate);
   hex_of(hex, digest, sizeof digest);
-  if (same(hex, pin)) return TRUE;
-  SetLastError(ERROR_WINHTTP_SECURE_FAILURE);
-  failed(a);
+  return same(hex, pin);
+}
+
+/* sending is called when there is a secure channel and nothing was sent in it. Who shows another certificate gets nothing: closing the request
+   cancels it. (Wine goes on all the same; there he sees the head of the request, and never the body.) */
+static void CALLBACK sending(HINTERNET request, DWORD_PTR context, DWORD status, void *information, DWORD length) {
+  HttpAnswer *a = (HttpAnswer *)context;
+  (void)information, (void)length;
+  if (status != WINHTTP_CALLBACK_STATUS_SENDING_REQUEST || !a || request != a->request || a->wrongPin || fits(request, a->pin) != 0) return;
   a->wrongPin = TRUE;
-  return FALSE;
+  WinHttpCloseHandle(request);
+}
+
+/* shown tells the same before one octet of the body is sent or read. */
+static BOOL shown(HttpAnswer *a) {
+  int right = a->wrongPin ? 0 : fits(a->request, a->pin);
+  if (right == 1) return TRUE;
+  // What the callback closed is not closed again.
+  if (a->wrongPin) a->request = NULL;
+  a->wrongPin = right == 0;
+  if (a->wrongPin) SetLastError(ERROR_WINHTTP_SECURE_FAILURE);
+  return failed(a);
 }
 
 static void head(HttpAnswer *a, DWORD which, const WCHAR *name, char *to, size_t size) {
@@ -136,15 +153,19 @@ static BOOL attempt(HttpAnswer *a, const HttpAsk *ask, BOOL mayShow) {
   WinHttpSetOption(a->request, WINHTTP_OPTION_DISABLE_FEATURE, &off, sizeof off);
   BOOL pinned = secure && ask->pin && ask->pin[0];
   if (secure) show_certificate(a, mayShow);
-  if (pinned) WinHttpSetOption(a->request, WINHTTP_OPTION_SECURITY_FLAGS, &ignore, sizeof ignore);
+  if (pinned) {
+    a->pin = ask->pin;
+    WinHttpSetOption(a->request, WINHTTP_OPTION_SECURITY_FLAGS, &ignore, sizeof ignore);
+    WinHttpSetStatusCallback(a->request, sending, WINHTTP_CALLBACK_FLAG_SEND_REQUEST, 0);
+  }
   WCHAR *headers = wide(ask->headers ? ask->headers : "");
   BOOL sent = WinHttpSendRequest(a->request, headers[0] ? headers : WINHTTP_NO_ADDITIONAL_HEADERS, (DWORD)-1, WINHTTP_NO_REQUEST_DATA, 0,
-                                 (DWORD)ask->length, 0);
+                                 (DWORD)ask->length, (DWORD_PTR)a);
   DWORD error = sent ? 0 : GetLastError();
   free(headers);
   SetLastError(error);
-  if (!sent) return failed(a);
-  if (pinned && !shown(a, ask->pin)) return FALSE;
+  if (!sent && !a->wrongPin) return failed(a);
+  if (pinned && !shown(a)) return FALSE;
   DWORD written;
   if (ask->length > 0 && !WinHttpWriteData(a->request, ask->body, (DWORD)ask->length, &written)) return failed(a);
   if (!WinHttpReceiveResponse(a->request, NULL)) return failed(a);

@@ -18,6 +18,8 @@ typedef struct {
 typedef struct {
   HINTERNET session, connection, request;
   const CERT_CONTEXT *certificate;
+  /* The certificate this server has to show, where one is pinned. */
+  const char *pin;
   int status;
   /* -1 when the answer does not say. */
   LONGLONG length;
