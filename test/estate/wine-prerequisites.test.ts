@@ -40,10 +40,22 @@ test(
     await reg('add', pending, '/f');
     t.after(() => reg('delete', pending, '/f'));
     setup.lay({ ...config, requires: { noRestartPending: true } });
-    assert.equal(await setup.byHand(), 7);
+    await setup.asService();
+    await wine.eventually('the service to have stopped', async () => (await wine.service('ccmsetup'))?.state === 'stopped');
+    // It stays, so that it goes on after the restart, and tells in the words of Windows what it waits for.
+    assert.equal((await wine.service('ccmsetup'))?.win32, 3010);
+    assert.equal(setup.lines().at(-1), 'CcmSetup is exiting with return code 7');
     assert.deepEqual(mp.ids, [100, 320, 100, 317]);
     setup.lay(config);
     assert.equal(await setup.byHand(), 0, 'a package that does not mind');
+    assert.equal(await wine.service('ccmsetup'), undefined);
+
+    setup.lay({ ...config, payload: payloadOf(PAYLOAD, { command: undefined! }) });
+    mp.asked.length = 0;
+    assert.equal(await setup.byHand(), 9, 'what it cannot run it does not fetch');
+    setup.told(/payload\.bin is no file of Windows Installer, and the package has no command that installs it$/);
+    assert.ok(!mp.asked.some((line) => line.startsWith('GET')), mp.asked.join());
+    assert.deepEqual(mp.ids.slice(-2), [100, 320]);
   },
 );
 
