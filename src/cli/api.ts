@@ -2,6 +2,8 @@ import { createReadStream } from 'node:fs';
 import { Readable } from 'node:stream';
 import { PushpointError, raise } from '#base/errors';
 import { ApiFailure, type Failure } from './failure.ts';
+import { note } from './output.ts';
+import { otherVersion } from './version.ts';
 
 type Query = Record<string, string | number | boolean | undefined>;
 
@@ -37,6 +39,7 @@ export class Api {
   readonly #end: () => Promise<void>;
   /** Whether a site server runs there; without one the API is served by this very command, and nobody works CCRs off. */
   readonly isServed: boolean;
+  #compared = false;
 
   constructor(base: string, token: string, isServed: boolean, end: () => Promise<void> = async () => {}) {
     this.#base = base.replace(/\/+$/, '');
@@ -50,18 +53,32 @@ export class Api {
     if (type) headers['content-type'] = type;
     let status: number;
     let text: string;
+    let served: string | null;
     try {
       // A redirect is not followed: the token is for this server alone.
       const stream: RequestInit = body instanceof ReadableStream ? { duplex: 'half' } : {};
       const answer = await fetch(`${this.#base}/api/v1${path}`, { method, headers, body, redirect: 'manual', ...stream });
       status = answer.status;
+      served = answer.headers.get('pushpoint-version');
       text = await answer.text();
     } catch (cause) {
       throw this.#unreachable(cause);
     }
     const said = readJson(text);
-    if (status >= 200 && status < 300 && said !== undefined) return said;
-    throw this.#refusal(status, said);
+    if (status >= 200 && status < 300 && said !== undefined) {
+      this.#compare(served);
+      return said;
+    }
+    const refusal = this.#refusal(status, said);
+    if (refusal instanceof ApiFailure) this.#compare(served);
+    throw refusal;
+  }
+
+  /** #compare tells once, and before anything else is said, that the other end is of another version. */
+  #compare(served: string | null): void {
+    const other = this.#compared ? undefined : otherVersion(served);
+    this.#compared = true;
+    if (other !== undefined) note(`pushpoint: warning: ${other}`);
   }
 
   #unreachable(cause: unknown): Error {

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { usage } from './failure.ts';
 import { EXIT } from './output.ts';
@@ -25,9 +24,8 @@ import { siteVerbs } from './verbs/site.ts';
 import { upVerb } from './verbs/up.ts';
 import { vaultVerbs } from './verbs/vault.ts';
 import type { Context, Takes, Verb, Verbs } from './verb.ts';
+import { version } from './version.ts';
 import { idleFolder, openApi, whereOf, type Where } from './where.ts';
-
-const version = (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version;
 
 const FIRST_STEPS = `
 First steps:

@@ -357,6 +357,34 @@ test('a site elsewhere is reached with its URL and a token, which goes to nobody
   assert.equal(far.code, 1);
 });
 
+test('a command that is older or newer than its site server says so, and goes on', async (t) => {
+  let served: string | undefined;
+  const other = createServer((_request, response) => {
+    response.writeHead(200, { 'content-type': 'application/json', ...(served && { 'pushpoint-version': served }) });
+    response.end('{"items":[]}');
+  });
+  other.listen(0, '127.0.0.1');
+  t.after(() => other.close());
+  await once(other, 'listening');
+  const at = ['--server', `http://127.0.0.1:${(other.address() as AddressInfo).port}`];
+  const list = () => pushpoint(['site', 'list', ...at, '--token-file', join(data, 'run', 'console.token')]);
+  const own = (await pushpoint(['--version'])).out.trim();
+  for (const [version, text] of [
+    [
+      '999.0.0',
+      /^pushpoint: warning: this command is of version \S+ and the site server of 999\.0\.0, .*: update this command$/m,
+    ],
+    ['0.0.1', /the site server of 0\.0\.1, which may not know what it is asked for: use the pushpoint command of the server/],
+    [undefined, /the site server of an earlier one, which may not know/],
+    [own, /^$/],
+  ] as const) {
+    served = version;
+    const ran = await list();
+    assert.equal(ran.code, 0);
+    assert.match(ran.err.replace(/^no .*\n/m, ''), text);
+  }
+});
+
 test('what is no site server is told apart from one that does not answer, and a redirect is not followed', async () => {
   const asked: string[] = [];
   const other = createServer((request, response) => {

@@ -98,7 +98,8 @@ export async function createConsole(parts: ConsoleParts): Promise<FastifyInstanc
   app.setValidatorCompiler(schemaCompiler);
   problems(app, parts.log);
   app.addHook('onRequest', async (_request, reply) => {
-    reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff');
+    // A command of another version is told so, also where it asks for what this one does not have.
+    reply.headers({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff', 'pushpoint-version': parts.version });
   });
   app.addContentTypeParser('application/octet-stream', (_request, payload, done) => done(null, payload));
   app.addContentTypeParser(['text/csv', 'text/plain'], { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
