@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { raise } from '#base/errors';
 import { Download } from '#client/download';
 import { folderOf, joinPath, layout, type TargetHost } from '#client/host';
-import { writeMobileClient, type MobileClient, type PolicyFile, type PolicyUpgrade } from '#messages';
+import { SIGNATURE_HEADERS, writeMobileClient, type MobileClient, type PolicyFile, type PolicyUpgrade } from '#messages';
 import { provesSite, type AgentParts } from './parts.ts';
 
 /** The agent looks for the bootstrap's bytes this long; then it tries again when the policy is due again. */
@@ -66,6 +66,7 @@ export async function startUpgrade(parts: AgentParts, upgrade: PolicyUpgrade): P
       retryMinutes: RETRY_MINUTES,
       downloadMinutes: DOWNLOAD_MINUTES,
       pin: config.tcf.certificatePin,
+      ...(identity.memory.guid !== undefined && { names: { [SIGNATURE_HEADERS.client]: identity.memory.guid } }),
       onWait: async () => {},
     });
     await host.writeFile(path, await download.run());

@@ -4,7 +4,7 @@ import { readProperties } from '#client/properties';
 import { folderOf, joinPath, layout, readInstalled, type TargetHost } from '#client/host';
 import { ClientLog } from '#client/log';
 import { Reporter } from '#client/report';
-import { readMobileClient, tokenKeyOf, writeMobileClient, type MobileClient } from '#messages';
+import { readMobileClient, SIGNATURE_HEADERS, tokenKeyOf, writeMobileClient, type MobileClient } from '#messages';
 import { clearAway, handOver, installAgent, noteTaken, runInstaller, uninstall } from './install.ts';
 import { checkMachine, fetchFile, installPrerequisites } from './check.ts';
 import { readOptions, usage, type SetupOptions } from './options.ts';
@@ -158,6 +158,7 @@ async function install(
     retryMinutes: options.retryMinutes,
     downloadMinutes: options.downloadMinutes,
     pin: config.certificatePin,
+    ...(config.registration && { names: { [SIGNATURE_HEADERS.token]: config.registration.tokenId } }),
     published: () => publishedPoints(host, config.site, readProperties(config.properties).dnsSuffix),
     onWait: async () => void (await reporter.send(101)),
   };

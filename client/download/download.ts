@@ -20,6 +20,8 @@ export interface DownloadRules {
   retryMinutes: number;
   downloadMinutes: number;
   pin: string | undefined;
+  /** The headers by which the client names itself, unsigned: the site may refuse its files to one that it has blocked. */
+  names?: Record<string, string>;
   /** Called once when the first round brought nothing and the wait begins. */
   onWait: () => Promise<void>;
 }
@@ -163,7 +165,7 @@ export class Download {
     let disarm = arm();
     try {
       // No content coding: sizes and ranges must be those of the file.
-      const headers: Record<string, string> = { 'accept-encoding': 'identity' };
+      const headers: Record<string, string> = { 'accept-encoding': 'identity', ...this.#rules.names };
       if (this.#have > 0) headers['range'] = `bytes=${this.#have}-`;
       const init: FetchInit = { headers, signal: AbortSignal.any([stall.signal, this.#host.signal]) };
       if (this.#rules.pin !== undefined) init.pin = this.#rules.pin;

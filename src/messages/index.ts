@@ -1,4 +1,4 @@
-export { OperatingSystem, checked, compiled, matches } from './fields.ts';
+export { OperatingSystem, checked, compiled, matches, Guid, TokenId } from './fields.ts';
 export { isSmsid, smsidOf } from './smsid.ts';
 export { POLICY_PROOF, policyKey, policyProof, policyProofHolds, tokenKeyOf, tokenProof, tokenProofHolds } from './token.ts';
 export { branchKey, branchTokenId, branchTokenSecret, isForMachine, readBranchToken, type BranchToken } from './branch-token.ts';

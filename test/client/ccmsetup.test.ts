@@ -98,10 +98,15 @@ test('wrong bytes at one point are thrown away and the next point is asked', asy
   const machine = new Machine();
   const [liar, honest] = [await HonestMp.start(t, machine.clock), await HonestMp.start(t, machine.clock)];
   const config = pushed(machine, [liar, honest], bytes);
+  const { registration } = config;
   liar.files.set(config.payload.file, payload(bytes.length, 'other'));
   assert.equal(await run(machine), 0);
   assertInstalled(machine, bytes);
-  assert.equal(honest.asks('/CCM_Client')[0]!.headers.range, undefined);
+  const [asked] = honest.asks('/CCM_Client');
+  assert.equal(asked!.headers.range, undefined);
+  // So that the site knows whose it is; the token's secret does not travel with it.
+  assert.equal(asked!.headers['x-pushpoint-token'], registration!.tokenId);
+  assert.ok(!JSON.stringify(asked!.headers).includes(registration!.token));
 });
 
 for (const [what, wrong] of [

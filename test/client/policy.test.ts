@@ -71,6 +71,10 @@ test('an upgrade: the bootstrap by its hash, mobileclient.tcf with the new paylo
       .digest('hex'),
     setup!.sha256,
   );
+  assert.equal(
+    mp.asks('/CCM_Client')[0]!.headers['x-pushpoint-client'],
+    mp.asks('/ccm_system/policy')[0]!.headers['x-pushpoint-client'],
+  );
   const tcf = readMobileClient(machine.files.get(`${FOLDER}\\mobileclient.tcf`.toLowerCase())!.bytes);
   assert.deepEqual(tcf.payload, {
     file: 'CcmExec.exe',

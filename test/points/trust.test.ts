@@ -222,7 +222,7 @@ test('the token of another push is no way around a block, whatever name and hard
 });
 
 test('what a blocked client can still do is what docs/clients.md says: ask what anybody may ask, and come back as a stranger', async (t) => {
-  const { site, url, decide, settings, clock, conflicts } = await start(t);
+  const { site, url, token, decide, settings, clock, conflicts } = await start(t);
   await site.records.site.setPoint('fsp', { address: 'http://fsp.corp.example' }, 'test');
   const pc = new Pc(site, url);
   await pc.register();
@@ -251,6 +251,28 @@ test('what a blocked client can still do is what docs/clients.md says: ask what 
   await other.register();
   const files = await fetch(`${url}/CCM_Client/ccmsetup.exe`);
   assert.equal(Buffer.from(await files.arrayBuffer()).length, BOOTSTRAP.length);
+  // A blocked client that names itself, or the token of its push, is refused wherever it is; a name is nobody else's harm.
+  const naming = async (headers: Record<string, string>) => asks('/CCM_Client/ccmsetup.exe', { headers });
+  await site.know('PC077');
+  const pushed = await token('PC077');
+  const late = new Pc(site, url, 'PC077');
+  await late.register(late.proven(pushed, { hardwareId: '2:PC077' }));
+  assert.equal(await naming({ 'x-pushpoint-token': pushed.id }), 200);
+  await decide(late.guid!, 'block');
+  await clock.advance(1000);
+  await other.beat();
+  assert.equal(await naming({}), 200);
+  assert.equal(await naming({ 'x-pushpoint-client': other.guid! }), 200);
+  const blocked: Record<string, string>[] = [
+    { 'x-pushpoint-client': late.guid! },
+    { 'x-pushpoint-token': pushed.id },
+    { 'x-pushpoint-client': pc.guid!, 'x-pushpoint-token': 'none-of-ours' },
+  ];
+  for (const headers of blocked) assert.equal(await naming(headers), 403, JSON.stringify(headers));
+  for (const word of ["'; drop table client; --", 'GUID:', 'x'.repeat(5000)])
+    assert.equal(await naming({ 'x-pushpoint-client': word, 'x-pushpoint-token': word }), 200);
+  await settings({ blockedContent: 'serve' });
+  assert.equal(await naming({ 'x-pushpoint-client': late.guid! }), 200);
 });
 
 test('a farewell ends what the site expects of a client, and only its own', async (t) => {
