@@ -50,6 +50,7 @@ const routes: [string, string, unknown?][] = [
   ['GET', '/packages'],
   ['POST', '/content'],
   ['POST', '/packages', { definition: {}, files: [] }],
+  ['DELETE', '/packages/PC1'],
   ['POST', '/push', { names: ['PC1'] }],
   ['GET', '/ccrs'],
   ['GET', '/ccrs/counts'],
