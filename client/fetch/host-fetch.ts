@@ -1,5 +1,5 @@
-import { request, type RequestOptions } from 'node:https';
-import type { IncomingMessage } from 'node:http';
+import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { Readable } from 'node:stream';
 import { connect } from 'node:tls';
 import type { FetchInit } from '#client/host';
@@ -15,14 +15,38 @@ export function hostFetch(url: string, init: FetchInit = {}): Promise<Response> 
   return pinned(url, plain, pin.toLowerCase());
 }
 
+/**
+ * clientFetch is hostFetch without Node's fetch, which asks for more of a socket than Wine has (TCP_KEEPIDLE), and holds connections open that a
+ * client needs again after hours.
+ */
+export function clientFetch(url: string, init: FetchInit = {}): Promise<Response> {
+  const { pin, ...plain } = init;
+  if (pin !== undefined && url.startsWith('https:')) return pinned(url, plain, pin.toLowerCase());
+  return new Promise((resolve, reject) => send(url, plain, { agent: false }, resolve, reject));
+}
+
+function send(
+  url: string,
+  init: FetchInit,
+  how: RequestOptions,
+  resolve: (response: Response) => void,
+  reject: (error: Error) => void,
+): void {
+  const options: RequestOptions = {
+    method: init.method ?? 'GET',
+    headers: init.headers ?? {},
+    ...(init.signal && { signal: init.signal }),
+    ...how,
+  };
+  const request = url.startsWith('https:') ? httpsRequest : httpRequest;
+  const sent = request(url, options, (answer) => resolve(responseOf(answer)));
+  sent.once('error', reject);
+  sent.end(init.body);
+}
+
 function pinned(url: string, init: FetchInit, pin: string): Promise<Response> {
   return new Promise((resolve, reject) => {
-    const options: RequestOptions = {
-      method: init.method ?? 'GET',
-      headers: init.headers ?? {},
-      ...(init.signal && { signal: init.signal }),
-    };
-    options.createConnection = (_options, done) => {
+    const createConnection: RequestOptions['createConnection'] = (_options, done) => {
       const { hostname, port } = new URL(url);
       const host = hostname.replace(/^\[|\]$/g, '');
       // The pin is the whole trust: who has that certificate's key is the one, whatever name or issuer stands in it.
@@ -44,9 +68,7 @@ function pinned(url: string, init: FetchInit, pin: string): Promise<Response> {
       init.signal?.addEventListener('abort', () => socket.destroy(), { once: true });
       return undefined;
     };
-    const sent = request(url, options, (answer) => resolve(responseOf(answer)));
-    sent.once('error', reject);
-    sent.end(init.body);
+    send(url, init, { createConnection }, resolve, reject);
   });
 }
 

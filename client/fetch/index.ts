@@ -1,1 +1,1 @@
-export { hostFetch } from './host-fetch.ts';
+export { clientFetch, hostFetch } from './host-fetch.ts';

@@ -3,7 +3,7 @@ import { statfs } from 'node:fs/promises';
 import { win32 } from 'node:path';
 import { systemClock } from '#base/clock';
 import { systemRandom } from '#base/random';
-import { hostFetch } from '#client/fetch';
+import { clientFetch } from '#client/fetch';
 import { baseName, layout, type TargetHost } from '#client/host';
 import { filesOf, mutexes } from './files.ts';
 import { ServiceControl } from './service-control.ts';
@@ -70,7 +70,7 @@ export function windowsHost({ signal, modulePath, run, local }: WindowsSurroundi
     },
     mutex: mutexes(),
     services: new ServiceControl(run, `${windows}\\System32\\sc.exe`),
-    fetch: hostFetch,
+    fetch: clientFetch,
     srv: (name) => resolveSrv(name),
   };
 }

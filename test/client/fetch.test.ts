@@ -5,7 +5,7 @@ import { createServer as createHttps } from 'node:https';
 import type { AddressInfo, Server } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { isCode } from '#base/errors';
-import { hostFetch } from '#client/fetch';
+import { clientFetch, hostFetch } from '#client/fetch';
 import { baseName, folderOf, joinPath } from '#client/host';
 import { selfMade } from '#test/certificate';
 
@@ -19,54 +19,72 @@ async function listening(t: TestContext, server: Server & { closeAllConnections(
   return `127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-test('a pinned fetch speaks to the server with that certificate and sends nothing to another', async (t) => {
-  const certificate = selfMade();
-  let requests = 0;
-  const server = createHttps(certificate, (request, response) => {
-    requests++;
+for (const ask of [hostFetch, clientFetch]) {
+  test(`${ask.name}: a pinned fetch speaks to the server with that certificate and sends nothing to another`, async (t) => {
+    const certificate = selfMade();
+    let requests = 0;
+    const server = createHttps(certificate, (request, response) => {
+      requests++;
+      const parts: Buffer[] = [];
+      request.on('data', (part: Buffer) => parts.push(part));
+      request.on('end', () =>
+        response.writeHead(201, { 'x-seen': `${request.method} ${String(request.headers['x-a'])}` }).end(Buffer.concat(parts)),
+      );
+    });
+    const url = `https://${await listening(t, server)}/x`;
+    const init = { method: 'POST', headers: { 'x-a': '1' }, body: new Uint8Array([1, 2, 3]) };
+    const answer = await ask(url, { ...init, pin: certificate.pin.toUpperCase() });
+    assert.deepEqual([answer.status, answer.headers.get('x-seen')], [201, 'POST 1']);
+    assert.deepEqual(new Uint8Array(await answer.arrayBuffer()), new Uint8Array([1, 2, 3]));
+    await assert.rejects(ask(url, { ...init, pin: 'ab'.repeat(32) }), (error) => isCode(error, 'PP_CLIENT_PIN'));
+    await assert.rejects(ask(url, init), 'a self-signed certificate without a pin');
+    assert.equal(requests, 1);
+  });
+
+  test(`${ask.name}: a pinned fetch ends when it is told to, before and after the answer began`, async (t) => {
+    const certificate = selfMade();
+    const server = createHttps(certificate, (request, response) => {
+      if (request.url === '/half') response.writeHead(200, { 'content-length': 10 }).write('half');
+    });
+    const url = `https://${await listening(t, server)}`;
+    const stop = new AbortController();
+    const silent = ask(`${url}/silent`, { pin: certificate.pin, signal: stop.signal });
+    const half = await ask(`${url}/half`, { pin: certificate.pin, signal: stop.signal });
+    stop.abort();
+    await assert.rejects(silent);
+    await assert.rejects(half.text());
+    await assert.rejects(ask(`${url}/x`, { pin: certificate.pin, signal: stop.signal }));
+  });
+
+  test(`${ask.name}: no redirect is followed`, async (t) => {
+    let elsewhere = 0;
+    const other = await listening(
+      t,
+      createHttp((_request, response) => response.end(String(elsewhere++))),
+    );
+    const first = await listening(
+      t,
+      createHttp((_request, response) => response.writeHead(307, { location: `http://${other}/` }).end()),
+    );
+    const answer = await ask(`http://${first}/`).catch(() => undefined);
+    assert.ok(answer === undefined || answer.status === 307);
+    assert.equal(elsewhere, 0);
+  });
+}
+
+test('clientFetch over plain HTTP: what is sent and answered, and an answer that is cut', async (t) => {
+  const server = createHttp((request, response) => {
+    if (request.url === '/cut') return response.writeHead(200, { 'content-length': 10 }).write('half', () => response.destroy());
     const parts: Buffer[] = [];
     request.on('data', (part: Buffer) => parts.push(part));
-    request.on('end', () =>
-      response.writeHead(201, { 'x-seen': `${request.method} ${String(request.headers['x-a'])}` }).end(Buffer.concat(parts)),
-    );
+    request.on('end', () => response.writeHead(request.url === '/none' ? 204 : 201).end(Buffer.concat(parts)));
   });
-  const url = `https://${await listening(t, server)}/x`;
-  const init = { method: 'POST', headers: { 'x-a': '1' }, body: new Uint8Array([1, 2, 3]) };
-  const answer = await hostFetch(url, { ...init, pin: certificate.pin.toUpperCase() });
-  assert.deepEqual([answer.status, answer.headers.get('x-seen')], [201, 'POST 1']);
-  assert.deepEqual(new Uint8Array(await answer.arrayBuffer()), new Uint8Array([1, 2, 3]));
-  await assert.rejects(hostFetch(url, { ...init, pin: 'ab'.repeat(32) }), (error) => isCode(error, 'PP_CLIENT_PIN'));
-  await assert.rejects(hostFetch(url, init), 'a self-signed certificate without a pin');
-  assert.equal(requests, 1);
-});
-
-test('a pinned fetch ends when it is told to, before and after the answer began', async (t) => {
-  const certificate = selfMade();
-  const server = createHttps(certificate, (request, response) => {
-    if (request.url === '/half') response.writeHead(200, { 'content-length': 10 }).write('half');
-  });
-  const url = `https://${await listening(t, server)}`;
-  const stop = new AbortController();
-  const silent = hostFetch(`${url}/silent`, { pin: certificate.pin, signal: stop.signal });
-  const half = await hostFetch(`${url}/half`, { pin: certificate.pin, signal: stop.signal });
-  stop.abort();
-  await assert.rejects(silent);
-  await assert.rejects(half.text());
-  await assert.rejects(hostFetch(`${url}/x`, { pin: certificate.pin, signal: stop.signal }));
-});
-
-test('no redirect is followed', async (t) => {
-  let elsewhere = 0;
-  const other = await listening(
-    t,
-    createHttp((_request, response) => response.end(String(elsewhere++))),
-  );
-  const first = await listening(
-    t,
-    createHttp((_request, response) => response.writeHead(307, { location: `http://${other}/` }).end()),
-  );
-  await assert.rejects(hostFetch(`http://${first}/`));
-  assert.equal(elsewhere, 0);
+  const url = `http://${await listening(t, server)}`;
+  const answer = await clientFetch(`${url}/x`, { method: 'POST', body: new Uint8Array([1, 2, 3]) });
+  assert.deepEqual([answer.status, new Uint8Array(await answer.arrayBuffer())], [201, new Uint8Array([1, 2, 3])]);
+  assert.equal((await clientFetch(`${url}/none`)).status, 204);
+  await assert.rejects(clientFetch(`${url}/cut`).then((cut) => cut.arrayBuffer()));
+  await assert.rejects(clientFetch('http://127.0.0.1:1/'), /ECONNREFUSED/);
 });
 
 test('Windows paths', () => {
