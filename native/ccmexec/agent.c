@@ -179,6 +179,7 @@ int agent(void) {
     return ERROR_FILE_NOT_FOUND;
   }
   logs_rules(a->config.properties, a->identity.memory.logLevel);
+  a->status.cacheMegabytes = property_within(a->config.properties, "SMSCACHESIZE", 1, 1048576, 0);
   agent_version(&a->config, a->status.version);
   log_info("Client %s (agent %s) starts", a->status.version, PRODUCT_VERSION);
   instant(a->startedAt, now_ticks());

@@ -26,6 +26,8 @@ typedef struct {
     char wanted[64], why[1024], at[INSTANT_SIZE];
     int stateId;
   } assignment;
+  /* SMSCACHESIZE of the installation, 0 where it says nothing: for packages that have a cache. */
+  int cacheMegabytes;
   char version[36], point[POINT_SIZE], startedAt[INSTANT_SIZE], lastPolicyAt[INSTANT_SIZE], lastHeartbeatAt[INSTANT_SIZE], nextContactAt[INSTANT_SIZE], lastError[1100];
 } Status;
 void status_write(const Status *status, const Memory *memory);

@@ -24,7 +24,7 @@ static BOOL installer_property(const WCHAR *name, char *to, size_t size) {
 /* of_installer makes the settings of what client.msi was given by hand or by group policy: SMSSITECODE, and SMSMP or SMSSLP. */
 static BOOL of_installer(Config *config) {
   static const char *const names[] = {"SMSSITECODE", "SMSMP", "SMSSLP", "DNSSUFFIX", "FSP", "CCMHTTPPORT", "CCMHTTPSPORT", "SITEREASSIGN", "CCMLOGLEVEL",
-                                      "CCMLOGMAXSIZE", "CCMLOGMAXHISTORY"};
+                                      "CCMLOGMAXSIZE", "CCMLOGMAXHISTORY", "SMSCACHESIZE"};
   char value[256], *all = config->properties;
   Points locators = {0}, fallback = {0};
   memset(config, 0, sizeof *config);
@@ -114,6 +114,8 @@ void status_write(const Status *status, const Memory *memory) {
   member(&json, "policyRevision", memory->policyRevision);
   member(&json, "lastPolicyAt", status->lastPolicyAt);
   member(&json, "startedAt", status->startedAt);
+  int cache = memory->cacheMegabytes ? memory->cacheMegabytes : status->cacheMegabytes;
+  if (cache) text_format(&json, ",\n  \"cacheMegabytes\": %d", cache);
   member(&json, "registeredAt", memory->registeredAt);
   member(&json, "lastHeartbeatAt", status->lastHeartbeatAt);
   member(&json, "nextContactAt", status->nextContactAt);

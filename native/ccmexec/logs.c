@@ -24,8 +24,7 @@ void logs_open(void) {
   }
 }
 
-/* within gives a number among the properties, or the usual one where it has no sense. */
-static int within(const char *properties, const char *name, int least, int most, int usual) {
+int property_within(const char *properties, const char *name, int least, int most, int usual) {
   char text[12];
   if (!property(properties, name, text, sizeof text) || !text[0] || strlen(text) > 9 || !only(text, "0123456789")) return usual;
   int value = atoi(text);
@@ -33,7 +32,7 @@ static int within(const char *properties, const char *name, int least, int most,
 }
 
 void logs_rules(const char *properties, LONGLONG policyLevel) {
-  int level = policyLevel >= 0 ? (int)policyLevel : within(properties, "CCMLOGLEVEL", 0, 3, 1);
-  DWORD size = (DWORD)within(properties, "CCMLOGMAXSIZE", LEAST_SIZE, LARGEST_SIZE, USUAL_SIZE);
-  log_rules(level, size, within(properties, "CCMLOGMAXHISTORY", 0, 9, 1));
+  int level = policyLevel >= 0 ? (int)policyLevel : property_within(properties, "CCMLOGLEVEL", 0, 3, 1);
+  DWORD size = (DWORD)property_within(properties, "CCMLOGMAXSIZE", LEAST_SIZE, LARGEST_SIZE, USUAL_SIZE);
+  log_rules(level, size, property_within(properties, "CCMLOGMAXHISTORY", 0, 9, 1));
 }

@@ -9,6 +9,9 @@ void logs_open(void);
 /* logs_rules takes CCMLOGLEVEL, CCMLOGMAXSIZE and CCMLOGMAXHISTORY of the installation; the site's policy may say another level, else it is -1. */
 void logs_rules(const char *properties, LONGLONG policyLevel);
 
+/* property_within gives a number among the properties, or the usual one where it has no sense. */
+int property_within(const char *properties, const char *name, int least, int most, int usual);
+
 #define say_info(log, ...) log_write(log, LOG_INFO, __VA_ARGS__)
 #define say_warn(log, ...) log_write(log, LOG_WARN, __VA_ARGS__)
 #define say_error(log, ...) log_write(log, LOG_ERROR, __VA_ARGS__)

@@ -156,11 +156,12 @@ test(
   'CCMLOGLEVEL, CCMLOGMAXSIZE and CCMLOGMAXHISTORY hold for each log; the level of the policy goes before',
   peers,
   async (t) => {
-    const mp = await agent.furnish(t, 'CCMLOGLEVEL=3 CCMLOGMAXSIZE=10000 CCMLOGMAXHISTORY=2');
+    const mp = await agent.furnish(t, 'CCMLOGLEVEL=3 CCMLOGMAXSIZE=10000 CCMLOGMAXHISTORY=2 SMSCACHESIZE=250');
     await lives(registered);
+    assert.equal(status().cacheMegabytes, 250);
     assert.equal(agent.log(), '', 'errors only, and there was none');
-    mp.policy = { revision: 'r2', logLevel: 1 };
-    await lives(() => agent.memory()['logLevel'] === 1);
+    mp.policy = { revision: 'r2', logLevel: 1, cacheMegabytes: 900 };
+    await lives(() => agent.memory()['logLevel'] === 1 && status().cacheMegabytes === 900);
     const log = (ending: string) => `windows/CCM/logs/CcmExec.${ending}`;
     wine.put(log('lo_'), 'older');
     wine.put(log('log'), 'x'.repeat(9_990));

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { systemClock } from '#base/clock';
 import { systemRandom } from '#base/random';
-import { windowsPackage } from '#client/native';
+import { buildNative, windowsPackage } from '#client/native';
 import { makeFolders } from '#lab/disk';
 import { LabHost } from '#lab/host';
 import { serveNamedPipes } from '#lab/rpc';
@@ -31,6 +31,8 @@ const ends: (() => unknown)[] = [];
 
 before(async () => {
   if (peers.skip !== undefined) return;
+  // A build holds this process up, and so the connections that the site has by then.
+  for (const version of ['0.1.0', '0.2.0']) buildNative(version);
   wine = await new Wine().start();
   ends.push(() => wine.stop());
   site = new WholeSite();

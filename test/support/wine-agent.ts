@@ -41,6 +41,7 @@ export interface AgentSaid {
   lastHeartbeatAt?: string;
   lastError?: string;
   nextContactAt?: string;
+  cacheMegabytes?: number;
   assignment?: { wanted: string; stateId: number; why?: string };
 }
 
