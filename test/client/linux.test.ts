@@ -81,7 +81,9 @@ for (const shell of [['dash'], ['busybox', 'sh']])
       target.push([mp], junk, { requires: { architectures: ['sparc'] }, registration: undefined }, '2.0.0');
       assert.equal(await target.run([], shell), 9);
       assert.deepEqual(
-        mp.states.slice(first).map(({ stateId, signed, exitCode, clientVersion, guid }) => [stateId, signed, exitCode, clientVersion, guid]),
+        mp.states
+          .slice(first)
+          .map(({ stateId, signed, exitCode, clientVersion, guid }) => [stateId, signed, exitCode, clientVersion, guid]),
         [
           [100, true, undefined, '2.0.0', [...mp.clients.keys()][0]],
           [319, true, 9, '2.0.0', [...mp.clients.keys()][0]],
