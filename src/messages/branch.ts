@@ -106,6 +106,8 @@ export type SentState = Type.Static<typeof SentState>;
 /** SentCcr is the state of a CCR of another site. The CCR itself never travels up (D1); this is only to look at. */
 export const SentCcr = Type.Object(
   {
+    /** The site that has it, where that is one below the site that tells. */
+    site: Type.Optional(SiteCode),
     id: Type.Integer({ minimum: 1 }),
     name: text(63),
     domain: text(255),

@@ -221,3 +221,53 @@ test('secrets of the top are sealed for no client of a primary below; one that m
   assert.equal((await at(top, pc.guid))!.obsolete, false);
   assert.equal((await call('POST', `/clients/${pc.guid}/reject`)).status, 200);
 });
+
+test('how CCRs of a site below a primary stand is told on to the top; of a site that is not below the teller nothing is taken', async () => {
+  await below.parts.site.learn({ code: 'S01', kind: 'secondary', parent: 'P01' });
+  await until('the top to know S01', async () => (await top.parts.site.list()).some(({ code }) => code === 'S01'));
+  const ccr = (id: number, state: string, site?: string) => ({
+    id,
+    name: 'PC20',
+    domain: 'CORP',
+    state,
+    source: 'push',
+    attempts: 2,
+    lastErrorCode: 53,
+    lastError: 'PP_NET_REFUSED',
+    firstRequestedAt: new Date().toISOString(),
+    ...(site !== undefined && { site }),
+  });
+  const tell = (state: string) =>
+    below.database.db.transaction((tx) =>
+      below.handlers.ccr!.apply(tx, {
+        from: 'S01',
+        role: 'child',
+        skewMs: 0,
+        items: [{ kind: 'ccr', key: '7', origin: 'S01', body: ccr(7, state) }],
+      }),
+    );
+  const seen = async () => (await top.parts.branch.ccrs({ name: 'PC20' })).map(({ site, id, state }) => `${site} ${id} ${state}`);
+  await tell('retry');
+  await until('it at the top', async () => (await seen()).join() === 'S01 7 retry');
+  await tell('complete');
+  await until('its end', async () => (await seen()).join() === 'S01 7 complete');
+  // A top that lost what it knew is told all of it again.
+  const again: unknown[] = [];
+  for await (const one of below.handlers.ccr!.snapshot!({ site: 'P00', role: 'parent' })) again.push(one.body);
+  assert.deepEqual(
+    again.map((one) => (one as { site?: string }).site),
+    ['S01'],
+  );
+  for (const site of ['P00', 'S77'])
+    await assert.rejects(
+      top.database.db.transaction((tx) =>
+        top.handlers.ccr!.apply(tx, {
+          from: 'P01',
+          role: 'child',
+          skewMs: 0,
+          items: [{ kind: 'ccr', key: 'x', origin: 'P01', body: ccr(1, 'failed', site) }],
+        }),
+      ),
+      /no line leads/,
+    );
+});

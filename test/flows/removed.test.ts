@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { previewPush } from '#records/ccr';
 import { BranchSite, joined } from '#test/branch-sites';
 
 test('the boundaries of a site that was removed assign nobody, are shown as such, and count again when it is back', async (t) => {
@@ -34,6 +35,24 @@ test('the boundaries of a site that was removed assign nobody, are shown as such
   const shown = async () => (await boundary.list()).map(({ site: code, idle }) => `${code} ${idle}`);
   assert.deepEqual(await shown(), ['P01 false', 'S01 true', 'S09 true']);
   assert.equal((await boundary.add(['subnet:10.4.0.0/16'], { site: 'S01', by: 'test' })).items[0]!.idle, true);
+  const removed = (await boundary.index()).removed;
+  assert.deepEqual([...removed].sort(), ['S01', 'S09']);
+  const facts = {
+    site: 'P01',
+    boundaries: true,
+    assignedSite: 'S01',
+    isRemoved: removed.has('S01'),
+    managementPoints: ['http://mp'],
+  };
+  const preview = previewPush(
+    { forced: false, reinstall: false, includeDcs: false, inspectOnly: false },
+    {
+      ...facts,
+      device: (await resource.find('OLD'))[0],
+      ...{ package: 'client', account: 'push', live: undefined, heartbeatMinutes: 1, now: new Date() },
+    },
+  );
+  assert.match(preview.reason, /S01, which was removed: pushpoint device reassign OLD/);
   await discovery.reassign('all', 'test');
   assert.equal(await siteOf('OLD'), 'P01');
 

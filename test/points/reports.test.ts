@@ -130,6 +130,90 @@ test('client push: how CCRs stand, with their errors; what ended long ago is lef
   ]);
 });
 
+test('client push, at a site with sites below: how their CCRs stand, as they told it, in pages and by collection', async (t) => {
+  const { site, run, call, at } = await estate(t);
+  for (const code of ['S01', 'S02']) await site.records.site.learn({ code, kind: 'secondary', parent: 'P01' });
+  for (const [code, id, name, state, ended] of [
+    ['S01', 1, 'PC2', 'complete', at(2)],
+    ['S01', 2, 'PC9', 'retry', null],
+    ['S02', 1, 'PC3', 'failed', at(90)],
+    ['S02', 2, 'FAR', 'failed', at(3)],
+  ] as const)
+    await site.parts.database.query(
+      `insert into branch_ccr (site, id, name, name_key, domain, state, source, attempts, last_error_code, last_error, first_requested_at, finished_at, received_at)
+       values ($1, $2, $3, $3, 'CORP', $4, 'push', 3, 53, 'PP_NET_REFUSED', $5, $6, $5)`,
+      [code, id, name, state, at(1), ended],
+    );
+  const details = async (query = {}) =>
+    (await run('push-status-details', query)).map((row) =>
+      ['site', 'name', 'state'].map((column) => String(row[column])).join(' '),
+    );
+  const own = ['P01 PC1 complete', 'P01 PC2 retry', 'P01 PC3 skipped'];
+  const below = ['S01 PC2 complete', 'S01 PC9 retry', 'S02 FAR failed'];
+  assert.deepEqual(await details(), [...own, ...below]);
+  assert.deepEqual(await details({ site: 'S02', days: 365 }), ['S02 PC3 failed', 'S02 FAR failed']);
+  await site.records.collection.create({ name: 'Tens', query: 'name like "*"' }, 'test');
+  assert.deepEqual(await details({ collection: 'Tens' }), [...own, 'S01 PC2 complete', 'S02 FAR failed']);
+  assert.equal((await call('GET', '/reports/push-status-details/csv')).text.trim().split('\r\n').length, 7);
+  assert.deepEqual(pick(await run('push-status-summary'), 'site', 'state', 'ccrs').slice(-3), [
+    ['S01', 'complete', 1],
+    ['S01', 'retry', 1],
+    ['S02', 'failed', 1],
+  ]);
+  const missing = await run('assigned-not-installed');
+  assert.deepEqual(
+    pick(missing, 'name', 'ccrState').filter(([name]) => name === 'PC2'),
+    [['PC2', 'complete']],
+    'the last push, wherever it was',
+  );
+});
+
+/** The reports of the original by what they are about (facts F8), and ours. */
+const ORIGINAL = {
+  'client push installation status details': 'push-status-details',
+  'client push installation status summary': 'push-status-summary',
+  'client assignment detailed status': 'assignment-status-details',
+  'client assignment failure': 'assignment-failure',
+  'client assignment status': 'assignment-status',
+  'client assignment success': 'assignment-success',
+  'client deployment failure': 'deployment-failure',
+  'client deployment status details': 'deployment-status-details',
+  'client deployment success': 'deployment-success',
+  'computers assigned but not installed': 'assigned-not-installed',
+  'client computers by version': 'clients-by-version',
+  'count for each site': 'clients-per-site',
+  'problem details reported to the fallback status point': 'fsp-problems',
+  'problem summary reported to the fallback status point': 'fsp-problems-summary',
+  'clients not reporting': 'not-reporting',
+  'computers not discovered recently': 'not-discovered',
+  'duplicate MAC addresses': 'duplicate-macs',
+  'shared unique ids': 'shared-hardware-ids',
+};
+
+test('every report of the original is there, and answers at a site that knows nothing, as JSON and as a file', async (t) => {
+  const site = await TestSite.make(t, manual());
+  const { call } = await site.console();
+  const { items } = (await call('GET', '/reports')).json as { items: { name: string; columns: { name: string }[] }[] };
+  const names = items.map(({ name }) => name);
+  for (const [what, ours] of Object.entries(ORIGINAL)) assert.ok(names.includes(ours), `${what}: ${ours}`);
+  for (const { name, columns } of items) {
+    const json = await call('GET', `/reports/${name}`);
+    const rows = (json.json as { items: Record<string, unknown>[] }).items;
+    assert.equal(json.status, 200, json.text);
+    // The count of each site and the coverage have a row for the site, or for no boundary, in which nothing is counted.
+    for (const row of rows)
+      assert.ok(
+        Object.values(row).every((cell) => typeof cell !== 'number' || cell === 0),
+        JSON.stringify(row),
+      );
+    const csv = await call('GET', `/reports/${name}/csv`);
+    assert.equal(csv.status, 200);
+    const lines = csv.text.split('\r\n');
+    assert.equal(lines[0], columns.map((column) => column.name).join(','));
+    assert.equal(lines.length, rows.length + 2, name);
+  }
+});
+
 test('assignment and deployment: the last word of a machine counts, proven or not, and says which it is', async (t) => {
   const { site, run, say } = await estate(t);
   await say('A', 100);

@@ -71,6 +71,7 @@ export async function planPush(parts: ConsoleParts, names: readonly string[], wi
       managementPoints,
       device: machine.device,
       assignedSite,
+      isRemoved: assignedSite !== undefined && boundaries.removed.has(assignedSite),
       excludedBy: excludedBy(site.settings, {
         name: machine.name,
         domain: machine.device?.domain || machine.domain,

@@ -104,8 +104,11 @@ export class BoundaryIndex {
 
   /** Those of sites that were removed, which count nowhere; in the same order. */
   readonly idle: readonly Boundary[];
+  /** The sites that were removed from the branch. */
+  readonly removed: ReadonlySet<string>;
 
-  constructor(boundaries: readonly Boundary[]) {
+  constructor(boundaries: readonly Boundary[], removed: ReadonlySet<string> = new Set()) {
+    this.removed = removed;
     this.all = boundaries.filter(({ idle }) => !idle).toSorted(better);
     this.idle = boundaries.filter(({ idle }) => idle).toSorted(better);
     this.assigns = this.all.some((b) => !b.roaming);

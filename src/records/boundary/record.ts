@@ -75,7 +75,10 @@ export class BoundaryRecord {
       `select b.*, v.version, ${REMOVED} as removed from boundary_version v left join boundary b on true`,
     );
     const gone = new Set(rows[0]!.removed.split(' '));
-    const index = new BoundaryIndex(rows.filter((row) => row.id !== null).map((row) => boundaryOf(row, gone)));
+    const index = new BoundaryIndex(
+      rows.filter((row) => row.id !== null).map((row) => boundaryOf(row, gone)),
+      gone,
+    );
     this.#known = { version: rows[0]!.version, removed: rows[0]!.removed, index };
     return index;
   }

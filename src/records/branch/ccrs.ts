@@ -73,7 +73,25 @@ export async function branchCcrs(
      order by first_requested_at desc, site, id desc limit $3`,
     [query.site, query.name === undefined ? undefined : shortKey(query.name), Math.min(Math.max(query.limit ?? 100, 1), 1000)],
   );
-  return rows.map((row) => ({
+  return rows.map(ccrOf);
+}
+
+/** branchCcrsAfter gives a page of all of them, by site and id. */
+export async function branchCcrsAfter(
+  sql: Sql,
+  after: Pick<BranchCcr, 'site' | 'id'> | undefined,
+  limit: number,
+): Promise<BranchCcr[]> {
+  const rows = await sql.query<Row>('select * from branch_ccr where (site, id) > ($1, $2) order by site, id limit $3', [
+    after?.site ?? '',
+    after?.id ?? 0,
+    limit,
+  ]);
+  return rows.map(ccrOf);
+}
+
+function ccrOf(row: Row): BranchCcr {
+  return {
     site: row.site,
     id: row.id,
     name: row.name,
@@ -88,5 +106,5 @@ export async function branchCcrs(
     nextAttemptAt: row.next_attempt_at ?? undefined,
     finishedAt: row.finished_at ?? undefined,
     receivedAt: row.received_at,
-  }));
+  };
 }

@@ -4,7 +4,7 @@ import type { SentBoundary, SentCcr, SentPackage } from '#messages';
 import type { Database, Sql } from '#store/database';
 import { asideAfter, dropAside, putAside, type Aside } from './aside.ts';
 import { isNews, noticeBoundaries } from './boundaries.ts';
-import { branchCcrs, keepCcr, type BranchCcr } from './ccrs.ts';
+import { branchCcrs, branchCcrsAfter, keepCcr, type BranchCcr } from './ccrs.ts';
 
 /** News is one thing a neighbour may have to be told. */
 export interface News {
@@ -96,6 +96,11 @@ export class BranchRecord {
     return branchCcrs(this.#db, query);
   }
 
+  /** ccrsAfter gives a page of all of them, by site and id. */
+  ccrsAfter(after: Pick<BranchCcr, 'site' | 'id'> | undefined, limit: number): Promise<BranchCcr[]> {
+    return branchCcrsAfter(this.#db, after, limit);
+  }
+
   /** putAside keeps DDRs of sites below about machines that are in no boundary of their branch. */
   putAside(tx: Sql, items: readonly Aside[]): Promise<void> {
     return putAside(tx, items, this.#clock.now());
@@ -115,7 +120,9 @@ export class BranchRecord {
   async prune(before: { ccrs: Date; aside: Date }, limit = 5000): Promise<number> {
     const ccrs = await this.#db.count(
       `delete from branch_ccr where (site, id) in (select site, id from branch_ccr
-         where finished_at < $1 or (received_at < $1 and site not in (select site from link where state = 'joined')) limit $2)`,
+         where finished_at < $1 or (received_at < $1 and site not in (
+           with recursive joined (code) as (select site from link where state = 'joined' union select s.code from site s join joined j on s.parent = j.code)
+           select code from joined)) limit $2)`,
       [before.ccrs, limit],
     );
     const aside = await this.#db.count(

@@ -23,6 +23,8 @@ export interface PushFacts {
   boundaries: boolean;
   /** The site of the machine, or the one that boundaries give it now where it has none. */
   assignedSite: string | undefined;
+  /** That site was removed from the branch: nobody can push from there. */
+  isRemoved?: boolean | undefined;
   /** Addresses of the management points that are on. */
   managementPoints: readonly string[];
   /** Name of the package that would be pushed. */
@@ -55,8 +57,10 @@ function isHeard(device: Device, facts: PushFacts): boolean {
 }
 
 /** whyForeign says why a machine is none of this site's; without any boundary there is no other site's. */
-function whyForeign(wish: PushWish, { boundaries, assignedSite, site, device }: PushFacts): string | undefined {
+function whyForeign(wish: PushWish, { boundaries, assignedSite, isRemoved, site, device }: PushFacts): string | undefined {
   if (!boundaries || wish.includeUnassigned || assignedSite === site) return undefined;
+  if (isRemoved)
+    return `it is assigned to site ${assignedSite}, which was removed: pushpoint device reassign ${device?.name ?? 'NAME'}, or push with --include-unassigned`;
   if (assignedSite !== undefined) return `it is assigned to site ${assignedSite}: push from there, or with --include-unassigned`;
   const addresses = device?.addresses ?? [];
   const why = !device

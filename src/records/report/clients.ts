@@ -3,9 +3,16 @@ import { asks, columns, ERROR, inCollection, ofSite, percent, type Report } from
 
 const family = 'Site - Client Information';
 
-/** The last that a push came to on a machine; found by name, because a CCR that is finished has no index by machine. */
-const LAST_CCR = `left join lateral (select q.state, q.attempts, q.last_attempt_at, q.last_error_code, q.last_error, q.last_error_text from ccr q
-    where q.name_key = r.name_key and q.resource_id = r.id order by q.id desc limit 1) p on true`;
+/**
+ * The last that a push came to on a machine, of this site or of the one below that has it; found by name, because a CCR that is finished has
+ * no index by machine.
+ */
+const LAST_CCR = `left join lateral (select * from (
+      (select q.state, q.attempts, q.last_attempt_at, q.last_error_code, q.last_error, q.last_error_text, q.first_requested_at as at from ccr q
+        where q.name_key = r.name_key and q.resource_id = r.id order by q.id desc limit 1)
+      union all (select q.state, q.attempts, q.last_attempt_at, q.last_error_code, q.last_error, null, q.first_requested_at from branch_ccr q
+        where q.name_key = r.name_key and (upper(q.domain) = r.domain_key or q.domain = '' or ccr_same_domain(r.domain_key, upper(q.domain)))
+        order by q.first_requested_at desc limit 1)) q order by at desc limit 1) p on true`;
 
 const assignedNotInstalled: Report = {
   name: 'assigned-not-installed',
