@@ -65,7 +65,7 @@ export class Outbox {
       const column = <T>(of: (item: (typeof part)[number]) => T): T[] => part.map(of);
       await tx.query(
         `insert into link_out (peer, destination, origin, queued_at, kind, key, ordered, body)
-         select $1, $2, $3, $4, * from unnest($5::text[], $6::text[], $7::boolean[], $8::text[])
+         select (select site from link where site = $1 for key share), $2, $3, $4, * from unnest($5::text[], $6::text[], $7::boolean[], $8::text[])
          on conflict (peer, destination, kind, key) where seq is null and not ordered
          ${at.keep ? 'do nothing' : 'do update set id = excluded.id, origin = excluded.origin, body = excluded.body'}`,
         [

@@ -48,3 +48,23 @@ export function removeInactive(sql: Sql, before: Date, limit: number): Promise<A
     [before, limit],
   );
 }
+
+/**
+ * forgetKinds forgets the systems and places that no machine has any more, and all but one of those that were noted twice. Who changes machines
+ * waits for it, so that nobody relies on a kind that is just being forgotten; it takes milliseconds.
+ */
+export async function forgetKinds(tx: Sql): Promise<void> {
+  await tx.query("select set_config('lock_timeout', '1s', true)");
+  await tx.query('lock table resource in share mode');
+  const kinds = {
+    system: 'os, os_version, os_build, architecture, type, trusted',
+    place: 'domain_key, assigned_site, ad_site, ou',
+  };
+  for (const [alike, columns] of Object.entries(kinds)) {
+    const of = (row: string) => columns.replaceAll(/\w+/g, (column) => `${row}.${column}`);
+    await tx.query(
+      `delete from resource_${alike} k where not exists (select from resource r where r.${alike}_key = k.key and not r.obsolete)
+         or exists (select from resource_${alike} o where o.key = k.key and o.id < k.id and (${of('o')}) is not distinct from (${of('k')}))`,
+    );
+  }
+}

@@ -18,7 +18,8 @@ export { LONGEST as LONGEST_FILTER } from './filter/words.ts';
 export { propertiesOf, type ToldProperty } from './told.ts';
 export { parseDevices, type ImportFormat, type ImportMap, type ParsedDevices } from './parse.ts';
 export { BATCH, type Imported, type ImportOptions, type RowOutcome } from './batch.ts';
-export { type DevicePage, type DeviceQuery } from './list.ts';
+export type { DeviceQuery } from './asked.ts';
+export type { DevicePage } from './list.ts';
 export { ResourceRecord, type Named, type Observed } from './record.ts';
 
 /** migrations are the tables of this record. */

@@ -1,9 +1,10 @@
 import type { Clock } from '#base/clock';
-import { Gatherer, type Database, type Sql } from '#store/database';
-import { clearInstallFlags, removeAged, removeInactive, type Aged } from './age.ts';
+import { Gatherer, isLocked, type Database, type Sql } from '#store/database';
+import { clearInstallFlags, forgetKinds, removeAged, removeInactive, type Aged } from './age.ts';
 import { BATCH, importRows, lockMerging, type Imported, type ImportOptions } from './batch.ts';
 import { devices, type Device, type SystemType } from './device.ts';
-import { BOUNDS, listDevices, type Bounds, type DevicePage, type DeviceQuery } from './list.ts';
+import { BOUNDS, type Bounds, type DeviceQuery } from './asked.ts';
+import { listDevices, type DevicePage } from './list.ts';
 import { nameKey, sameDomain, shortKey } from './names.ts';
 import { canonicalAddress, type RawDevice } from './row.ts';
 import { notThere, type Looked } from './seen.ts';
@@ -219,8 +220,20 @@ export class ResourceRecord {
   }
 
   /** removeAged forgets machines that neither a source nor a client told of since; those with a live CCR stay. */
-  removeAged(before: Date, limit: number, via: Sql = this.#db): Promise<Aged[]> {
-    return removeAged(via, before, limit);
+  async removeAged(before: Date, limit: number, via: Sql = this.#db): Promise<Aged[]> {
+    const removed = await removeAged(via, before, limit);
+    // With the last of them go the systems and places that none is left of.
+    if (removed.length < limit && via === this.#db) await this.#forgetKinds();
+    return removed;
+  }
+
+  async #forgetKinds(): Promise<void> {
+    try {
+      await this.#db.transaction(forgetKinds);
+    } catch (error) {
+      // Somebody writes machines for long; it will be done another day.
+      if (!isLocked(error)) throw error;
+    }
   }
 
   /** removeInactive forgets machines whose client was not heard since; those without a client, or with a live CCR, stay. */

@@ -38,6 +38,11 @@ export function isConflict(error: unknown): boolean {
   return code === '40001' || code === '40P01';
 }
 
+/** isLocked tells whether a lock was not given in the time that was allowed for it (lock_timeout). */
+export function isLocked(error: unknown): boolean {
+  return codeOf(error) === '55P03';
+}
+
 function constraintOf(error: unknown): string | undefined {
   const name: unknown = error instanceof Error && 'constraint' in error ? error.constraint : undefined;
   return typeof name === 'string' ? name : undefined;
