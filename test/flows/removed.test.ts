@@ -49,7 +49,11 @@ test('the boundaries of a site that was removed assign nobody, are shown as such
     {
       ...facts,
       device: (await resource.find('OLD'))[0],
-      ...{ package: 'client', account: 'push', live: undefined, heartbeatMinutes: 1, now: new Date() },
+      package: 'client',
+      account: 'push',
+      live: undefined,
+      heartbeatMinutes: 1,
+      now: new Date(),
     },
   );
   assert.match(preview.reason, /S01, which was removed: pushpoint device reassign OLD/);
