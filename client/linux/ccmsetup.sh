@@ -506,7 +506,7 @@ service_remove() {
 # stays_running: one look is not enough for an agent that ends again at once.
 stays_running() {
   for _ in 1 2 3 4 5 6; do
-    sleep 1
+    sleep "${PUSHPOINT_LOOK_SECONDS:-1}"
     service_runs || return 1
     last=$(service_pid)
     [ -z "${first:=$last}" ] || [ "$last" = "$first" ] || return 1

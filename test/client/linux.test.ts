@@ -17,6 +17,8 @@ import { SECRET, payload } from '#test/target';
 
 const ids = (mp: HonestMp) => mp.states.map((s) => s.stateId);
 const junk = payload(300_000);
+/** Where an agent ends at once, a busy machine needs time to see it. */
+const PATIENT = { PUSHPOINT_LOOK_SECONDS: '1' };
 
 async function until(holds: () => boolean, what: string): Promise<void> {
   const end = systemClock.monotonic() + 60_000;
@@ -102,7 +104,7 @@ test(
   'the same version is not fetched again; a newer one replaces it; one that ends again at once is taken back',
   need('curl'),
   async (t) => {
-    const target = new LinuxTarget(t);
+    const target = new LinuxTarget(t, PATIENT);
     const mp = await HonestMp.start(t, systemClock);
     const agent = Buffer.from(await buildBundle('machine'));
     target.push([mp], agent);
@@ -228,7 +230,7 @@ test(
   'a dead point and one that does not have the file are passed over; nobody having it ends with 6 and 308',
   need('curl'),
   async (t) => {
-    const target = new LinuxTarget(t);
+    const target = new LinuxTarget(t, PATIENT);
     const [empty, full] = [await HonestMp.start(t, systemClock), await HonestMp.start(t, systemClock)];
     target.push(['http://127.0.0.1:1', empty, full], Buffer.from('process.exit(3)'));
     empty.files.clear();
@@ -262,7 +264,7 @@ test('https: the pinned certificate and its key only, and nothing is sent to ano
 test('wget does where curl is not', need('wget'), async (t) => {
   const tools = mkdtempSync(join(tmpdir(), 'pushpoint-tools-'));
   t.after(() => rmSync(tools, { recursive: true }));
-  const target = new LinuxTarget(t);
+  const target = new LinuxTarget(t, PATIENT);
   const mp = await HonestMp.start(t, systemClock);
   target.push([mp], Buffer.from('process.exit(3)'));
   // The script puts the system's folders first, so curl is hidden by a copy of the script that does not.

@@ -73,7 +73,14 @@ export class LinuxTarget {
     const path = existsSync(join(this.folder, 'ccmsetup.sh')) ? join(this.folder, 'ccmsetup.sh') : SCRIPT;
     return new Promise((resolve, reject) => {
       const child = spawn(shell[0]!, [...shell.slice(1), path, '/noservice', ...args], {
-        env: { PATH: process.env['PATH'], ...this.#env, PUSHPOINT_ROOT: this.root, PUSHPOINT_RESUME_SECONDS: '0' },
+        env: {
+          PATH: process.env['PATH'],
+          // An agent that works is believed sooner than on a machine of people.
+          PUSHPOINT_LOOK_SECONDS: '0.3',
+          ...this.#env,
+          PUSHPOINT_ROOT: this.root,
+          PUSHPOINT_RESUME_SECONDS: '0',
+        },
         stdio: ['ignore', 'ignore', 'ignore'],
       });
       child.once('error', reject);
