@@ -36,22 +36,22 @@ function end(why: string): never {
 }
 
 if ((certificate === undefined) !== (key === undefined)) end('signing needs both --sign-certificate and --sign-key');
-const linux = values['linux-runtime'];
-const definitions = [
-  await writeLinuxPackage(
-    join(values.out, 'linux'),
-    version,
-    linux === undefined ? undefined : { path: linux, architecture: values.architecture },
-  ),
-];
-const windows = values['windows-runtime'];
-if (windows === undefined) {
-  console.log('no package for Windows: --windows-runtime names the node.exe of https://nodejs.org (node-v22…-win-x64.zip)');
-} else {
+/** build writes the packages and gives their definitions. */
+async function build(): Promise<string[]> {
+  const linux = values['linux-runtime'];
+  const runtime = linux === undefined ? undefined : { path: linux, architecture: values.architecture };
+  const definitions = [await writeLinuxPackage(join(values.out, 'linux'), version, runtime)];
+  const windows = values['windows-runtime'];
+  if (windows === undefined) {
+    console.log('no package for Windows: --windows-runtime names the node.exe of https://nodejs.org (node-v22…-win-x64.zip)');
+    return definitions;
+  }
   const missing = missingTools(signing);
   if (missing.length > 0) end(`the package for Windows cannot be built on this machine, it lacks ${missing.join(', ')}`);
-  definitions.push(await writeAgentPackage(join(values.out, 'windows'), version, readRuntime(windows), signing));
+  return [...definitions, await writeAgentPackage(join(values.out, 'windows'), version, readRuntime(windows), signing)];
 }
+
+const definitions = await build().catch((error: unknown) => end(error instanceof Error ? error.message : String(error)));
 for (const folder of readdirSync(values.out).toSorted())
   for (const name of readdirSync(join(values.out, folder)).toSorted()) {
     const bytes = readFileSync(join(values.out, folder, name));

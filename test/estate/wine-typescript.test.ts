@@ -39,7 +39,7 @@ async function lives(until: () => boolean): Promise<void> {
   let ended: number | undefined;
   const running = main(host(stop.signal), [], VERSION).then((code) => (ended = code));
   try {
-    await wine.eventually(`the agent in TypeScript; its log:\n${agent.log()}`, () => until() || ended !== undefined, 30_000);
+    await wine.eventually(`the agent in TypeScript; its log:\n${agent.log()}`, () => until() || ended !== undefined, 45_000);
   } finally {
     stop.abort();
     await running;
@@ -146,7 +146,7 @@ test(
     setup.lay(config);
     assert.equal(await setup.byHand(), 0, setup.lines().join('\n'));
     const said = () => wine.text('windows/CCM/stand-in.txt');
-    await wine.eventually('the runtime', () => said() !== '', 30_000);
+    await wine.eventually('the runtime', () => said() !== '', 45_000);
     const runtime = String.raw`C:\windows\CCM\runtime\node-stand-in\node.exe`;
     assert.equal(said().split(/\r?\n/)[0], `"${runtime}" --use-system-ca "${MODULE}"`);
     assert.deepEqual(readFileSync(wine.path('windows/CCM/CcmExec.mjs')), Buffer.from(await buildBundle('machine')));
@@ -158,7 +158,7 @@ test(
     assert.equal(mp.asked.filter(({ path }) => path.endsWith(first!.file)).length, 1);
 
     await wine.run('net.exe', 'stop', 'CcmExec');
-    await wine.eventually('its end', () => /told to end/.test(said()), 30_000);
+    await wine.eventually('its end', () => /told to end/.test(said()), 45_000);
     wine.remove('windows/CCM/runtime');
     await wine.run('net.exe', 'start', 'CcmExec');
     await wine.eventually('the agent in C', () => agent.status().state === 'registered', 45_000);
