@@ -112,7 +112,11 @@ export class Membership {
 
   #from(topicId: string): ReportFrom {
     const { config, identity, choice } = this.#parts;
-    const { guid, site, registeredAt } = identity.memory;
+    const { guid, registeredAt } = identity.memory;
+    // One that belongs to no site yet tells which one it was to belong to, so that somebody there finds it.
+    const site = [identity.memory.site, this.wanted, config.tcf.site].find(
+      (code) => code !== undefined && /^[A-Z0-9]{3}$/.test(code),
+    );
     const pin = config.tcf.certificatePin;
     return {
       ...(site !== undefined && { site }),

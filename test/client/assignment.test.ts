@@ -83,6 +83,12 @@ for (const [what, properties, prepare, state, product] of [
       [500, false],
       [state, false],
     ]);
+    // The site that it was to belong to, so that somebody there finds it; AUTO and what is no code name none, the installation did.
+    const named = /^SMSSITECODE=([A-Z0-9]{3})$/.exec(properties)?.[1] ?? 'P01';
+    assert.deepEqual(
+      mp.states.map(({ site }) => site),
+      [named, named],
+    );
     assert.equal(Math.round((machine.clock.now().getTime() - from) / 60_000), 30);
     assert.equal(mp.registrations.length, 0);
     assert.equal(await main(machine.program(layout.agentFile), ['status']), 1);

@@ -236,6 +236,19 @@ test('assignment and deployment: the last word of a machine counts, proven or no
     },
     { proven: true },
   );
+  // Whoever says something of C without a proof, be it after C has proven its word, does not take it from C.
+  assert.deepEqual(pick(await run('assignment-success'), 'name', 'saidSince'), [
+    ['B', null],
+    ['C', null],
+  ]);
+  await (site.clock as ReturnType<typeof manual>).advance(1000);
+  await say('C', 607);
+  assert.deepEqual(pick(await run('assignment-status-details'), 'name', 'stateId', 'proven', 'saidSince'), [
+    ['A', 607, false, null],
+    ['B', 700, false, null],
+    ['B', 602, false, null],
+    ['C', 700, true, 607],
+  ]);
   assert.deepEqual(pick(await run('assignment-failure'), 'name', 'domain', 'stateId', 'detail', 'proven'), [
     ['A', 'CORP', 607, 'the client is newer', false],
     ['B', 'OTHER', 602, null, false],
@@ -260,11 +273,12 @@ test('assignment and deployment: the last word of a machine counts, proven or no
     ['A', 607],
     ['B', 313],
     ['B', 602],
+    ['C', 607],
   ]);
   assert.deepEqual(pick(await run('fsp-problems-summary'), 'stateId', 'machines', 'messages'), [
     [313, 2, 2],
+    [607, 2, 2],
     [602, 1, 1],
-    [607, 1, 1],
   ]);
 });
 

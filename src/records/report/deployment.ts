@@ -35,7 +35,10 @@ export const EXIT_CODE = '(case when exit_code < 0 then exit_code + 4294967296 e
 export const memberByName = `(:collection::integer is null or exists (select from resource r join collection_member m on m.resource_id = r.id
     where m.collection_id = :collection::integer and r.name_key = s.name_key and not r.obsolete))`;
 
-/** One message for each machine: the last one, whether it was signed or only said at the fallback status point. */
+/**
+ * One message for each machine: the last one that it proved, and only where there is none the last that somebody said at the fallback status
+ * point, because anybody can say something there. What was said so after the proven word stands beside it.
+ */
 function lastOf({ first, last }: Kind, behind: string): string {
   const from = (
     table: string,
@@ -43,8 +46,11 @@ function lastOf({ first, last }: Kind, behind: string): string {
   ) => `select name_key, upper(domain) as domain_key, name, domain, site, state_id, at, received_at,
       version, exit_code, detail, ${proven} as proven from ${table}
     where topic_type = ${TOPIC.clientDeployment} and state_id between ${first} and ${last} and received_at >= :since ${behind}`;
-  return `select distinct on (name_key, domain_key) * from (
-    ${from('client_state', 'proven')} union all ${from('fallback_status', 'false')}) u order by name_key, domain_key, received_at desc, state_id desc`;
+  return `select distinct on (name_key, domain_key) *, case when proven then said end as said_since from (
+      select *, first_value(case when not proven then state_id end) over (partition by name_key, domain_key
+          order by received_at desc, state_id desc) as said from (
+        ${from('client_state', 'proven')} union all ${from('fallback_status', 'false')}) u
+    ) v order by name_key, domain_key, proven desc, received_at desc, state_id desc`;
 }
 
 /** Behind a machine, or behind all machines of its name where no domain is said; and up to the end of the window. */
@@ -69,11 +75,12 @@ const MORE = {
   exitCode: 'return code of the installation',
   detail: 'one sentence on what went wrong',
   proven: 'yes: from a machine that showed who it is, by its token or as an approved client; no: anybody may have said it',
+  saidSince: 'state that somebody who proved nothing said of the machine after that',
 };
 
 function details(kind: Kind, which: string, also = ''): string {
   return `select s.name_key as key1, s.domain_key as key2, s.name, s.domain, s.site, s.state_id as "stateId", null as meaning, ${also} s.at,
-      s.received_at as "receivedAt", s.version as "clientVersion", ${EXIT_CODE} as "exitCode", s.detail, s.proven
+      s.received_at as "receivedAt", s.version as "clientVersion", ${EXIT_CODE} as "exitCode", s.detail, s.proven, s.said_since as "saidSince"
     from (${lastOf(kind, BEHIND)}) s where ${which} and ${ofSite('s.site')} and ${memberByName}
     order by s.name_key, s.domain_key limit :limit`;
 }
@@ -120,7 +127,11 @@ function reportsOf(kind: Kind): Report[] {
     find: inWindows(asks(details(kind, `s.state_id in (${stateIds(outcome)})`), withMeaning)),
   });
   return [
-    one('failed', 'failure', `Machines whose last word on their ${word} in those days was a failure.`),
+    one(
+      'failed',
+      'failure',
+      `Machines whose last word on their ${word} in those days was a failure; a proven word counts before others.`,
+    ),
     {
       ...common,
       name: `${word}-status`,
