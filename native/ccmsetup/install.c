@@ -31,9 +31,23 @@ BOOL run_command(Run *run, const WCHAR *program, WCHAR *commandLine, DWORD *exit
   return ended;
 }
 
+/* forget_key makes the agent make a new key when it starts, under the SMSID it had (RESETKEYINFORMATION=TRUE). */
+static void forget_key(const Config *c) {
+  char value[8];
+  if (!property(c->properties, "RESETKEYINFORMATION", value, sizeof value)) return;
+  if (!same(value, "true") && !same(value, "1") && !same(value, "yes")) return;
+  log_info("The key of the client is forgotten, as RESETKEYINFORMATION asks");
+  // An agent that runs would write its memory again.
+  service_stop(AGENT_SERVICE);
+  DeleteFileW(layout.key);
+  DeleteFileW(layout.siteKey);
+  DeleteFileW(layout.memory);
+}
+
 /* hand_over writes what the agent needs beside itself: where its points are, and the one-time token in a file of its own. */
 static BOOL hand_over(Run *run) {
   const Config *c = &run->config;
+  forget_key(c);
   DWORD error = tcf_hand_over(run->configPath, layout.agentConfig, c);
   if (!error && c->registration.tokenId[0]) {
     Text token = {0};

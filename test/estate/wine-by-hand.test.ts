@@ -82,6 +82,25 @@ test('a file in UTF-16, as an editor of Windows writes it, with names in other l
   assert.match(handed.toString('utf16le'), /^\ufeff\[Client Install\][\s\S]*Command=cmd\.exe .* rem Prüfgerät\r\n/);
 });
 
+test('RESETKEYINFORMATION=TRUE takes the key away, and the SMSID stays; without it both stay', peers, async (t) => {
+  const mp = await point(t);
+  const keys = ['client.key', 'site.key', 'client.json'].map((name) => `windows/CCM/${name}`);
+  setup.lay(configOf(mp));
+  for (const path of [...keys, 'windows/SMSCFG.INI']) wine.put(path, 'x');
+  assert.equal(await setup.byHand('RESETKEYINFORMATION=FALSE'), 0);
+  assert.deepEqual(
+    keys.filter((path) => wine.has(path)),
+    keys,
+  );
+  assert.equal(await setup.byHand('/forceinstall', 'RESETKEYINFORMATION=true'), 0);
+  assert.deepEqual(
+    keys.filter((path) => wine.has(path)),
+    [],
+  );
+  assert.ok(wine.has('windows/SMSCFG.INI'));
+  wine.remove('windows/SMSCFG.INI');
+});
+
 test('every case that both programs called ccmsetup are held to (test/client/ccmsetup-cases.test.ts)', peers, async (t) => {
   const seen: Record<string, SetupOutcome> = {};
   const wanted: Record<string, SetupOutcome> = {};
