@@ -5,7 +5,6 @@
  * it lists, filters and counts, and does so again among many more machines. It prints DDRs a second and milliseconds. Handing on to another
  * site is the line's own table (outbox), as a site with a parent has it.
  */
-import { readFileSync, readdirSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -22,6 +21,7 @@ import { migrations as link, LinkRecord } from '#records/link';
 import { migrations as resource, parseDevices, ResourceRecord } from '#records/resource';
 import { migrations as site, SiteRecord } from '#records/site';
 import { migrate, openDatabase, type Database } from '#store/database';
+import { processorTime } from './figures.ts';
 
 const COUNT = Number(process.argv[2] ?? 100_000);
 const MANY = Number(process.argv[3] ?? 1_000_000);
@@ -44,22 +44,7 @@ function csv(from: number, count: number, version: number): Uint8Array {
   return new TextEncoder().encode(`${lines.join('\r\n')}\r\n`);
 }
 
-/** cpu is the processor time that this process and the database server have taken so far, in seconds: what a busy machine does not change. */
-function cpu(): number {
-  const { user, system } = process.cpuUsage();
-  const server = Number(readFileSync(path.join(folder, 'database/cluster/postmaster.pid'), 'utf8').split('\n', 1)[0]);
-  const ticks = readdirSync('/proc').map((pid) => {
-    if (!/^\d+$/.test(pid)) return 0;
-    try {
-      const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
-      return Number(fields[1]) === server ? Number(fields[11]) + Number(fields[12]) : 0;
-    } catch {
-      // It ended while we looked.
-      return 0;
-    }
-  });
-  return (user + system) / 1e6 + ticks.reduce((a, b) => a + b, 0) / 100;
-}
+const cpu = () => processorTime(folder);
 
 interface Bench {
   db: Database;

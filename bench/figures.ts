@@ -1,3 +1,6 @@
+import { readFileSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+
 /** quantile of unsorted values. */
 export function quantile(values: number[], q: number): number {
   const sorted = [...values].sort((a, b) => a - b);
@@ -14,4 +17,24 @@ export function table(rows: (string | number)[][]): string {
   return cells
     .map((row) => row.map((cell, at) => (at === 0 ? cell.padEnd(widths[at]!) : cell.padStart(widths[at]!))).join('  '))
     .join('\n');
+}
+
+/**
+ * processorTime is what this process and the database server of a data folder have taken so far, in seconds: what a busy machine does not
+ * change much.
+ */
+export function processorTime(folder: string): number {
+  const { user, system } = process.cpuUsage();
+  const server = Number(readFileSync(path.join(folder, 'database/cluster/postmaster.pid'), 'utf8').split('\n', 1)[0]);
+  const ticks = readdirSync('/proc').map((pid) => {
+    if (!/^\d+$/.test(pid)) return 0;
+    try {
+      const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
+      return Number(fields[1]) === server ? Number(fields[11]) + Number(fields[12]) : 0;
+    } catch {
+      // It ended while we looked.
+      return 0;
+    }
+  });
+  return (user + system) / 1e6 + ticks.reduce((a, b) => a + b, 0) / 100;
 }
