@@ -30,7 +30,9 @@ export function processorTime(folder: string): number {
     if (!/^\d+$/.test(pid)) return 0;
     try {
       const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
-      return Number(fields[1]) === server ? Number(fields[11]) + Number(fields[12]) : 0;
+      if (Number(fields[1]) === server) return Number(fields[11]) + Number(fields[12]);
+      // The server itself knows what those of its processes took that have ended.
+      return Number(pid) === server ? Number(fields[13]) + Number(fields[14]) : 0;
     } catch {
       // It ended while we looked.
       return 0;
