@@ -127,12 +127,14 @@ test('waves: the next is asked when the one before it is through, and too many f
   assert.deepEqual(await asked(), ['PC3', 'PC4']);
 });
 
-test('a hint that nobody signed fails nobody; who was heard and has not done it has failed after the patience; who is away has not', async (t) => {
+test('a hint that nobody signed fails nobody, nor does a restart that is needed; who was heard and has not done it has failed after the patience; who is away has not', async (t) => {
   const { pcs, ask, shown, round, clock } = await start(t, 3);
   const id = await ask({ kind: 'upgrade', clients: ['PC0', 'PC1', 'PC2'], patienceHours: 4 });
   await round();
   await clock.advance(3 * HOUR);
   await pcs[0]!.beat();
+  // One that waits for a restart goes on by itself after it.
+  await pcs[0]!.post('/ccm_system/state', pcs[0]!.state(317), pcs[0]!.signer);
   await pcs[1]!.beat({ clientVersion: '2.0.0' });
   await round();
   assert.deepEqual((await shown(id)).counts, { done: 1, offered: 2 });
