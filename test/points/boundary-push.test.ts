@@ -136,7 +136,16 @@ test('maintenance runs by itself once a day and leaves its trace in the audit lo
   const { site, clock } = await start(t);
   await site.records.site.updateSettings({ maintenance: { deleteAgedDiscoveryDays: 30 } }, 'test');
   await site.know(pc('OLD', '10.1.0.1'));
-  await clock.advance(31 * 86_400_000);
+  const { ccr } = site.records;
+  const { id } = (await ccr.request({ name: 'OLD', source: 'push', requestedBy: 'test' })).ccr;
+  await ccr.cancel([id], 'test');
+  const token = await site.records.client.issueToken({ name: 'OLD', expiresAt: clock.now() });
+  await site.parts.database.query(
+    `insert into client (guid, public_key, key_hash, request_id, name, name_key, hardware_id, version, approval, registered_at, last_seen_at)
+     values ('GUID:X', 'k', 'k', gen_random_uuid(), 'STRANGER', 'STRANGER', 'hw', '1', 'pending', $1, $1)`,
+    [clock.now()],
+  );
+  await clock.advance(91 * 86_400_000);
   const upkeep = new Upkeep({ ...site.parts, ...site.records });
   await upkeep.start();
   const log = () => site.records.audit.list({ what: 'maintenance.delete-aged-discovery' });
@@ -145,6 +154,11 @@ test('maintenance runs by itself once a day and leaves its trace in the audit lo
   const told = (await log()).items;
   assert.deepEqual([told[0]!.who, told[0]!.object, told[0]!.detail], ['maintenance', '1 machines', { days: 30, names: ['OLD'] }]);
   assert.equal(await site.records.resource.count(), 0);
+  // Clients, CCRs and tokens get old too, each after its own time.
+  const [gone] = (await site.records.audit.list({ what: 'maintenance.delete-unapproved-client' })).items;
+  assert.deepEqual([gone!.object, gone!.detail], ['1 clients', { days: 90, names: ['STRANGER'] }]);
+  assert.deepEqual((await ccr.list({})).items, []);
+  assert.equal(await site.records.client.tokenKey(token.id), undefined);
 });
 
 test('boundaries and reassignments are in the audit log, and a dry run is not', async (t) => {
