@@ -1,8 +1,10 @@
-import { ABSENT, isLive, type Claimed, type Worker } from '#records/ccr';
+import { ABSENT, type Claimed } from '#records/ccr';
 import { Journal } from '../journal.ts';
 import { Stop } from '../attempt/interrupted.ts';
+import { Announcements } from './announcements.ts';
 import { CcrWork } from './ccr-work.ts';
-import { isOfTheSite, latestDue, Outcomes } from './outcome.ts';
+import { Lease, RENEW_MS } from './lease.ts';
+import { latestDue, Outcomes } from './outcome.ts';
 import type { CcmParts } from './parts.ts';
 import { Presence } from './presence.ts';
 import { openFiles, roomFor, tellRoom } from './descriptors.ts';
@@ -12,10 +14,6 @@ import { WallClock } from './wall-clock.ts';
 
 /** The database is asked this often even when nothing is announced; NOTIFY only makes it quicker. */
 const POLL_MS = 10_000;
-const LEASE_MS = 60_000;
-const RENEW_MS = 15_000;
-/** The end of a lease, in which it is asked for a last time. */
-const LAST_MS = 5_000;
 /** How soon a queue is looked at again whose head is held back, and how long what becomes due is gathered. */
 const HELD_MS = 250;
 const TOGETHER_MS = 2000;
@@ -47,8 +45,8 @@ export class Ccm {
   readonly #files = openFiles();
   readonly #running = new Map<number, Running>();
   readonly #threads = new Set<number>();
-  #worker: Worker | undefined;
-  #ends: (() => Promise<void>)[] = [];
+  readonly #lease: Lease;
+  readonly #announcements: Announcements;
   #poke: () => void = () => {};
   #poked = false;
   /** At the last look something was due that did not get a place. */
@@ -57,74 +55,62 @@ export class Ccm {
   /** The database may say that this process has CCRs which it does not have: a claim or an outcome did not come through. */
   #doubtful = false;
   readonly #wall: WallClock;
-  /** By the monotonic clock: when times are mended next, and until when after a setting back; until when nobody is taken for dead after one forward. */
+  /** By the monotonic clock: when times are mended next, and until when after a setting back. */
   #mendAt = -Infinity;
   #mendUntil = -Infinity;
-  #trustUntil = -Infinity;
   #stopping = false;
   #loop: Promise<void> = Promise.resolve();
-  #cancelRenewal: () => void = () => {};
-  #cancelWatch: () => void = () => {};
-  #renewing: Promise<void> = Promise.resolve();
 
   constructor(parts: CcmParts) {
     this.#parts = parts;
     this.#wall = new WallClock(parts.clock);
     this.#surroundings = new Surroundings(parts);
     this.#work = new CcrWork(parts, this.#surroundings, new Outcomes(parts));
-    this.#presence = new Presence(parts, this.#surroundings, () => this.#worker, roomFor(1, this.#files).sweep);
+    this.#lease = new Lease(parts, { cut: () => this.#cut('lease lost'), anew: () => this.#wake() });
+    this.#announcements = new Announcements(parts, this.#surroundings);
+    this.#presence = new Presence(parts, this.#surroundings, () => this.#lease.worker, roomFor(1, this.#files).sweep);
   }
 
   async start(): Promise<void> {
     const { ccr, database, log } = this.#parts;
     const { concurrency } = (await this.#surroundings.here()).site.settings.ccr;
     tellRoom(log, concurrency, roomFor(concurrency, this.#files), this.#files);
-    this.#worker = await ccr.claims.registerWorker('ccm', LEASE_MS);
-    const freed = await ccr.claims.reclaimDead();
-    if (freed > 0) log.info('took over CCRs of a process that ended', { count: freed });
-    await this.#listen('ccr', () => this.#wake());
-    await this.#listen('ccr_stop', (payload) => void this.#stopped(payload));
-    await this.#listen('client', (payload) => void this.#heard(payload));
-    await this.#listen('resource', (payload) => void this.#discovered(payload));
-    for (const channel of ['account', 'site_settings', 'package'])
-      await this.#listen(channel, () => void this.#changed(channel === 'account' ? 'account' : 'site'));
-    this.#watchLease();
-    this.#renewal();
+    const worker = await this.#lease.take();
+    await this.#announcements.listen(
+      () => this.#wake(),
+      (payload) => this.#stopped(payload),
+    );
+    this.#lease.keep();
     // What changed while nobody listened.
-    await this.#changed('site');
+    await this.#announcements.changed('site');
     await ccr.wake({ heard: true });
     this.#loop = this.#run();
     this.#presence.start();
-    log.info('CCM started', { database: database.kind, worker: this.#worker.id });
+    log.info('CCM started', { database: database.kind, worker: worker.id });
   }
 
   /** stop finishes or releases what is under way; after the grace connections are cut. Nothing is lost: what was claimed goes back. */
   async stop(): Promise<void> {
     const { clock } = this.#parts;
     this.#stopping = true;
-    this.#cancelRenewal();
-    this.#cancelWatch();
+    this.#lease.endRenewals();
     this.#endedSoon?.();
     for (const running of this.#running.values()) running.stop.ask('stopping');
     this.#wake();
-    const cut = clock.after(GRACE_MS, () => {
-      for (const running of this.#running.values()) running.stop.force('stopping');
-    });
+    const cut = clock.after(GRACE_MS, () => this.#cut('stopping'));
     await this.#presence.stop();
-    for (const end of this.#ends.splice(0)) await end();
+    await this.#announcements.end();
     await this.#loop;
     // What a claim that was under way has brought in the meantime.
     for (const running of this.#running.values()) running.stop.ask('stopping');
     await Promise.all([...this.#running.values()].map((running) => running.done));
     cut();
-    await this.#renewing;
-    await this.#parts.ccr.claims.flush().catch(() => {});
-    if (this.#worker) await this.#parts.ccr.claims.tellMeter(this.#worker).catch(() => {});
-    await this.#worker?.leave(clock.now());
+    await this.#lease.leave();
   }
 
-  async #listen(channel: string, fn: (payload: string) => void): Promise<void> {
-    this.#ends.push(await this.#parts.database.listen(channel, fn));
+  #cut(why: 'stopping' | 'lease lost'): number {
+    for (const running of this.#running.values()) running.stop.force(why);
+    return this.#running.size;
   }
 
   #wake(): void {
@@ -172,7 +158,7 @@ export class Ccm {
     const now = clock.now();
     this.#doubtful = false;
     try {
-      const count = (await this.#worker?.giveBack([...this.#running.keys()], now, new Date(now.getTime() + AGAIN_MS))) ?? 0;
+      const count = (await this.#lease.worker?.giveBack([...this.#running.keys()], now, new Date(now.getTime() + AGAIN_MS))) ?? 0;
       if (count > 0) log.warn('CCRs whose outcome could not be written are tried again', { count, inMs: AGAIN_MS });
     } catch (error) {
       this.#doubtful = true;
@@ -187,9 +173,9 @@ export class Ccm {
     this.#slots.resize(room.slots);
     // Machines that were away the last time are asked outside of the slots, but not without an end.
     const limit = Math.min(room.slots - this.#slots.busy, room.slots + room.asking - this.#running.size, CLAIM);
-    if (limit < 1 || settings.ccr.held || !this.#worker) return 0;
+    if (limit < 1 || settings.ccr.held || !this.#lease.worker) return 0;
     const caps = { perSubnet: settings.ccr.perSubnet, perAccount: settings.ccr.perAccount, perSite: settings.ccr.perSite };
-    const claims = await ccr.claims.take({ worker: this.#worker, limit, caps }).catch((error: unknown) => {
+    const claims = await ccr.claims.take({ worker: this.#lease.worker, limit, caps }).catch((error: unknown) => {
       this.#doubtful = true;
       throw error;
     });
@@ -255,120 +241,17 @@ export class Ccm {
     }
   }
 
-  /**
-   * A client registered or spoke: its CCR, if it is being verified, is looked at now; if it waits for its hour, it is tried now. Only a
-   * client that proved itself is announced, and it has its rest, so no machine can call credentials to itself by talking much.
-   */
-  async #heard(payload: string): Promise<void> {
-    const { ccr, log } = this.#parts;
-    try {
-      // After a lost connection nobody knows who was heard meanwhile.
-      if (payload === '') return void (await ccr.wake({ heard: true }));
-      const { resourceId, name, domain } = JSON.parse(payload) as { resourceId?: number; name: string; domain?: string };
-      const live = resourceId === undefined ? await ccr.find(name, domain || undefined) : undefined;
-      const who = live ? { ids: live.filter((c) => isLive(c.state)).map((c) => c.id) } : { resourceIds: [resourceId!] };
-      ccr.claims.meter.add('pushpoint_woken_total', { by: 'client' }, await ccr.absences.seen(who));
-    } catch (error) {
-      log.warn('an announcement of a client was not understood', { error });
-    }
-  }
-
-  /** Discovery saw machines, from whatever source: that makes no CCR, but one that waits for its machine need not wait longer. */
-  async #discovered(payload: string): Promise<void> {
-    if (payload === '') return;
-    const { ccr, log } = this.#parts;
-    try {
-      const resourceIds = payload.split(',').map(Number).filter(Number.isSafeInteger);
-      ccr.claims.meter.add('pushpoint_woken_total', { by: 'discovery' }, await ccr.absences.seen({ resourceIds }));
-    } catch (error) {
-      log.warn('machines that discovery saw could not be woken', { error });
-    }
-  }
-
-  /** Accounts, settings, points or packages changed: CCRs that wait for exactly that go on. */
-  async #changed(what: 'account' | 'site'): Promise<void> {
-    this.#surroundings.forget();
-    const { ccr, log } = this.#parts;
-    try {
-      let cursor: string | undefined;
-      do {
-        const page = await ccr.list({ state: 'waiting', cursor, limit: 1000 });
-        const ids = page.items.filter((c) => isOfTheSite(c.lastError, what)).map((c) => c.id);
-        if (ids.length > 0) await ccr.wake({ ids });
-        cursor = page.next;
-      } while (cursor !== undefined);
-    } catch (error) {
-      log.error('waiting CCRs could not be woken', { error });
-    }
-    this.#wake();
-  }
-
   /** The clock may have been set while this process runs, or before it started. What was under way then settles with its old times a little later. */
   async #mendTimes(): Promise<void> {
     const { ccr, clock, log } = this.#parts;
     const by = this.#wall.moved();
     if (by !== 0) log.warn('the clock of this machine was set, or the machine slept', { byMs: by });
     const monotonic = clock.monotonic();
-    if (by > 0) this.#trustUntil = monotonic + LEASE_MS;
+    if (by > 0) this.#lease.trust();
     if (by < 0) [this.#mendAt, this.#mendUntil] = [monotonic, monotonic + MEND_MS];
     if (monotonic < this.#mendAt) return;
     this.#mendAt = monotonic < this.#mendUntil ? monotonic + RENEW_MS : Infinity;
     const mended = await ccr.claims.setBack(latestDue((await this.#surroundings.here()).site.settings.ccr));
     if (mended > 0) log.warn('CCRs whose times lay in the future are mended', { count: mended });
-  }
-
-  #renewal(): void {
-    this.#cancelRenewal = this.#parts.clock.after(RENEW_MS, () => {
-      void this.#renewInTurn()
-        .catch((error: unknown) => this.#parts.log.error('the lease cannot be renewed', { error }))
-        .finally(() => {
-          if (!this.#stopping) this.#renewal();
-        });
-    });
-  }
-
-  /** One renewal at a time: of two on the way the older one could arrive last. */
-  #renewInTurn(): Promise<void> {
-    const turn = this.#renewing.then(() => this.#renew());
-    this.#renewing = turn.catch(() => {});
-    return turn;
-  }
-
-  /**
-   * Without a renewal in time others believe this process dead: then nothing of it may go on. A machine that slept finds all its timers due
-   * at once, so the lease is asked for a last time; only what is not granted within its last seconds is lost.
-   */
-  #watchLease(): void {
-    this.#cancelWatch();
-    this.#cancelWatch = this.#parts.clock.after(LEASE_MS - LAST_MS, () => {
-      this.#cancelWatch = this.#parts.clock.after(LAST_MS, () => this.#leaseLost());
-      this.#renewInTurn().catch(() => this.#leaseLost());
-    });
-  }
-
-  #leaseLost(): void {
-    this.#parts.log.error('the lease could not be renewed in time, attempts are ended', { running: this.#running.size });
-    for (const running of this.#running.values()) running.stop.force('lease lost');
-  }
-
-  async #renew(): Promise<void> {
-    const { ccr, clock, log } = this.#parts;
-    const until = new Date(clock.now().getTime() + LEASE_MS);
-    await ccr.claims.tellMeter(this.#worker!);
-    const held = await ccr.claims.renew(this.#worker!, until);
-    if (!held) {
-      // Declared dead, as after a long hang: what was ours is somebody else's now.
-      for (const running of this.#running.values()) running.stop.force('lease lost');
-      log.warn('this process was taken for dead and registers anew');
-      const old = this.#worker;
-      this.#worker = await ccr.claims.registerWorker('ccm', LEASE_MS);
-      await old?.leave(clock.now());
-      this.#wake();
-    }
-    if (!this.#stopping) this.#watchLease();
-    // A process that slept in between would find itself dead; the next renewal tells.
-    const now = clock.now();
-    // After a clock was set forward the leases of others look old until they have been renewed.
-    if (now < until && clock.monotonic() > this.#trustUntil) await ccr.claims.reclaimDead(now);
   }
 }
