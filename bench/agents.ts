@@ -127,6 +127,11 @@ export class Line {
     });
   }
 
+  /** write sends octets that are no whole request. */
+  write(octets: string): void {
+    if (!this.#closed) this.#socket.write(octets);
+  }
+
   #answer(said: Said): void {
     const waiting = this.#waiting;
     this.#waiting = undefined;

@@ -1,13 +1,24 @@
 /**
  * What one process with the management point carries, asked by simulated agents with real keys and signatures:
- * a registration storm of all clients, heartbeats as fast as they are taken, heartbeats at half of that with the time each waited, and a file
- * of client content against nginx with the same file. Agents, the management point, PostgreSQL and nginx share this machine's processors.
+ * a registration storm of all clients, heartbeats as fast as they are taken, heartbeats at half of that with the time each waited, as many
+ * connections kept open as one process holds with 2,000 more that trickle beside honest ones, and a file of client content against nginx with
+ * the same file. Agents, the management point, PostgreSQL and nginx share this machine's processors.
  *
  *     npm run bench:points [-- CLIENTS]
  */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -28,6 +39,8 @@ const CLIENTS = Number(process.argv[2] ?? 25_000);
 const LINES = 512;
 const ROUNDS = 3;
 const FILE_MB = 512;
+const TRICKLING = 2000;
+const TRICKLE_SECONDS = 10;
 const run = promisify(execFile);
 
 const folder = mkdtempSync(join(tmpdir(), 'pushpoint-points-'));
@@ -169,7 +182,7 @@ async function measured<T extends { times: number[] }>(what: string, pid: number
   return result;
 }
 
-async function messages(database: Database, port: number, pid: number): Promise<void> {
+async function messages(database: Database, port: number, pid: number): Promise<Agent[]> {
   const client = new ClientRecord(database, clock, random);
   said(`${CLIENTS} keys and one-time tokens…`);
   const expiresAt = new Date(clock.now().getTime() + 3_600_000);
@@ -218,6 +231,52 @@ async function messages(database: Database, port: number, pid: number): Promise<
   const half = Math.round(beats.length / fast.seconds / 2);
   const more = agents.map((agent) => heartbeatOf(agent, startedAt));
   await measured(`heartbeats at half load`, pid, more.length, () => withLines(port, (lines) => steady(port, lines, more, half)));
+  return agents;
+}
+
+const statusOf = (pid: number, what: string) =>
+  Number(new RegExp(`${what}:\\s+(\\d+)`).exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1] ?? 0) / 1024;
+const filesOf = (pid: number) => readdirSync(`/proc/${pid}/fd`).length;
+const limitOf = (pid: number) => Number(/^Max open files\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/limits`, 'latin1'))![1]);
+
+/** trickle opens connections on which one octet of a head comes each second, and gives how many were open at the end. */
+async function trickle(port: number, seconds: number): Promise<number> {
+  const lines = await Promise.all(Array.from({ length: TRICKLING }, (_, n) => Line.open(port, n)));
+  for (const line of lines) line.write('POST /ccm_system/heartbeat HTTP/1.1\r\nHost: mp\r\nX: ');
+  for (let second = 0; second < seconds; second++) {
+    await clock.sleep(1000);
+    for (const line of lines) line.write('a');
+  }
+  const open = lines.filter(({ closed }) => !closed).length;
+  for (const line of lines) line.close();
+  return open;
+}
+
+/** manyOpen keeps as many connections open as the files of both processes allow, a heartbeat on each; then some trickle while others go on. */
+async function manyOpen(port: number, pid: number, agents: readonly Agent[]): Promise<void> {
+  const startedAt = clock.now().toISOString();
+  const most = Math.min(agents.length, limitOf(pid) - 1000 - TRICKLING, limitOf(process.pid) - 500 - TRICKLING);
+  const before = { rss: statusOf(pid, 'VmRSS'), files: filesOf(pid) };
+  const lines: Line[] = [];
+  while (lines.length < most) {
+    const next = agents.slice(lines.length, Math.min(lines.length + LINES, most));
+    const more = await Promise.all(next.map((_, n) => Line.open(port, lines.length + n)));
+    const said = await Promise.all(more.map((line, n) => line.send(heartbeatOf(next[n]!, startedAt))));
+    if (said.some(({ status }) => status !== 200)) throw new Error(`with ${lines.length} open: ${JSON.stringify(said[0])}`);
+    lines.push(...more);
+  }
+  const open = lines.filter(({ closed }) => !closed).length;
+  const kilobytes = ((statusOf(pid, 'VmRSS') - before.rss) * 1024) / open;
+  const files = filesOf(pid);
+  said(`${open} connections kept open, ${files} files, ${kilobytes.toFixed(1)} KB of memory each; ${TRICKLING} more trickle…`);
+  const perSecond = 300;
+  const beats = agents.slice(0, perSecond * TRICKLE_SECONDS).map((agent) => heartbeatOf(agent, startedAt));
+  const [trickled] = await Promise.all([
+    trickle(port, TRICKLE_SECONDS),
+    measured('beside 2,000 that trickle', pid, beats.length, () => steady(port, lines.slice(0, LINES), beats, perSecond)),
+  ]);
+  figures['open'] = { connections: open, files, kilobytesEach: Number(kilobytes.toFixed(1)), trickled };
+  for (const line of lines) line.close();
 }
 
 /** content compares one file from the management point and from nginx, in turns, and gives what 1 Gbit/s costs. */
@@ -325,7 +384,8 @@ try {
   const database = await openDatabase({ dataDir: data, clock, log: silentLog });
   ends.push(() => database.close());
   await new SiteRecord(database, clock, random).setPoint('mp', { address: url }, 'bench');
-  await messages(database, port, pid);
+  const agents = await messages(database, port, pid);
+  await manyOpen(port, pid, agents);
   await content(database, url, pid);
   const rss = Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1] ?? 0);
   figures['peakMB'] = Math.round(rss / 1024);
