@@ -93,12 +93,16 @@ static BOOL has_hash(const WCHAR *path, const char *wanted) {
 
 /* fetch_from brings a file from one point; only the whole of it with the right hash takes its place. */
 static BOOL fetch_from(const Agent *a, const char *point, const File *file, const WCHAR *part) {
-  char url[POINT_SIZE + 256];
+  char url[POINT_SIZE + 256], headers[128];
   HttpAnswer answer;
+  const char *guid = a->identity.memory.guid;
   print_to(url, sizeof url, "%s/CCM_Client/%s/%s", point, file->sha256, file->name);
   say_info(POLICY_LOG, "Downloading %s", url);
   // No content coding: the size must be that of the file.
-  HttpAsk ask = {"GET", url, "Accept-Encoding: identity\r\n", NULL, 0, a->config.pin, STALL_SECONDS};
+  int length = print_to(headers, sizeof headers, "Accept-Encoding: identity\r\n");
+  // It names itself, unsigned: the site may refuse its files to a client that it has blocked.
+  if (guid[0]) print_to(headers + length, sizeof headers - (size_t)length, "x-pushpoint-client: %s\r\n", guid);
+  HttpAsk ask = {"GET", url, headers, NULL, 0, a->config.pin, STALL_SECONDS};
   BOOL right = FALSE;
   if (!http_open(&answer, &ask)) say_warn(POLICY_LOG, "%s: %s", url, answer.wrongPin ? "another certificate than the expected one" : answer.why);
   else if (answer.status != 200) say_warn(POLICY_LOG, "the management point %s answered %d", url, answer.status);

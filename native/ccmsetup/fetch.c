@@ -120,10 +120,13 @@ static Ending receive(Fetch *f, HttpAnswer *answer, HANDLE to, const char *url) 
 }
 
 static Ending piece(Fetch *f, const char *point, const char *url) {
-  char headers[128];
+  char headers[256];
   HttpAnswer answer;
+  const char *token = f->run->config.registration.tokenId;
   // No content coding: sizes and ranges must be those of the file.
   int length = print_to(headers, sizeof headers, "Accept-Encoding: identity\r\n");
+  // It names its push, unsigned: the site may refuse its files to a machine that it has blocked.
+  if (token[0]) length += print_to(headers + length, sizeof headers - (size_t)length, "x-pushpoint-token: %s\r\n", token);
   if (f->have > 0) print_to(headers + length, sizeof headers - (size_t)length, "Range: bytes=%I64d-\r\n", f->have);
   log_info("Downloading %s from byte %I64d", url, f->have);
   HttpAsk ask = {"GET", url, headers, NULL, 0, f->run->config.pin, STALL_SECONDS};

@@ -50,8 +50,11 @@ export function serve(mp: HonestMp): void {
 
 const STATE = 'POST /ccm_system/state';
 const FSP = 'POST /sms_fsp/.sms_fsp';
-const GET = `GET /CCM_Client/${HASH}/payload.bin`;
-const FIRST_GET = `GET /CCM_Client/${HASH}/first.bin`;
+/** Downloads name the push by its token, unsigned. */
+const AS = 'as token-0001';
+const GET = `GET /CCM_Client/${HASH}/payload.bin ${AS}`;
+const PLAIN_GET = `GET /CCM_Client/payload.bin ${AS}`;
+const FIRST_GET = `GET /CCM_Client/${HASH}/first.bin ${AS}`;
 const done = { code: 0, states: ['100 signed', '400 signed 0'], asked: [STATE, GET, STATE] };
 const refused = { code: 6, states: ['307 signed 6'], asked: [STATE] };
 const failed = (code: number, state: number, ...asked: string[]) => ({
@@ -83,7 +86,7 @@ export const cases: Record<string, SetupCase> = {
     tcf: () => ({ registration: undefined! }),
     code: 0,
     states: ['100 unsigned', '400 unsigned 0'],
-    asked: [FSP, GET, FSP],
+    asked: [FSP, `GET /CCM_Client/${HASH}/payload.bin`, FSP],
   },
   'a token that the point does not know: the fallback status point hears it too': {
     mp: (mp) => mp.tokens.clear(),
@@ -93,18 +96,18 @@ export const cases: Record<string, SetupCase> = {
   },
   'other bytes than the file names': {
     mp: (mp) => void mp.files.set('payload.bin', payload(20_000, 'other')),
-    ...failed(10, 325, GET, 'GET /CCM_Client/payload.bin'),
+    ...failed(10, 325, GET, PLAIN_GET),
   },
   'bytes of another length': {
     mp: (mp) => void mp.files.set('payload.bin', payload(19_000)),
-    ...failed(10, 325, GET, 'GET /CCM_Client/payload.bin'),
+    ...failed(10, 325, GET, PLAIN_GET),
   },
   'nobody has the file': {
     ...line('/retry:2', '/downloadtimeout:1'),
     mp: (mp) => void mp.files.delete('payload.bin'),
     code: 6,
     states: ['100 signed', '101 signed', '308 signed 6'],
-    asked: [STATE, GET, 'GET /CCM_Client/payload.bin', STATE, STATE],
+    asked: [STATE, GET, PLAIN_GET, STATE, STATE],
   },
   'a point that gives nothing, and one that does': {
     tcf: (mp) => ({ managementPoints: [`${mp.url}/nothing`, mp.url] }),
@@ -113,8 +116,8 @@ export const cases: Record<string, SetupCase> = {
     asked: [
       'POST /nothing/ccm_system/state',
       STATE,
-      `GET /nothing/CCM_Client/${HASH}/payload.bin`,
-      'GET /nothing/CCM_Client/payload.bin',
+      `GET /nothing/CCM_Client/${HASH}/payload.bin ${AS}`,
+      `GET /nothing/CCM_Client/payload.bin ${AS}`,
       GET,
       'POST /nothing/ccm_system/state',
       STATE,

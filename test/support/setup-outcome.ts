@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import type { HonestMp } from '#test/honest-mp';
 
 /** HASH stands for the SHA-256 in the address of a file. */
@@ -10,6 +11,9 @@ export interface SetupOutcome {
   asked: string[];
 }
 
+/** asks is the push that a download names. */
+const asks = (headers: IncomingHttpHeaders) => headers['x-pushpoint-token'] && `as ${headers['x-pushpoint-token']}`;
+
 /** outcomeOf gathers it from the management point. */
 export function outcomeOf(mp: HonestMp, code: number | undefined): SetupOutcome {
   return {
@@ -18,7 +22,9 @@ export function outcomeOf(mp: HonestMp, code: number | undefined): SetupOutcome 
       [stateId, signed ? 'signed' : 'unsigned', exitCode].filter((part) => part !== undefined).join(' '),
     ),
     asked: mp.asked.map(({ method, path, headers }) =>
-      [method, path.replace(/[0-9a-f]{64}/, HASH), headers.range].filter((part) => part !== undefined).join(' '),
+      [method, path.replace(/[0-9a-f]{64}/, HASH), headers.range, method === 'GET' && asks(headers)]
+        .filter((part) => part)
+        .join(' '),
     ),
   };
 }
