@@ -3,7 +3,6 @@ import { createHash } from 'node:crypto';
 import {
   accessSync,
   constants,
-  copyFileSync,
   existsSync,
   globSync,
   mkdirSync,
@@ -12,18 +11,14 @@ import {
   readFileSync,
   renameSync,
   rmSync,
-  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { INSTALLER, addAgent, pack, type OtherAgent } from './installer.ts';
+import { ROOT, numbersOf, run } from './tools.ts';
 
-const ROOT = fileURLToPath(new URL('../../native/', import.meta.url));
 const CC = 'x86_64-w64-mingw32-gcc';
-/** The time that stands in what is built: 2020-01-01. */
-const EPOCH = 1_577_836_800;
-const FILETIME = Buffer.from([0x40, 0, 0, 0]);
 const WINDRES = 'x86_64-w64-mingw32-windres';
 
 /** What the build needs, and the Debian package of each. */
@@ -51,7 +46,6 @@ const SHARED = ['base', 'wire', 'machine'];
 /** The release that the programs belong to, whatever version the package has: what the agent compares with its site. */
 const RELEASE = (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version;
 const PROGRAMS = { 'ccmsetup.exe': 'ccmsetup', 'CcmExec.exe': 'ccmexec' } as const;
-const INSTALLER = 'client.msi';
 
 type Program = keyof typeof PROGRAMS;
 
@@ -68,14 +62,6 @@ export interface Signing {
   key: string;
   timestamp?: string | undefined;
 }
-
-/** OtherAgent is an agent that client.msi brings beside the one in CcmExec.exe: its file, and the command that CcmExec.exe runs (agent.command). */
-export interface OtherAgent {
-  script: Uint8Array;
-  command: string;
-}
-const SCRIPT = 'CcmExec.mjs';
-const COMMAND = 'agent.command';
 
 function present(program: string): boolean {
   return (process.env['PATH'] ?? '').split(delimiter).some((folder) => {
@@ -94,32 +80,15 @@ export function missingTools(signing?: Signing): string[] {
   return Object.entries(wanted).flatMap(([program, debian]) => (present(program) ? [] : [`${program} (Debian: ${debian})`]));
 }
 
-/** run runs a tool of the build and gives nothing but failures. */
-function run(program: string, args: readonly string[], cwd = ROOT): void {
-  // One language and one time zone for every tool, so that the same sources give the same bytes.
-  const env = { ...process.env, LC_ALL: 'C', TZ: 'UTC', SOURCE_DATE_EPOCH: String(EPOCH) };
-  const { status, stdout, stderr, error } = spawnSync(program, args, { cwd, encoding: 'utf8', env });
-  if (error) throw error;
-  if (status !== 0) throw new Error(`${program} ended with ${status}:\n${stdout}${stderr}`);
-}
-
 const sources = () => globSync('**/*.{c,h,rc,manifest,wxs}', { cwd: ROOT }).sort();
 
 /** keyOf names a build by everything that goes into it. */
 function keyOf(version: string, more: object | undefined): string {
   const hash = createHash('sha256').update(JSON.stringify([version, RELEASE, FLAGS, LINKING, LIBRARIES, more]));
-  for (const file of ['build.ts']) hash.update(readFileSync(new URL(file, import.meta.url)));
+  for (const file of ['build.ts', 'installer.ts', 'tools.ts']) hash.update(readFileSync(new URL(file, import.meta.url)));
   for (const file of sources()) hash.update(`\0${file}\0`).update(readFileSync(join(ROOT, file)));
   hash.update(spawnSync(CC, ['--version'], { encoding: 'utf8' }).stdout ?? '');
   return hash.digest('hex').slice(0, 32);
-}
-
-/** numbersOf is a version as Windows wants it in resources and installers: four numbers. */
-export function numbersOf(version: string): [number, number, number, number] {
-  const [a = 0, b = 0, c = 0, d = 0] = version
-    .split(/[.+-]/)
-    .map((part) => (/^\d{1,5}$/.test(part) ? Math.min(Number(part), 65_535) : 0));
-  return [a, b, c, d];
 }
 
 /** Most of the time of a compilation goes into these; each source includes what it needs, and finds it done. */
@@ -171,52 +140,6 @@ function clean(folder: string): void {
   for (const name of readdirSync(folder)) if (/\.(?:o|h|gch)$/.test(name)) rmSync(join(folder, name));
 }
 
-/** guidOf makes a GUID that depends on a name only. */
-function guidOf(name: string): string {
-  const h = createHash('sha256').update(name).digest('hex').toUpperCase();
-  return `${h.slice(0, 8)}-${h.slice(8, 12)}-5${h.slice(13, 16)}-8${h.slice(17, 20)}-${h.slice(20, 32)}`;
-}
-
-/**
- * pack makes client.msi of the programs. Each build is a product of its own that takes the place of older ones and of other builds of its
- * version: Windows Installer would refuse another file of the same product (1638).
- */
-function pack(version: string, folder: string, key: string, agent: OtherAgent | undefined): void {
-  const [a, b, c] = numbersOf(version);
-  const values = {
-    ProductCode: guidOf(`product ${key}`),
-    PackageCode: guidOf(`package ${key}`),
-    Version: `${Math.min(a, 255)}.${Math.min(b, 255)}.${c}`,
-    ...(agent && { Script: SCRIPT }),
-  };
-  const defines = Object.entries(values).flatMap(([name, value]) => ['-D', `${name}=${value}`]);
-  // Files are named relative to the folder it runs in: it takes no others.
-  const packed = [...Object.keys(PROGRAMS), ...(agent ? [SCRIPT, COMMAND] : [])];
-  for (const name of packed) utimesSync(join(folder, name), EPOCH, EPOCH);
-  run('wixl', ['-a', 'x64', ...defines, '-o', INSTALLER, join(ROOT, 'client.wxs')], folder);
-  const file = join(folder, INSTALLER);
-  writeFileSync(file, settled(readFileSync(file), values.PackageCode));
-}
-
-/**
- * settled puts our package code and time where wixl writes random ones of its own: in the summary information ([MS-OLEPS] 2.3, a revision
- * number as text and times as FILETIME after their type 0x40). All other GUIDs in the file are those of client.wxs and of this build.
- */
-function settled(msi: Buffer, packageCode: string): Buffer {
-  const text = msi.toString('latin1');
-  const known = readFileSync(join(ROOT, 'client.wxs'), 'utf8');
-  const found = [...text.matchAll(/\{([0-9A-F]{8}-(?:[0-9A-F]{4}-){3}[0-9A-F]{12})\}\0/g)];
-  const random = found.filter(([, guid]) => !known.includes(guid!));
-  if (random.length !== 1) throw new Error(`client.msi has ${random.length} package codes`);
-  msi.write(`{${packageCode}}`, random[0]!.index, 'latin1');
-  const time = (BigInt(EPOCH) + 11_644_473_600n) * 10_000_000n;
-  for (let at = msi.indexOf(FILETIME); at !== -1; at = msi.indexOf(FILETIME, at + 4)) {
-    const year = msi.length > at + 12 ? msi.readUInt32LE(at + 8) : 0;
-    if (year > 0x01d0_0000 && year < 0x0200_0000) msi.writeBigUInt64LE(time, at + 4);
-  }
-  return msi;
-}
-
 function sign(file: string, { certificate, key, timestamp }: Signing): void {
   const signed = `${file}.signed`;
   const when = timestamp === undefined ? [] : ['-ts', timestamp];
@@ -231,13 +154,6 @@ function buildPrograms(version: string, folder: string, signing: Signing | undef
   for (const name of names) link(name, shared, version, folder);
   clean(folder);
   if (signing) for (const name of names) sign(join(folder, name), signing);
-}
-
-/** addAgent lays an agent beside the programs, which are the same with and without it. */
-function addAgent(folder: string, { script, command }: OtherAgent, { files }: NativeFiles): void {
-  for (const name of Object.keys(PROGRAMS) as Program[]) copyFileSync(files[name], join(folder, name));
-  writeFileSync(join(folder, SCRIPT), script);
-  writeFileSync(join(folder, COMMAND), `${command}\r\n`);
 }
 
 /** cacheFolder is where builds are kept: they are made again from the sources whenever they are gone. */
@@ -266,9 +182,9 @@ export function buildNative(
   mkdirSync(join(folder, '..'), { recursive: true });
   const work = mkdtempSync(`${folder}.`);
   try {
-    if (agent) addAgent(work, agent, buildNative(version, { ...o, agent: undefined }));
+    if (agent) addAgent(work, agent, names, buildNative(version, { ...o, agent: undefined }).files);
     else buildPrograms(version, work, o.signing);
-    pack(version, work, key, agent);
+    pack(version, work, names, key, agent);
     if (o.signing) sign(join(work, INSTALLER), o.signing);
     rmSync(folder, { recursive: true, force: true });
     renameSync(work, folder);
