@@ -79,7 +79,8 @@ export async function addStates(sql: Sql, said: readonly Said[], now: Date): Pro
   });
 }
 
-interface StateRow {
+/** SaidRow is what is kept of a state message wherever one is kept: of clients, and of those who prove nothing. */
+export interface SaidRow {
   topic_type: number;
   topic_id: string;
   state_id: number;
@@ -87,20 +88,16 @@ interface StateRow {
   received_at: Date;
   name: string;
   domain: string;
-  resource_id: number | null;
   guid: string | null;
   version: string | null;
   exit_code: number | null;
   detail: string | null;
   log_tail: string | null;
-  proven: boolean;
 }
 
-/** states gives the last messages about a machine, newest first. */
-export async function states(sql: Sql, who: { resourceId: number } | { name: string }, limit: number): Promise<State[]> {
-  const [where, value] = 'resourceId' in who ? ['resource_id = $1', who.resourceId] : ['name_key = $1', shortKey(who.name)];
-  const rows = await sql.query<StateRow>(`select * from client_state where ${where} order by id desc limit $2`, [value, limit]);
-  return rows.map((row) => ({
+/** saidOf reads such a row. */
+export function saidOf(row: SaidRow) {
+  return {
     topicType: row.topic_type,
     topicId: row.topic_id,
     stateId: row.state_id,
@@ -108,12 +105,22 @@ export async function states(sql: Sql, who: { resourceId: number } | { name: str
     receivedAt: row.received_at,
     name: row.name,
     domain: row.domain,
-    resourceId: row.resource_id ?? undefined,
     guid: row.guid ?? undefined,
     version: row.version ?? undefined,
     exitCode: row.exit_code ?? undefined,
     detail: row.detail ?? undefined,
     logTail: row.log_tail ?? undefined,
-    proven: row.proven,
-  }));
+  };
+}
+
+interface StateRow extends SaidRow {
+  resource_id: number | null;
+  proven: boolean;
+}
+
+/** states gives the last messages about a machine, newest first. */
+export async function states(sql: Sql, who: { resourceId: number } | { name: string }, limit: number): Promise<State[]> {
+  const [where, value] = 'resourceId' in who ? ['resource_id = $1', who.resourceId] : ['name_key = $1', shortKey(who.name)];
+  const rows = await sql.query<StateRow>(`select * from client_state where ${where} order by id desc limit $2`, [value, limit]);
+  return rows.map((row) => ({ ...saidOf(row), resourceId: row.resource_id ?? undefined, proven: row.proven }));
 }

@@ -1,6 +1,7 @@
 import type { Clock } from '#base/clock';
 import { raise } from '#base/errors';
 import { deploymentOutcome, TOPIC, type StateMessage } from '#messages';
+import { saidOf, type SaidRow } from '#records/client';
 import { nameKey, shortKey } from '#records/resource';
 import { Gatherer, type Database } from '#store/database';
 import { Tails } from './tails.ts';
@@ -40,22 +41,10 @@ export interface FallbackStatusQuery {
   limit?: number | undefined;
 }
 
-interface Row {
+interface Row extends SaidRow {
   id: number;
   sender: string;
-  topic_type: number;
-  topic_id: string;
-  state_id: number;
-  at: Date;
-  received_at: Date;
-  name: string;
-  domain: string;
   site: string | null;
-  guid: string | null;
-  version: string | null;
-  exit_code: number | null;
-  detail: string | null;
-  log_tail: string | null;
 }
 
 /** How many messages are kept: of one sender, and in all. The oldest go first; of all, those of the sender that has most. */
@@ -76,23 +65,7 @@ const FAILED = Array.from({ length: 700 }, (_, id) => id).filter((id) => deploym
 const PART = 5000;
 
 function stateOf(row: Row): FallbackState {
-  return {
-    id: row.id,
-    sender: row.sender,
-    topicType: row.topic_type,
-    topicId: row.topic_id,
-    stateId: row.state_id,
-    at: row.at,
-    receivedAt: row.received_at,
-    name: row.name,
-    domain: row.domain,
-    site: row.site ?? undefined,
-    guid: row.guid ?? undefined,
-    version: row.version ?? undefined,
-    exitCode: row.exit_code ?? undefined,
-    detail: row.detail ?? undefined,
-    logTail: row.log_tail ?? undefined,
-  };
+  return { ...saidOf(row), id: row.id, sender: row.sender, site: row.site ?? undefined };
 }
 
 /** FallbackStatusRecord keeps what unauthenticated senders said, apart from everything that is known, and is the only writer of it. */

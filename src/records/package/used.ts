@@ -1,10 +1,17 @@
 import type { Sql } from '#store/database';
-import type { Package } from './record.ts';
+
+/** Unwanted is a package that somebody wants to remove. */
+interface Unwanted {
+  name: string;
+  platform: string;
+  isDefault: boolean;
+  files: readonly { sha256: string }[];
+}
 
 const counted = (n: number, one: string, many: string) => `${n} ${n === 1 ? one : many}`;
 
 /** CCRs that would have nothing to push: they name the package, or name none where it is the default. */
-async function ccrsOf(sql: Sql, { name, platform, isDefault }: Package): Promise<string[]> {
+async function ccrsOf(sql: Sql, { name, platform, isDefault }: Unwanted): Promise<string[]> {
   const [row] = await sql.query<{ named: number; unnamed: number }>(
     `select count(*) filter (where package = $1) as named, count(*) filter (where package is null) as unnamed
      from ccr where finished_at is null`,
@@ -21,7 +28,7 @@ async function ccrsOf(sql: Sql, { name, platform, isDefault }: Package): Promise
 }
 
 /** Policies whose clients download files that no other package has. */
-async function policiesOf(sql: Sql, { name, files }: Package): Promise<string[]> {
+async function policiesOf(sql: Sql, { name, files }: Unwanted): Promise<string[]> {
   const rows = await sql.query<{ id: number }>(
     `select a.id from policy_assignment a where a.kind = 'upgrade' and a.state in ('active', 'paused', 'stopped') and exists (
        select from jsonb_array_elements(a.wish -> 'files') f where f ->> 'sha256' = any($2)
@@ -32,7 +39,7 @@ async function policiesOf(sql: Sql, { name, files }: Package): Promise<string[]>
 }
 
 /** usersOf tells who needs a package that somebody wants to remove, in words; nobody is an empty list. */
-export async function usersOf(sql: Sql, pack: Package): Promise<string[]> {
+export async function usersOf(sql: Sql, pack: Unwanted): Promise<string[]> {
   const others = pack.isDefault
     ? await sql.query<{ name: string }>('select name from package where platform = $1 and name <> $2 order by name', [
         pack.platform,
