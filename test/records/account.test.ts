@@ -240,7 +240,10 @@ test(
             first = () => child.send(key);
             return;
           }
-          if (bothIn > 0) first = void first?.();
+          if (bothIn > 0) {
+            first?.();
+            first = undefined;
+          }
         } else {
           inside.delete(key);
           left++;

@@ -12,7 +12,7 @@ export interface SetupOutcome {
 }
 
 /** asks is the push that a download names. */
-const asks = (headers: IncomingHttpHeaders) => headers['x-pushpoint-token'] && `as ${headers['x-pushpoint-token']}`;
+const asks = (headers: IncomingHttpHeaders) => headers['x-pushpoint-token'] && `as ${String(headers['x-pushpoint-token'])}`;
 
 /** outcomeOf gathers it from the management point. */
 export function outcomeOf(mp: HonestMp, code: number | undefined): SetupOutcome {
