@@ -43,11 +43,17 @@ export async function evaluate(tx: Sql, one: Definition, which: 'all' | readonly
     ...(one.exclude.length > 0 ? [`not ${isMember(`any(${put(one.exclude, 'integer[]')})`)}`] : []),
     ...(one.limit_id === null ? [] : [isMember(put(one.limit_id, 'integer'))]),
   ];
-  // How many machines a query leaves of some, the server guesses far too low; it must not compare each with each for that.
-  const gone =
+  // How many machines a query leaves of some, the server cannot know: it must not compare each with each for that, nor read all members.
+  const [gone, come] =
     ids === undefined
-      ? 'not exists (select from want w where w.id = m.resource_id)'
-      : 'm.resource_id not in (select w.id from want w)';
+      ? [
+          'not exists (select from want w where w.id = m.resource_id)',
+          `not exists (select from collection_member m where m.collection_id = ${own} and m.resource_id = w.id)`,
+        ]
+      : [
+          'm.resource_id not in (select w.id from want w)',
+          `w.id not in (select m.resource_id from collection_member m where m.collection_id = ${own} and m.resource_id = any(${ids}))`,
+        ];
   const [moved] = await tx.query<Moved>(
     `with want as materialized (
        select b.id from (${parts(one, ids, put, now).join(' union ')}) as b(id) where ${conditions.join(' and ') || 'true'}
@@ -56,8 +62,7 @@ export async function evaluate(tx: Sql, one: Definition, which: 'all' | readonly
          and ${gone} returning 1
      ), come as (
        insert into collection_member (collection_id, resource_id)
-         select ${own}, w.id from want w where not exists (
-           select from collection_member m where m.collection_id = ${own} and m.resource_id = w.id) order by w.id returning 1
+         select ${own}, w.id from want w where ${come} order by w.id returning 1
      )
      select (select count(*) from come)::integer as come, (select count(*) from gone)::integer as gone`,
     values,
