@@ -7,6 +7,7 @@ import { AssignmentFailed, assign } from './assignment.ts';
 
 import type { Membership } from './membership.ts';
 import { provesSite, refreshChoice, type AgentParts } from './parts.ts';
+import { keepSecrets } from './secrets.ts';
 import { startUninstall, startUpgrade } from './setup-run.ts';
 
 const DEFAULT_POLICY_MINUTES = 60;
@@ -70,6 +71,7 @@ export class PolicyWork {
       await identity.remember({ provenPoints: policy.managementPoints });
       refreshChoice(this.#parts);
     }
+    await this.#secrets(policy, isProven);
     const work = workOf(policy, this.#parts.config.version);
     // Whoever made up a policy under the revision of the site's must not keep the client from ever asking for that.
     const policyRevision = isProven || !(await this.#siteKey()) ? policy.revision : undefined;
@@ -116,6 +118,15 @@ export class PolicyWork {
     return key !== undefined && proof !== null && policyProofHolds(key, nonce, text, proof);
   }
 
+  /** Anybody can seal a text for a key that is public, so only a proven policy gives secrets, and only a proven one takes them away. */
+  async #secrets(policy: Policy, isProven: boolean): Promise<void> {
+    const { identity, logs, host } = this.#parts;
+    const { guid } = identity.memory;
+    if (isProven) return keepSecrets(host, logs.policy, { guid: guid!, privateKey: identity.privateKey }, policy);
+    if (policy.secrets !== undefined)
+      logs.policy.error('The policy has secrets, and nothing proves that it comes from the site; they are not kept');
+  }
+
   #siteKey(): Promise<Uint8Array | undefined> {
     return this.#parts.host.readFile(layout.siteKey).catch(() => undefined);
   }
@@ -160,7 +171,8 @@ export class PolicyWork {
     await sayFarewell(this.#parts, this.#parts.choice.forMessages(), 'migrate').catch((error: unknown) =>
       logs.policy.warn(`The old site was not told: ${String(error)}`),
     );
-    await host.remove(layout.siteKey);
+    // What the old site gave is not the new one's to know of.
+    for (const path of [layout.siteKey, layout.secrets]) await host.remove(path);
     await identity.remember({ tried: undefined, toldState: undefined, topicId: undefined, provenPoints: managementPoints });
     await this.#membership.take({ ...found, managementPoints }, this.#membership.wanted);
     return 'moved';

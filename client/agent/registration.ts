@@ -87,7 +87,8 @@ export class Registrar {
     const { identity, logs, host } = this.#parts;
     logs.identity.warn('The site says that another machine has the key of this client; it makes a new one');
     await identity.renew();
-    await host.remove(layout.siteKey);
+    // The other machine was the one they were meant for, as likely as this one.
+    for (const path of [layout.siteKey, layout.secrets]) await host.remove(path);
     await this.register(false);
   }
 

@@ -29,6 +29,8 @@ export const layout = {
   token: 'C:\\Windows\\CCM\\registration.token',
   /** What is left of the token: the key by which the policy of the site that pushed this client is known. */
   siteKey: 'C:\\Windows\\CCM\\site.key',
+  /** The secrets of the site's policy, for whatever on the machine the administrator gives them to. */
+  secrets: 'C:\\Windows\\CCM\\secrets.json',
   key: 'C:\\Windows\\CCM\\client.key',
   memory: 'C:\\Windows\\CCM\\client.json',
   status: 'C:\\Windows\\CCM\\status.json',

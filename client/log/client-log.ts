@@ -72,12 +72,12 @@ export class ClientLog {
     this.#tail.push(`${t.toISOString()} ${one}`);
     if (this.#tail.length > TAIL_LINES) this.#tail.shift();
     this.#waiting += `<![LOG[${one}]LOG]!><time="${time}" date="${date}" component="${this.#component}" context="" type="${type}" thread="1" file="">\r\n`;
-    this.#writing ??= this.#write().finally(() => {
-      this.#writing = undefined;
-    });
+    this.#writing ??= this.#write();
   }
 
   async #write(): Promise<void> {
+    // Who starts it has it noted before anything can end it.
+    await Promise.resolve();
     try {
       this.#size ??= (await this.#host.readFile(this.#path))?.length ?? 0;
       while (this.#waiting !== '') {
@@ -90,6 +90,8 @@ export class ClientLog {
     } catch {
       this.#waiting = '';
     }
+    // In the same breath as the look that found nothing waiting: a line that comes a moment later starts another one.
+    this.#writing = undefined;
   }
 
   async #turn(): Promise<void> {

@@ -10,7 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define LARGEST_SECRET 4096
+/* The secrets of a policy, all of them: 64 names of at most 8 KB each, and some air. */
+#define LARGEST_SECRET (1 << 20)
 
 /* path_member adds a member whose value is a path. */
 static void path_member(Text *to, const char *name, const WCHAR *path) {
@@ -42,15 +43,22 @@ int handed_facts(void) {
   return !told;
 }
 
+static const WCHAR *place_of(const WCHAR *name) {
+  if (_wcsicmp(name, L"client.key") == 0) return layout.key;
+  if (_wcsicmp(name, L"site.key") == 0) return layout.siteKey;
+  return _wcsicmp(name, L"secrets.json") == 0 ? layout.secrets : NULL;
+}
+
 int handed_secret(const WCHAR *name) {
-  const WCHAR *path = _wcsicmp(name, L"client.key") == 0 ? layout.key : _wcsicmp(name, L"site.key") == 0 ? layout.siteKey : NULL;
-  BYTE octets[LARGEST_SECRET];
+  const WCHAR *path = place_of(name);
   DWORD length = 0, got = 0;
   if (!path) return ERROR_INVALID_PARAMETER;
-  while (length < sizeof octets && ReadFile(GetStdHandle(STD_INPUT_HANDLE), octets + length, sizeof octets - length, &got, NULL) && got > 0)
+  BYTE *octets = take(LARGEST_SECRET);
+  while (length < LARGEST_SECRET && ReadFile(GetStdHandle(STD_INPUT_HANDLE), octets + length, LARGEST_SECRET - length, &got, NULL) && got > 0)
     length += got;
   // Nothing is no secret, and what fills the room may have been cut.
-  DWORD error = length == 0 || length == sizeof octets ? ERROR_INVALID_DATA : write_file(path, octets, length, TRUE);
-  SecureZeroMemory(octets, sizeof octets);
+  DWORD error = length == 0 || length == LARGEST_SECRET ? ERROR_INVALID_DATA : write_file(path, octets, length, TRUE);
+  SecureZeroMemory(octets, length);
+  free(octets);
   return (int)error;
 }

@@ -191,6 +191,7 @@ BOOL identity_renew(Identity *identity, const Facts *facts) {
   free(old);
   identity->previousGuid[0] = 0;
   DeleteFileW(layout.siteKey);
+  DeleteFileW(layout.secrets);
   return key_make(identity) && identity_remember(identity, facts) == 0;
 }
 

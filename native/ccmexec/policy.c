@@ -112,6 +112,7 @@ static BOOL migrate(Agent *a, const char *policy) {
   } else {
     agent_farewell(a, "migrate");
     DeleteFileW(layout.siteKey);
+    DeleteFileW(layout.secrets);
     memset(&m->tried, 0, sizeof m->tried);
     m->toldState = 0;
     m->topicId[0] = 0;

@@ -16,6 +16,7 @@ void layout_find(void) {
   join_path(layout.token, layout.agent, L"registration.token");
   join_path(layout.key, layout.agent, L"client.key");
   join_path(layout.siteKey, layout.agent, L"site.key");
+  join_path(layout.secrets, layout.agent, L"secrets.json");
   join_path(layout.memory, layout.agent, L"client.json");
   join_path(layout.status, layout.agent, L"status.json");
   join_path(layout.identity, layout.windows, L"SMSCFG.INI");

@@ -5,7 +5,7 @@
 /* Where the client keeps its things on a Windows machine: the same places as client/host/layout.ts, below the folder that Windows is in. */
 typedef struct {
   WCHAR windows[PATH_ROOM], setup[PATH_ROOM], setupLog[PATH_ROOM], agent[PATH_ROOM], agentLog[PATH_ROOM], agentFile[PATH_ROOM];
-  WCHAR agentConfig[PATH_ROOM], agentConfigBefore[PATH_ROOM], installed[PATH_ROOM], token[PATH_ROOM], key[PATH_ROOM], siteKey[PATH_ROOM], memory[PATH_ROOM], status[PATH_ROOM];
+  WCHAR agentConfig[PATH_ROOM], agentConfigBefore[PATH_ROOM], installed[PATH_ROOM], token[PATH_ROOM], key[PATH_ROOM], siteKey[PATH_ROOM], secrets[PATH_ROOM], memory[PATH_ROOM], status[PATH_ROOM];
   WCHAR identity[PATH_ROOM], system[PATH_ROOM];
 } Layout;
 

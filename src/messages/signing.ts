@@ -88,8 +88,12 @@ export function readClaim(headers: Record<string, string | string[] | undefined>
   if (client && token) throw raise('PP_MSG_UNSIGNED', { header: SIGNATURE_HEADERS.token });
   const time = one(SIGNATURE_HEADERS.time, (v) => matches(Instant, v));
   const nonce = one(SIGNATURE_HEADERS.nonce, (v) => /^[A-Za-z0-9_-]{22,64}$/.test(v));
+  // One text for one signature: with bits to spare or without its padding it is another header than the one that was made.
   const signature = Buffer.from(
-    one(SIGNATURE_HEADERS.signature, (v) => /^[A-Za-z0-9+/]{40,90}={0,2}$/.test(v)),
+    one(
+      SIGNATURE_HEADERS.signature,
+      (v) => /^[A-Za-z0-9+/]{40,90}={0,2}$/.test(v) && Buffer.from(v, 'base64').toString('base64') === v,
+    ),
     'base64',
   );
   return { ...(client && { client }), ...(token && { token }), time, nonce, signature };

@@ -76,7 +76,7 @@ test('a wrong command line is answered with 2, the reason and a suggestion', asy
     [['foo'], /unknown command 'foo'; pushpoint has site, point, up, .*, completion \[/],
     [['help', 'foo'], /unknown command 'foo'; pushpoint has site/],
     [['deploy'], /unknown command 'deploy'; perhaps pushpoint push \[/],
-    [['package', 'remove', 'x'], /unknown command 'remove'; package has add, list \[/],
+    [['package', 'drop', 'x'], /unknown command 'drop'; package has add, list, remove \[/],
     [['site', 'creat'], /Did you mean create\?/],
     [['push', 'A', '--forc'], /unknown option '--forc' \(Did you mean --force\?\)/],
     [['site', 'create'], /missing required argument 'code'/],

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { layout } from '#client/host';
-import { readMobileClient } from '#messages';
+import { readMobileClient, sealFor } from '#messages';
 import { TOKEN, both, furnish, guidOf, lives, service, statusOf } from '#test/agent-run';
 import { HonestMp } from '#test/honest-mp';
 import { Machine, live } from '#test/memory-host';
@@ -140,6 +140,45 @@ test('before its time, and of the version that is there, nothing is upgraded', a
   const from = polls(mp).length;
   await live(machine, forever, () => polls(mp).length === from + 3);
   assert.equal(machine.services.has('ccmsetup'), false);
+  await stop();
+});
+
+test('the secrets of a proven policy are kept in one file of the system; what it has no longer goes, a stranger gives and takes none', async (t) => {
+  const { machine, mp, stop } = await registered(t);
+  const guid = guidOf(machine)!;
+  const key = mp.registrations[0]!.publicKey;
+  const log = () => machine.text(layout.policyLog) ?? '';
+  const kept = () => JSON.parse(machine.text(layout.secrets) ?? '{}') as object;
+  const seal = (name: string, text: string, to = guid) => sealFor(key, { guid: to, name }, text);
+  const gives = async (revision: string, secrets: Record<string, string> | undefined, until: RegExp) => {
+    mp.policy = { revision, ...(secrets && { secrets }) };
+    const from = log().length;
+    await live(machine, forever, () => until.test(log().slice(from)));
+  };
+  const twin = 'GUID:00000000-0000-0000-0000-000000000009';
+  await gives(
+    's1',
+    { 'wifi.key': seal('wifi.key', 'päss "1"'), other: seal('wifi.key', 'x'), foreign: seal('foreign', 'x', twin), cut: 'AAAA' },
+    /Secrets of the policy kept: wifi\.key\]LOG/,
+  );
+  assert.deepEqual(kept(), { 'wifi.key': 'päss "1"' });
+  for (const left of ['other', 'foreign', 'cut'])
+    assert.match(log(), new RegExp(`The secret ${left} of the policy is not sealed for this`));
+  assert.doesNotMatch(log(), /päss/);
+  await gives(
+    's2',
+    { 'wifi.key': seal('wifi.key', 'two'), vpn: seal('vpn', 'three') },
+    /Secrets of the policy kept: vpn, wifi\.key\]LOG/,
+  );
+  assert.deepEqual(kept(), { vpn: 'three', 'wifi.key': 'two' });
+  const proof = mp.prove;
+  mp.prove = undefined;
+  await gives('s3', { vpn: seal('vpn', 'of a stranger') }, /The policy has secrets, and nothing proves/);
+  await gives('s4', undefined, /Policy s4 of site/);
+  assert.deepEqual(kept(), { vpn: 'three', 'wifi.key': 'two' });
+  mp.prove = proof;
+  await gives('s5', undefined, /The policy has no secrets any more/);
+  assert.equal(machine.text(layout.secrets), undefined);
   await stop();
 });
 

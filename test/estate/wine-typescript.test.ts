@@ -96,8 +96,11 @@ test('services, secrets and runtimes on Windows', peers, async (t) => {
   assert.equal(await services.status('ppx'), undefined);
 
   await assert.rejects(machine.writeFile(layout.memory, Buffer.from('x'), { secret: true }), /could not be kept/);
-  await assert.rejects(machine.writeFile(layout.siteKey, new Uint8Array(5000), { secret: true }), /could not be kept/);
-  assert.ok(!wine.has('windows/CCM/site.key'));
+  await assert.rejects(machine.writeFile(layout.secrets, new Uint8Array(1 << 20), { secret: true }), /could not be kept/);
+  assert.ok(!wine.has('windows/CCM/secrets.json'));
+  await machine.writeFile(layout.secrets, new Uint8Array(300_000).fill(65), { secret: true });
+  assert.equal(wine.text('windows/CCM/secrets.json').length, 300_000);
+  assert.equal(statSync(wine.path('windows/CCM/secrets.json')).mode & 0o007, 0, 'only LocalSystem and administrators read it');
 
   const own = String.raw`C:\windows\CCM\runtime\node-2\node.exe`;
   const there = async () => (await machine.list(layout.runtimes)).toSorted();

@@ -56,8 +56,26 @@ export class Bootstrap {
   /** asService makes the service as a push does, and starts it. */
   async asService(...args: string[]): Promise<void> {
     const line = [PROGRAM, ...args].join(' ');
-    await this.wine.run('sc.exe', 'create', 'ccmsetup', 'binPath=', line, 'start=', 'demand');
-    await this.wine.run('net.exe', 'start', 'ccmsetup');
+    await this.#manager('sc.exe', 'create', 'ccmsetup', 'binPath=', line, 'start=', 'demand');
+    await this.#manager('net.exe', 'start', 'ccmsetup');
+  }
+
+  /** manager asks the service manager until it does it: a service of before may just be going, and the manager itself just coming. */
+  async #manager(program: string, ...args: string[]): Promise<void> {
+    let said = '';
+    await this.wine
+      .eventually(
+        `${program} ${args[0]}`,
+        async () => {
+          const { code, out } = await this.wine.run(program, ...args);
+          said = `${code}: ${out}`;
+          return code === 0;
+        },
+        20_000,
+      )
+      .catch((cause: unknown) => {
+        throw new Error(`${program} ${args.join(' ')}: ${said}`, { cause });
+      });
   }
 
   /** byHand runs it in the foreground, gives its return code, and sees that the log says the same. */
