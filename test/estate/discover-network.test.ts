@@ -210,7 +210,9 @@ describe('network discovery in networks of its own', need('ip', 'root'), () => {
     assert.equal(report.asked, 4096);
     // Every address of the two /29 and of the /124 has a machine behind it, which refuses what it does not speak.
     assert.equal(report.answered, 32);
-    assert.equal(report.ports['445']!['silent'], 4096 - 32);
+    // On a busy machine the kernel says of one or the other that nobody is there (EHOSTUNREACH) before the time for it is over.
+    const otherwise = 4096 - 32 - report.ports['445']!['silent']!;
+    assert.ok(otherwise >= 0 && otherwise <= 8, JSON.stringify(report.ports));
     assert.ok(report.busiestSecond <= RATE, `${report.busiestSecond} in a second`);
     assert.ok(report.connections > 3 * 4000);
     const [first, last] = [samples[0]!, samples.at(-1)!];
