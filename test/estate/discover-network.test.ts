@@ -210,7 +210,7 @@ describe('network discovery in networks of its own', need('ip', 'root'), () => {
     assert.equal(report.asked, 4096);
     // Every address of the two /29 and of the /124 has a machine behind it, which refuses what it does not speak.
     assert.equal(report.answered, 32);
-    // On a busy machine the kernel says of one or the other that nobody is there (EHOSTUNREACH) before the time for it is over.
+    // On a busy machine one or the other may end otherwise than by its time; the message says how.
     const otherwise = 4096 - 32 - report.ports['445']!['silent']!;
     assert.ok(otherwise >= 0 && otherwise <= 8, JSON.stringify(report.ports));
     assert.ok(report.busiestSecond <= RATE, `${report.busiestSecond} in a second`);
