@@ -27,6 +27,8 @@ interface Ran {
   out: string;
   counts: Map<string, number>;
   wrong: string | undefined;
+  /** It was killed at its limit. */
+  late: boolean;
   left: boolean;
 }
 
@@ -82,7 +84,7 @@ async function run(file: string): Promise<Ran> {
   else if (killed) wrong = `was ended by ${killed}`;
   else if (code !== 0) wrong = `ended with ${code}`;
   else if (!counts.has('tests')) wrong = 'ended in the middle of its tests';
-  return { file, ms: performance.now() - from, out, counts, wrong, left: left && !late };
+  return { file, ms: performance.now() - from, out, counts, wrong, late, left: left && !late };
 }
 
 function show({ file, ms, out, wrong, left }: Ran): void {
@@ -128,7 +130,13 @@ const queue = files.values();
 await Promise.all(
   Array.from({ length: Math.min(AT_ONCE, files.length) }, async () => {
     for (const file of queue) {
-      const ran = await run(file);
+      let ran = await run(file);
+      // A file that hangs is tried once more, and said to have hung: whether it hangs again tells a defect from a busy machine.
+      if (ran.late) {
+        show(ran);
+        console.log(`\n── ${file} hung; it is run once more`);
+        ran = await run(file);
+      }
       done.push(ran);
       show(ran);
     }
