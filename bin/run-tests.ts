@@ -18,6 +18,8 @@ const AT_ONCE = Number(process.env['PUSHPOINT_TEST_CONCURRENCY'] ?? availablePar
 /** The folders with the longest files come first, so that no long one is left alone at the end. */
 const FIRST = ['test/e2e/', 'test/cli/', 'test/estate/', 'test/client/', 'test/ccm/'];
 const SLOWEST = 15;
+/** So many files may fail in a run and then pass alone: a race in a test, told at the end in one loud line each. With more, something is broken. */
+const MAY_WAVER = 2;
 /** What a file's process has left open may say so long what it still has to say. */
 const LINGER_MS = 2000;
 
@@ -27,9 +29,9 @@ interface Ran {
   out: string;
   counts: Map<string, number>;
   wrong: string | undefined;
-  /** It was killed at its limit. */
-  late: boolean;
   left: boolean;
+  /** How it went the first time, where it failed then and passed alone. */
+  wavered?: Ran;
 }
 
 function rank(file: string): number {
@@ -84,7 +86,7 @@ async function run(file: string): Promise<Ran> {
   else if (killed) wrong = `was ended by ${killed}`;
   else if (code !== 0) wrong = `ended with ${code}`;
   else if (!counts.has('tests')) wrong = 'ended in the middle of its tests';
-  return { file, ms: performance.now() - from, out, counts, wrong, late, left: left && !late };
+  return { file, ms: performance.now() - from, out, counts, wrong, left: left && !late };
 }
 
 function show({ file, ms, out, wrong, left }: Ran): void {
@@ -93,19 +95,36 @@ function show({ file, ms, out, wrong, left }: Ran): void {
   if (left) console.log('   it left processes behind; they were ended');
 }
 
+/**
+ * again runs the few files that failed once more, alone on the machine. One that passes then is taken for passed and named at the end, so that
+ * its race is mended and does not stand in the way of another change meanwhile.
+ */
+async function again(all: Ran[]): Promise<void> {
+  const wrong = all.filter((one) => one.wrong !== undefined);
+  if (wrong.length === 0 || wrong.length > MAY_WAVER || all.length <= MAY_WAVER) return;
+  for (const one of wrong) {
+    console.log(`\n── ${one.file} ${one.wrong}; it is run once more, alone`);
+    const ran = await run(one.file);
+    show(ran);
+    if (ran.wrong === undefined) all[all.indexOf(one)] = { ...ran, wavered: one };
+  }
+}
+
 /** summary tells of all files together, and again of what failed. */
 function summary(all: readonly Ran[], ms: number): void {
   const wrong = all.filter((one) => one.wrong !== undefined);
   console.log(`\n── the slowest of ${all.length} files`);
   for (const one of all.toSorted((a, b) => b.ms - a.ms).slice(0, SLOWEST))
     console.log(`${(one.ms / 1000).toFixed(1).padStart(7)} s  ${one.file}`);
-  for (const { file, out, wrong: why } of wrong) {
+  const wavered = all.flatMap(({ wavered: first }) => first ?? []);
+  for (const { file, out, wrong: why } of [...wavered, ...wrong]) {
     const at = out.lastIndexOf('✖ failing tests:');
     console.log(`\n── ${file} ${why}\n${(at === -1 ? out.slice(-4000) : out.slice(at)).trimEnd()}`);
   }
   const sum = (what: string) => all.reduce((total, { counts }) => total + (counts.get(what) ?? 0), 0);
   const counts = ['tests', 'pass', 'fail', 'cancelled', 'skipped', 'todo'].map((what) => `${what} ${sum(what)}`);
   console.log(`\nfiles ${all.length}, ${counts.join(', ')}, ${(ms / 1000).toFixed(0)} s, ${AT_ONCE} at a time`);
+  for (const { file } of wavered) console.log(`WAVERS: ${file} failed at first and passed alone; mend it`);
   console.log(wrong.length === 0 ? 'all is well' : `${wrong.length} files failed: ${wrong.map(({ file }) => file).join(' ')}`);
 }
 
@@ -130,17 +149,12 @@ const queue = files.values();
 await Promise.all(
   Array.from({ length: Math.min(AT_ONCE, files.length) }, async () => {
     for (const file of queue) {
-      let ran = await run(file);
-      // A file that hangs is tried once more, and said to have hung: whether it hangs again tells a defect from a busy machine.
-      if (ran.late) {
-        show(ran);
-        console.log(`\n── ${file} hung; it is run once more`);
-        ran = await run(file);
-      }
+      const ran = await run(file);
       done.push(ran);
       show(ran);
     }
   }),
 );
+await again(done);
 summary(done, performance.now() - from);
 process.exitCode = done.some(({ wrong }) => wrong !== undefined) ? 1 : 0;
