@@ -92,6 +92,32 @@ test('a merge keeps the history, ORs the flags, restarts the week and is due at 
   await worker.leave(clock.now());
 });
 
+test('who asks for the opposite of what is being done gets it: the end of an installation is no end of a removal, nor the other way round', async () => {
+  await ccrs.request(wish('PC1', { uninstall: true }));
+  const worker = await ccrs.claims.registerWorker('w');
+  const take = async () => (await ccrs.claims.take({ worker, limit: 1, caps: { perSubnet: 9, perAccount: 9 } }))[0]!;
+  const removing = await take();
+  const asked = await base.db.transaction((tx) => ccrs.request(wish('PC1', { uninstall: false }), tx));
+  assert.deepEqual([asked.ccr.uninstall, asked.ccr.state], [false, 'processing']);
+  const at = clock.now();
+  assert.equal(await ccrs.claims.started(removing, { startedAt: at, verifyAt: at }), true);
+  // The client that is about to be removed still runs at this look.
+  assert.equal(await ccrs.claims.complete(await take(), 'service CcmExec is running'), true);
+  assert.equal((await ccrs.byId(asked.ccr.id))!.state, 'queued');
+
+  // While nobody looks, what waits for its verification is worked anew; so is what was paused in between.
+  const installing = await take();
+  assert.equal(await ccrs.claims.started(installing, { startedAt: at, verifyAt: at }), true);
+  const again = await base.db.transaction((tx) => ccrs.request(wish('PC1', { uninstall: true }), tx));
+  assert.deepEqual([again.made, again.ccr.uninstall, again.ccr.state], ['merged', true, 'queued']);
+  assert.equal(await ccrs.claims.started(await take(), { startedAt: at, verifyAt: at }), true);
+  await ccrs.pause([again.ccr.id]);
+  await base.db.transaction((tx) => ccrs.request(wish('PC1', { uninstall: false }), tx));
+  const [resumed] = await ccrs.resume([again.ccr.id]);
+  assert.deepEqual([resumed!.uninstall, resumed!.state], [false, 'queued']);
+  await worker.leave(clock.now());
+});
+
 test('discovery that sees a machine again neither restarts its week nor makes it due', async () => {
   await ccrs.request(wish('PC1'));
   const worker = await ccrs.claims.registerWorker('w');

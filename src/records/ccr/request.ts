@@ -79,6 +79,12 @@ function parameters(request: CcrRequest): Record<string, unknown> {
   };
 }
 
+/** What is under way for the opposite, or was done for it and waits for its proof, proves nothing of what is wanted now: it is worked anew. */
+const TURN = `update ccr set uninstall = not uninstall, rerun = case when worker_id is null then rerun else 2 end,
+    state = case when worker_id is null and state = 'verifying' then 'queued' else state end,
+    paused_from = case when state = 'paused' then 'queued' end
+  where id = any($1) returning *`;
+
 /**
  * requestAll makes or merges one CCR for each request, in one statement and in the order given. What is to be removed is said by a second one,
  * so the caller has both in one transaction.
@@ -86,12 +92,12 @@ function parameters(request: CcrRequest): Record<string, unknown> {
 export async function requestAll(sql: Sql, requests: readonly CcrRequest[], now: Date): Promise<Requested[]> {
   if (requests.length === 0) return [];
   const rows = await sql.exec<CcrRow & { made: boolean }>(requestStatement, [JSON.stringify(requests.map(parameters)), now]);
-  const turned = rows.filter((row, i) => requests[i]!.uninstall !== undefined && row.uninstall !== requests[i]!.uninstall);
-  if (turned.length > 0)
-    await sql.query('update ccr set uninstall = not uninstall where id = any($1)', [[...new Set(turned.map((row) => row.id))]]);
-  const isTurned = new Set(turned.map((row) => row.id));
+  const opposite = rows.filter((row, i) => requests[i]!.uninstall !== undefined && row.uninstall !== requests[i]!.uninstall);
+  const turned = new Map<number, CcrRow>();
+  if (opposite.length > 0)
+    for (const row of await sql.query<CcrRow>(TURN, [[...new Set(opposite.map((one) => one.id))]])) turned.set(row.id, row);
   return rows.map((row) => ({
-    ccr: ccrOf({ ...row, uninstall: row.uninstall !== isTurned.has(row.id) }),
+    ccr: ccrOf(turned.get(row.id) ?? row),
     made: row.made ? 'new' : 'merged',
   }));
 }
