@@ -6,7 +6,7 @@ import { usualLog } from '#client/log';
 import { Agent } from './agent.ts';
 import { readConfig } from './config.ts';
 import { Logs } from './logs.ts';
-import { makeParts } from './parts.ts';
+import { makeParts, provesSite } from './parts.ts';
 import { productVersion } from './product.ts';
 import { say } from './say.ts';
 import { status, statusLines, type AgentStatus } from './status.ts';
@@ -57,10 +57,11 @@ async function printStatus(host: TargetHost, json: boolean): Promise<number> {
 
 async function farewell(host: TargetHost): Promise<number> {
   try {
-    const { tcf } = await readConfig(host);
+    const config = await readConfig(host);
     const identity = await Identity.load(host);
-    const points = [...new Set([...(identity.memory.managementPoints ?? []), ...tcf.managementPoints])];
-    await sayFarewell({ host, identity, contact: new Contact(host, tcf.certificatePin) }, points, 'uninstall');
+    const points = [...new Set([...(identity.memory.managementPoints ?? []), ...config.tcf.managementPoints])];
+    const contact = new Contact(host, config.tcf.certificatePin, { proves: (point) => provesSite({ config, identity }, point) });
+    await sayFarewell({ host, identity, contact }, points, 'uninstall');
     return 0;
   } catch {
     return 1;

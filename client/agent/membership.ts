@@ -3,7 +3,7 @@ import { publishedPoints, Unheard } from '#client/contact';
 import { Reporter, type ReportFrom } from '#client/report';
 import type { DeploymentState } from '#messages';
 import { askLocation, type Sources } from './location.ts';
-import { anchors, fallbackPoints, refreshChoice, type AgentParts } from './parts.ts';
+import { anchors, fallbackPoints, provesSite, refreshChoice, type AgentParts } from './parts.ts';
 
 /** After a failed assignment it is tried again (facts E). */
 export const ASSIGN_AGAIN_MS = 10 * 60_000;
@@ -124,6 +124,7 @@ export class Membership {
       managementPoints: choice.forMessages(),
       fallbackStatusPoints: fallbackPoints(this.#parts),
       ...(pin !== undefined && { pin }),
+      proves: (point) => provesSite(this.#parts, point),
       ...(guid !== undefined && { guid }),
       ...(guid !== undefined && registeredAt !== undefined && { signer: { client: guid, privateKey: identity.privateKey } }),
       topicId,

@@ -1,4 +1,4 @@
-import { Contact } from '#client/contact';
+import { Contact, isProof } from '#client/contact';
 import type { TargetHost } from '#client/host';
 import type { Identity } from '#client/identity';
 import { PointChoice } from './choice.ts';
@@ -20,7 +20,11 @@ export interface AgentParts {
 /** makeParts puts them together. */
 export function makeParts(host: TargetHost, logs: Logs, config: AgentConfig, identity: Identity): AgentParts {
   const choice = new PointChoice(host.clock, host.random, logs.services);
-  const contact = new Contact(host, config.tcf.certificatePin, (point, answered) => choice.heard(point, answered));
+  const contact = new Contact(host, config.tcf.certificatePin, {
+    heard: (point, answered) => choice.heard(point, answered),
+    proves: (point) => provesSite({ config, identity }, point),
+    warn: (line) => logs.exec.warn(line),
+  });
   const parts = { host, logs, config, identity, contact, choice, state: new State(host, identity, config) };
   refreshChoice(parts);
   return parts;
@@ -43,11 +47,9 @@ export function anchors(parts: Pick<AgentParts, 'config'>): string[] {
  * provesSite tells whether TLS alone shows that a point is the site's: it has the pinned certificate, or it is one that the installation or a
  * proven policy named. Any other https address may have been told by somebody between client and site, who has a good certificate for it.
  */
-export function provesSite(parts: Pick<AgentParts, 'config' | 'identity'>, point: string): boolean {
-  if (!point.startsWith('https:')) return false;
-  if (parts.config.tcf.certificatePin !== undefined) return true;
-  const { origin } = new URL(point);
-  return [...anchors(parts), ...(parts.identity.memory.provenPoints ?? [])].some((one) => new URL(one).origin === origin);
+export function provesSite(parts: Pick<AgentParts, 'config'> & { identity: Pick<Identity, 'memory'> }, point: string): boolean {
+  const isPinned = parts.config.tcf.certificatePin !== undefined;
+  return isProof(point, isPinned, [...anchors(parts), ...(parts.identity.memory.provenPoints ?? [])]);
 }
 
 /** refreshChoice tells the choice which points there are now. */

@@ -4,6 +4,7 @@ import { ClientLog, usualLog } from '#client/log';
 import { Reporter } from '#client/report';
 import { checked, deploymentStates, StateMessage, type DeploymentState } from '#messages';
 import { readConfig } from './config.ts';
+import { provesSite } from './parts.ts';
 
 /**
  * say sends a state message of a bootstrap that cannot sign, with the key of the client that is installed: `… say-state TOPICID STATE VERSION
@@ -13,7 +14,8 @@ export async function say(host: TargetHost, args: readonly string[]): Promise<nu
   const log = new ClientLog(host, layout.stateLog, 'FSPStateMessage', usualLog());
   try {
     const [topicId, state, clientVersion = '', exit = '', detail = ''] = args;
-    const { tcf } = await readConfig(host);
+    const config = await readConfig(host);
+    const { tcf } = config;
     // The agent may be making what it is just now.
     const identity = await Identity.peek(host);
     const { guid, site = tcf.site, registeredAt } = identity?.memory ?? {};
@@ -28,6 +30,7 @@ export async function say(host: TargetHost, args: readonly string[]): Promise<nu
       managementPoints: pin === undefined ? points : points.filter((point) => point.startsWith('https:')),
       fallbackStatusPoints: [],
       ...(pin !== undefined && { pin }),
+      proves: (point) => provesSite({ config, identity }, point),
       signer: { client: guid, privateKey },
       topicId: checked(StateMessage.properties.topicId, topicId, 'topic id'),
     });

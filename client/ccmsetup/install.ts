@@ -1,5 +1,5 @@
 import { raise } from '#base/errors';
-import { Contact } from '#client/contact';
+import { Contact, isProof } from '#client/contact';
 import { sayFarewell } from '#client/farewell';
 import { Identity } from '#client/identity';
 import { readProperties } from '#client/properties';
@@ -146,7 +146,10 @@ async function leaver(host: TargetHost, log: ClientLog): Promise<() => Promise<v
     const identity = await Identity.load(host);
     const points = [...new Set([...(identity.memory.managementPoints ?? []), ...managementPoints])];
     return async () => {
-      const contact = new Contact(host, certificatePin);
+      const known = [...managementPoints, ...(identity.memory.provenPoints ?? [])];
+      const contact = new Contact(host, certificatePin, {
+        proves: (point) => isProof(point, certificatePin !== undefined, known),
+      });
       await sayFarewell({ host, identity, contact }, points, 'uninstall').catch((error: unknown) =>
         log.warn(`The site was not told: ${error instanceof Error ? error.message : String(error)}`),
       );

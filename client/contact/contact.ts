@@ -5,6 +5,12 @@ import { retryAfterMs } from './retry-after.ts';
 
 const ANSWER_LIMIT_MS = 30_000;
 const LARGEST_ANSWER = 262_144;
+/**
+ * How far a point that nothing proves may set the clock forward: whatever is signed for a time to come could be sent again then. Back it may be
+ * set as far as it likes, and from a time before this release, which is certainly wrong, too (native/wire/contact.c has the same rule).
+ */
+const FARTHEST_MS = 24 * 3_600_000;
+const RELEASE = new Date('2026-11-01T00:00:00Z');
 
 /**
  * Ask is one request: a POST with a message, which is made when it is sent, because the time in it must be the one that is signed; or a GET,
@@ -30,6 +36,16 @@ export interface Answer {
   nonce: string;
 }
 
+/**
+ * ContactWatch is told of each point that was asked whether it answered at all, says of which points an answer proves that it is the site's, and
+ * has the log. Without its word https proves it, because then all points are those of the installation.
+ */
+export interface ContactWatch {
+  heard?: (point: string, answered: boolean) => void;
+  proves?: (point: string) => boolean;
+  warn?: (line: string) => void;
+}
+
 /** Unheard is the end of asking all points: why each failed, and how long they ask to wait. */
 export class Unheard extends Error {
   override name = 'Unheard';
@@ -50,15 +66,14 @@ export class Unheard extends Error {
 export class Contact {
   readonly #host: TargetHost;
   readonly #pin: string | undefined;
-  readonly #heard: (point: string, answered: boolean) => void;
+  readonly #watch: ContactWatch;
   readonly #notBefore = new Map<string, number>();
   #offsetMs = 0;
 
-  /** `heard` is told of each point that was asked whether it answered at all. */
-  constructor(host: TargetHost, pin: string | undefined, heard: (point: string, answered: boolean) => void = () => {}) {
+  constructor(host: TargetHost, pin: string | undefined, watch: ContactWatch = {}) {
     this.#host = host;
     this.#pin = pin;
-    this.#heard = heard;
+    this.#watch = watch;
   }
 
   /** siteNow is the time as the site has it, as far as known. */
@@ -108,15 +123,29 @@ export class Contact {
       return { url: point, value, unchanged: status === 304, text, headers: answered, nonce };
     }
     const problem = matches(Problem, value) ? value : undefined;
-    if (problem?.code === 'PP_MSG_TIME_OFF' && problem.serverTime !== undefined && mayCorrect) {
-      this.#offsetMs = new Date(problem.serverTime).getTime() - this.#host.clock.now().getTime();
+    if (problem?.code === 'PP_MSG_TIME_OFF' && mayCorrect && this.#corrected(point, problem.serverTime))
       return this.#askOne(point, ask, false);
-    }
     const wait = retryAfterMs(response.headers.get('retry-after'), this.#host.clock.now());
     if (wait !== undefined && (response.status === 429 || response.status === 503)) {
       this.#notBefore.set(point, this.#host.clock.monotonic() + wait);
     }
     throw raise('PP_CLIENT_MP_ANSWERED', { url, status: response.status, code: problem?.code ?? '' });
+  }
+
+  /** corrected takes the clock of a site over; false where it is farther off than may be believed. */
+  #corrected(point: string, time: string | undefined): boolean {
+    const site = new Date(time ?? '').getTime();
+    const own = this.#host.clock.now().getTime();
+    if (Number.isNaN(site)) return false;
+    const proves = this.#watch.proves ?? ((one) => one.startsWith('https:'));
+    if (site > own + FARTHEST_MS && own > RELEASE.getTime() && !proves(point)) {
+      this.#watch.warn?.(
+        `${point} says that it is ${time}; the clock of this machine is not set forward that far by a point that nothing proves`,
+      );
+      return false;
+    }
+    this.#offsetMs = site - own;
+    return true;
   }
 
   async #send(point: string, url: string, init: FetchInit): Promise<{ response: Response; text: string }> {
@@ -129,10 +158,10 @@ export class Contact {
       const pin = this.#pin !== undefined && { pin: this.#pin };
       const response = await this.#host.fetch(url, { ...init, signal, ...pin });
       const text = await bounded(response);
-      this.#heard(point, response.status < 500);
+      this.#watch.heard?.(point, response.status < 500);
       return { response, text };
     } catch (cause) {
-      if (!this.#host.signal.aborted) this.#heard(point, false);
+      if (!this.#host.signal.aborted) this.#watch.heard?.(point, false);
       if (isCode(cause, 'PP_CLIENT_PIN')) throw cause;
       throw raise(
         'PP_CLIENT_MP_UNREACHABLE',

@@ -1,3 +1,3 @@
 export { Contact, Unheard, because, saidNo, type Answer } from './contact.ts';
-export { publishedPoints } from './published.ts';
+export { isProof, publishedPoints } from './published.ts';
 export { retryAfterMs } from './retry-after.ts';

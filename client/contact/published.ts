@@ -4,6 +4,13 @@ import type { TargetHost } from '#client/host';
 const HOST = /^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?$/;
 const HTTPS_PORTS: ReadonlySet<number> = new Set([443, 8443]);
 
+/** isProof tells whether https alone shows that a point is the site's: it has the pinned certificate, or it is one that is known to be. */
+export function isProof(point: string, isPinned: boolean, known: readonly string[]): boolean {
+  if (!point.startsWith('https:')) return false;
+  const { origin } = new URL(point);
+  return isPinned || known.some((one) => new URL(one).origin === origin);
+}
+
 /**
  * publishedPoints gives the management points of a site that DNS names: `_mssms_mp_<site>._tcp.<domain>` (facts F5). Priority and weight are not
  * heeded, as in the original; the port tells whether it is https.

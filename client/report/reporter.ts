@@ -20,6 +20,8 @@ export interface ReportFrom {
   fallbackStatusPoints: readonly string[];
   pin?: string;
   signer?: Signer;
+  /** Which points an answer proves to be the site's; without it https does. */
+  proves?: (point: string) => boolean;
   /** One id stands for one run, or for one assignment; without it the reporter makes one. */
   topicId?: string;
 }
@@ -40,7 +42,8 @@ export class Reporter {
     this.#host = host;
     this.#log = log;
     this.#from = from;
-    this.#contact = new Contact(host, from.pin);
+    const { pin, proves } = from;
+    this.#contact = new Contact(host, pin, { ...(proves && { proves }), warn: (line) => log.warn(line) });
     this.topicId = from.topicId ?? host.random.uuid();
   }
 
