@@ -48,6 +48,7 @@ static void WINAPI service_main(DWORD count, LPWSTR *arguments) {
   if (worker) {
     if (WaitForMultipleObjects(2, either, FALSE, INFINITE) != WAIT_OBJECT_0) WaitForSingleObject(worker, STOP_MS);
     if (WaitForSingleObject(worker, 0) == WAIT_OBJECT_0) GetExitCodeThread(worker, &code);
+    else log_warn("ccmsetup was told to stop; a request that hangs is left, return code %lu", code);
   }
   // A restart that is needed is a success in the words of Windows; the other codes are our own.
   status.dwWin32ExitCode = code == CODE_RESTART ? ERROR_SUCCESS_REBOOT_REQUIRED : code ? ERROR_SERVICE_SPECIFIC_ERROR : NO_ERROR;

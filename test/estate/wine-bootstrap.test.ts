@@ -73,36 +73,48 @@ test('1. a download that is cut goes on where it stopped, and the whole file is 
   assert.deepEqual(readFileSync(wine.path(TAKEN)), PAYLOAD);
 });
 
-test('1b. stopped in the middle of a download, it goes on from there when its service is started again', peers, async (t) => {
-  let isFirst = true;
-  const mp = await testPoint(t, PAYLOAD, {
-    misbehave: (_request, answer, body) => {
-      if (!isFirst) return false;
-      isFirst = false;
-      answer.writeHead(200, { 'content-length': body.length });
-      const drip = (at: number) => {
-        if (answer.destroyed || at > body.length / 2) return;
-        answer.write(body.subarray(at, at + 20_000), () => systemClock.after(20, () => drip(at + 20_000)));
-      };
-      drip(0);
-      return true;
+for (const [id, how, share, ended] of [
+  ['1b', 'while it comes slowly', 0.5, /told to stop\]LOG[\s\S]*return code 6/],
+  ['1c', 'while nothing comes any more', 0.02, /told to stop; a request that hangs is left, return code 6/],
+] as const)
+  test(
+    `${id}. stopped in the middle of a download, ${how}, it goes on from there when its service is started again`,
+    peers,
+    async (t) => {
+      let isFirst = true;
+      const mp = await testPoint(t, PAYLOAD, {
+        misbehave: (_request, answer, body) => {
+          if (!isFirst) return false;
+          isFirst = false;
+          answer.writeHead(200, { 'content-length': body.length });
+          const drip = (at: number) => {
+            if (answer.destroyed || at > body.length * share) return;
+            answer.write(body.subarray(at, at + 20_000), () => systemClock.after(250, () => drip(at + 20_000)));
+          };
+          drip(0);
+          return true;
+        },
+      });
+      setup.lay({ managementPoints: [mp.url], payload: payloadOf(PAYLOAD), fallbackStatusPoint: mp.url });
+      await setup.asService();
+      const part = `windows/ccmsetup/payload.bin.${sha256(PAYLOAD).slice(0, 16)}.part`;
+      await wine.eventually('something to have come', () => wine.has(part) && statSync(wine.path(part)).size > 0);
+      await wine.run('net.exe', 'stop', 'ccmsetup');
+      await wine.eventually('the end', () => ended.test(wine.text(LOG)));
+      await wine.eventually('stopped', async () => (await wine.service('ccmsetup'))?.state === 'stopped');
+      const { size } = statSync(wine.path(part));
+      assert.ok(size > 0 && size < PAYLOAD.length, `${size} bytes`);
+      await wine.run('net.exe', 'start', 'ccmsetup');
+      await wine.eventually('success', () => /return code 0/.test(wine.text(LOG)));
+      assert.match(
+        mp.asked.filter((line) => line.startsWith('GET'))[1] ?? '',
+        new RegExp(` bytes=${size}-$`),
+        mp.asked.join('\n'),
+      );
+      assert.deepEqual(readFileSync(wine.path(TAKEN)), PAYLOAD);
+      await wine.eventually('the service to be gone', serviceGone);
     },
-  });
-  setup.lay({ managementPoints: [mp.url], payload: payloadOf(PAYLOAD), fallbackStatusPoint: mp.url });
-  await setup.asService();
-  const part = `windows/ccmsetup/payload.bin.${sha256(PAYLOAD).slice(0, 16)}.part`;
-  await wine.eventually('something to have come', () => wine.has(part) && statSync(wine.path(part)).size > 0);
-  await wine.run('net.exe', 'stop', 'ccmsetup');
-  await wine.eventually('the end', () => /told to stop[\s\S]*return code 6/.test(wine.text(LOG)));
-  await wine.eventually('stopped', async () => (await wine.service('ccmsetup'))?.state === 'stopped');
-  const { size } = statSync(wine.path(part));
-  assert.ok(size > 0 && size < PAYLOAD.length, `${size} bytes`);
-  await wine.run('net.exe', 'start', 'ccmsetup');
-  await wine.eventually('success', () => /return code 0/.test(wine.text(LOG)));
-  assert.match(mp.asked.filter((line) => line.startsWith('GET'))[1] ?? '', new RegExp(` bytes=${size}-$`), mp.asked.join('\n'));
-  assert.deepEqual(readFileSync(wine.path(TAKEN)), PAYLOAD);
-  await wine.eventually('the service to be gone', serviceGone);
-});
+  );
 
 test('2. other bytes than mobileclient.tcf names are never run: 10, state 325', peers, async (t) => {
   const other = Buffer.from(PAYLOAD);
