@@ -6,7 +6,8 @@
 import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { systemClock as clock } from '#base/clock';
-import { CrashRun, seeded, type Victim } from '#test/crash-run';
+import { CrashRun, type Victim } from '#test/crash-run';
+import { seeded } from '#test/seeded';
 
 const KINDS: Record<string, readonly Victim[]> = {
   site: ['site'],

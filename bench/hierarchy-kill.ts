@@ -7,7 +7,7 @@
 import { parseArgs } from 'node:util';
 import { systemClock as clock } from '#base/clock';
 import { eventually, freePort, WholeSite } from '#test/whole-site';
-import { seeded } from '#test/crash-run';
+import { seeded } from '#test/seeded';
 
 interface DeviceJson {
   name: string;

@@ -9,6 +9,7 @@ import { Client } from 'pg';
 import { systemClock as clock } from '#base/clock';
 import type { CrashLabOrder, CrashLabReady, HostSeen } from '#test/crash-lab';
 import { judge, type Verdict } from '#test/crash-judge';
+import { seeded } from '#test/seeded';
 import { endInOrder, eventually, WholeSite } from '#test/whole-site';
 
 /** Victim is what is killed: the site's process, the database server, one connection's process of it, one of several workers; or a worker sleeps past its lease. */
@@ -31,17 +32,6 @@ const LOOK_MS = 20;
 /** A worker that sleeps so long has lost its lease of a minute, and others have had time to see it. */
 const PAUSE_MS = 80_000;
 const PATIENCE_MS = 180_000;
-
-/** seeded gives the same fractions each time for one seed (mulberry32). */
-export function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');

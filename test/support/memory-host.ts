@@ -1,7 +1,7 @@
 import { ManualClock } from '#base/clock';
-import { systemRandom } from '#base/random';
 import { hostFetch } from '#client/fetch';
 import type { FetchInit, ServiceState, ServiceWish, TargetHost } from '#client/host';
+import { SeededRandom } from '#test/seeded';
 
 /** Machine is a Windows machine in memory: what stays when a program on it ends or is killed. */
 export class Machine {
@@ -13,6 +13,7 @@ export class Machine {
   readonly registry = new Map<string, Record<string, string>>();
   readonly printed: string[] = [];
   readonly clock: ManualClock;
+  readonly random = new SeededRandom(() => `${this.name} ${this.hardwareId}`);
   name = 'PC042';
   hardwareId = '2:11AA22BB';
   addresses = ['10.1.2.3'];
@@ -71,7 +72,7 @@ export class Machine {
       addresses: () => this.addresses,
       signal: options.signal ?? new AbortController().signal,
       clock: this.clock,
-      random: systemRandom,
+      random: this.random,
       print: (line) => void printed.push(line),
       readFile: async (path) => {
         alive();

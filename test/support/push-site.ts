@@ -23,6 +23,7 @@ import { createVaultKeys, openVault, type Vault } from '#store/vault';
 import { openDatabase, type Database } from '#store/database';
 import { testDatabase } from '#test/database';
 import { scratch } from '#test/scratch';
+import { SeededRandom } from '#test/seeded';
 import { connectSmb, type SmbSession } from '#wire/smb';
 import { probeTcp } from '#wire/tcp';
 
@@ -233,7 +234,7 @@ export class PushSite {
       vault,
       network: this.network(),
       clock,
-      random: systemRandom,
+      random: new SeededRandom(() => 'ccm'),
       log,
       serverLog,
       ...change,
