@@ -176,6 +176,18 @@ test('a folder that vanishes comes back with its files, and cancels nothing', as
   assert.equal((await site.show('PC1')).state, 'retry');
 });
 
+test('stopped at whatever moment, it leaves no watch on a folder behind, which would keep the process alive', async (t) => {
+  const site = await PushSite.create({ mp: false });
+  t.after(() => site.close());
+  const watches = () => process.getActiveResourcesInfo().filter((name) => name === 'FSEventWrap').length;
+  for (let turns = 0; turns < 40; turns += 4) {
+    const inbox = await site.startInbox();
+    for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate);
+    await inbox.stop();
+    assert.equal(watches(), 0, `stopped after ${turns} turns`);
+  }
+});
+
 test('where the retry folder cannot be written, the log says so once and the CCRs go on', async (t) => {
   const site = await PushSite.create();
   t.after(() => site.close());

@@ -94,9 +94,10 @@ export class RetryBox {
 
   async stop(): Promise<void> {
     this.#stopped = true;
-    this.#unwatch();
     this.#poke();
     await this.#running;
+    // Not before: a look that is under way may begin to watch.
+    this.#unwatch();
   }
 
   #watch(): void {
