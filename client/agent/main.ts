@@ -60,7 +60,7 @@ async function farewell(host: TargetHost): Promise<number> {
     const config = await readConfig(host);
     const identity = await Identity.load(host);
     const points = [...new Set([...(identity.memory.managementPoints ?? []), ...config.tcf.managementPoints])];
-    const contact = new Contact(host, config.tcf.certificatePin, { proves: (point) => provesSite({ config, identity }, point) });
+    const contact = new Contact(host, config.tcf.certificatePins, { proves: (point) => provesSite({ config, identity }, point) });
     await sayFarewell({ host, identity, contact }, points, 'uninstall');
     return 0;
   } catch {

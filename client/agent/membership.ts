@@ -117,13 +117,13 @@ export class Membership {
     const site = [identity.memory.site, this.wanted, config.tcf.site].find(
       (code) => code !== undefined && /^[A-Z0-9]{3}$/.test(code),
     );
-    const pin = config.tcf.certificatePin;
+    const pins = config.tcf.certificatePins;
     return {
       ...(site !== undefined && { site }),
       clientVersion: config.version,
       managementPoints: choice.forMessages(),
       fallbackStatusPoints: fallbackPoints(this.#parts),
-      ...(pin !== undefined && { pin }),
+      ...(pins !== undefined && { pins }),
       proves: (point) => provesSite(this.#parts, point),
       ...(guid !== undefined && { guid }),
       ...(guid !== undefined && registeredAt !== undefined && { signer: { client: guid, privateKey: identity.privateKey } }),

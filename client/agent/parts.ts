@@ -20,7 +20,7 @@ export interface AgentParts {
 /** makeParts puts them together. */
 export function makeParts(host: TargetHost, logs: Logs, config: AgentConfig, identity: Identity): AgentParts {
   const choice = new PointChoice(host.clock, host.random, logs.services);
-  const contact = new Contact(host, config.tcf.certificatePin, {
+  const contact = new Contact(host, config.tcf.certificatePins, {
     heard: (point, answered) => choice.heard(point, answered),
     proves: (point) => provesSite({ config, identity }, point),
     warn: (line) => logs.exec.warn(line),
@@ -32,7 +32,7 @@ export function makeParts(host: TargetHost, logs: Logs, config: AgentConfig, ide
 
 /** usable drops what a pinned client never speaks to. */
 function usable({ config }: Pick<AgentParts, 'config'>, points: readonly string[]): string[] {
-  return config.tcf.certificatePin === undefined ? [...points] : points.filter((point) => point.startsWith('https:'));
+  return config.tcf.certificatePins === undefined ? [...points] : points.filter((point) => point.startsWith('https:'));
 }
 
 /** anchors are the management points that came with the installation. They are of the site of mobileclient.tcf. */
@@ -44,11 +44,11 @@ export function anchors(parts: Pick<AgentParts, 'config'>): string[] {
 }
 
 /**
- * provesSite tells whether TLS alone shows that a point is the site's: it has the pinned certificate, or it is one that the installation or a
+ * provesSite tells whether TLS alone shows that a point is the site's: it has a pinned certificate, or it is one that the installation or a
  * proven policy named. Any other https address may have been told by somebody between client and site, who has a good certificate for it.
  */
 export function provesSite(parts: Pick<AgentParts, 'config'> & { identity: Pick<Identity, 'memory'> }, point: string): boolean {
-  const isPinned = parts.config.tcf.certificatePin !== undefined;
+  const isPinned = parts.config.tcf.certificatePins !== undefined;
   return isProof(point, isPinned, [...anchors(parts), ...(parts.identity.memory.provenPoints ?? [])]);
 }
 

@@ -22,14 +22,14 @@ export async function say(host: TargetHost, args: readonly string[]): Promise<nu
     if (!identity || guid === undefined || registeredAt === undefined) return 1;
     const { memory, privateKey } = identity;
     const points = [...new Set([...(memory.managementPoints ?? []), ...tcf.managementPoints])];
-    const pin = tcf.certificatePin;
+    const pins = tcf.certificatePins;
     const reporter = new Reporter(host, log, {
       site,
       clientVersion,
       guid,
-      managementPoints: pin === undefined ? points : points.filter((point) => point.startsWith('https:')),
+      managementPoints: pins === undefined ? points : points.filter((point) => point.startsWith('https:')),
       fallbackStatusPoints: [],
-      ...(pin !== undefined && { pin }),
+      ...(pins !== undefined && { pins }),
       proves: (point) => provesSite({ config, identity }, point),
       signer: { client: guid, privateKey },
       topicId: checked(StateMessage.properties.topicId, topicId, 'topic id'),

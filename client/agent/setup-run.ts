@@ -65,7 +65,7 @@ export async function startUpgrade(parts: AgentParts, upgrade: PolicyUpgrade): P
       points: choice.forContent(),
       retryMinutes: RETRY_MINUTES,
       downloadMinutes: DOWNLOAD_MINUTES,
-      pin: config.tcf.certificatePin,
+      pins: config.tcf.certificatePins,
       ...(identity.memory.guid !== undefined && { names: { [SIGNATURE_HEADERS.client]: identity.memory.guid } }),
       onWait: async () => {},
     });

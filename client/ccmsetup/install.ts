@@ -142,13 +142,13 @@ async function leaver(host: TargetHost, log: ClientLog): Promise<() => Promise<v
     const bytes = await host.readFile(layout.agentConfig);
     const isRegistered = (await host.readFile(layout.key)) !== undefined && (await host.readFile(layout.identity)) !== undefined;
     if (!bytes || !isRegistered) return async () => {};
-    const { managementPoints, certificatePin } = readMobileClient(bytes);
+    const { managementPoints, certificatePins } = readMobileClient(bytes);
     const identity = await Identity.load(host);
     const points = [...new Set([...(identity.memory.managementPoints ?? []), ...managementPoints])];
     return async () => {
       const known = [...managementPoints, ...(identity.memory.provenPoints ?? [])];
-      const contact = new Contact(host, certificatePin, {
-        proves: (point) => isProof(point, certificatePin !== undefined, known),
+      const contact = new Contact(host, certificatePins, {
+        proves: (point) => isProof(point, certificatePins !== undefined, known),
       });
       await sayFarewell({ host, identity, contact }, points, 'uninstall').catch((error: unknown) =>
         log.warn(`The site was not told: ${error instanceof Error ? error.message : String(error)}`),

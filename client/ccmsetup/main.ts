@@ -90,13 +90,13 @@ function settle(log: ClientLog, config: MobileClient, { properties }: SetupOptio
 
 /** reporterOf reports for the push that brought this file: signed with its token where it has one. */
 function reporterOf(host: TargetHost, log: ClientLog, config: MobileClient, topicId?: string): Reporter {
-  const { registration, certificatePin, fallbackStatusPoint, managementPoints, payload, site } = config;
+  const { registration, certificatePins, fallbackStatusPoint, managementPoints, payload, site } = config;
   return new Reporter(host, log, {
     site,
     clientVersion: payload.version,
     managementPoints,
     fallbackStatusPoints: fallbackStatusPoint === undefined ? [] : [fallbackStatusPoint],
-    ...(certificatePin !== undefined && { pin: certificatePin }),
+    ...(certificatePins !== undefined && { pins: certificatePins }),
     ...(registration && { signer: { token: registration.tokenId, tokenKey: tokenKeyOf(registration.token) } }),
     ...(topicId !== undefined && { topicId }),
   });
@@ -157,7 +157,7 @@ async function install(
     points: options.points.length > 0 ? options.points : config.managementPoints,
     retryMinutes: options.retryMinutes,
     downloadMinutes: options.downloadMinutes,
-    pin: config.certificatePin,
+    pins: config.certificatePins,
     ...(config.registration && { names: { [SIGNATURE_HEADERS.token]: config.registration.tokenId } }),
     published: () => publishedPoints(host, config.site, readProperties(config.properties).dnsSuffix),
     onWait: async () => void (await reporter.send(101)),

@@ -65,14 +65,14 @@ export class Unheard extends Error {
  */
 export class Contact {
   readonly #host: TargetHost;
-  readonly #pin: string | undefined;
+  readonly #pins: readonly string[] | undefined;
   readonly #watch: ContactWatch;
   readonly #notBefore = new Map<string, number>();
   #offsetMs = 0;
 
-  constructor(host: TargetHost, pin: string | undefined, watch: ContactWatch = {}) {
+  constructor(host: TargetHost, pins: readonly string[] | undefined, watch: ContactWatch = {}) {
     this.#host = host;
-    this.#pin = pin;
+    this.#pins = pins;
     this.#watch = watch;
   }
 
@@ -155,8 +155,8 @@ export class Contact {
     );
     try {
       const signal = AbortSignal.any([limit.signal, this.#host.signal]);
-      const pin = this.#pin !== undefined && { pin: this.#pin };
-      const response = await this.#host.fetch(url, { ...init, signal, ...pin });
+      const pins = this.#pins !== undefined && { pins: this.#pins };
+      const response = await this.#host.fetch(url, { ...init, signal, ...pins });
       const text = await bounded(response);
       this.#watch.heard?.(point, response.status < 500);
       return { response, text };

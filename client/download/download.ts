@@ -19,7 +19,7 @@ export interface DownloadRules {
   published?: () => Promise<readonly string[]>;
   retryMinutes: number;
   downloadMinutes: number;
-  pin: string | undefined;
+  pins: readonly string[] | undefined;
   /** The headers by which the client names itself, unsigned: the site may refuse its files to one that it has blocked. */
   names?: Record<string, string>;
   /** Called once when the first round brought nothing and the wait begins. */
@@ -168,7 +168,7 @@ export class Download {
       const headers: Record<string, string> = { 'accept-encoding': 'identity', ...this.#rules.names };
       if (this.#have > 0) headers['range'] = `bytes=${this.#have}-`;
       const init: FetchInit = { headers, signal: AbortSignal.any([stall.signal, this.#host.signal]) };
-      if (this.#rules.pin !== undefined) init.pin = this.#rules.pin;
+      if (this.#rules.pins !== undefined) init.pins = this.#rules.pins;
       this.#log.info(`Downloading ${url} from byte ${this.#have}`);
       const response = await this.#host.fetch(url, init);
       await this.#accept(point, url, response);

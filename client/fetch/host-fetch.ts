@@ -1,18 +1,18 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { Readable } from 'node:stream';
-import { connect } from 'node:tls';
+import { connect, type TLSSocket } from 'node:tls';
 import type { FetchInit } from '#client/host';
 import { raise } from '#base/errors';
 
 /**
  * hostFetch is TargetHost.fetch for hosts that live in Node (lab hosts, the agent on Linux). It follows no redirect: a management point has
- * none, and a client must not be led to somebody else. A pin is compared when the TLS handshake is done and before one octet is sent.
+ * none, and a client must not be led to somebody else. Pins are compared when the TLS handshake is done and before one octet is sent.
  */
 export function hostFetch(url: string, init: FetchInit = {}): Promise<Response> {
-  const { pin, ...plain } = init;
-  if (pin === undefined || !url.startsWith('https:')) return fetch(url, { ...plain, redirect: 'error' });
-  return pinned(url, plain, pin.toLowerCase());
+  const { pins, ...plain } = init;
+  if (pins === undefined || !url.startsWith('https:')) return fetch(url, { ...plain, redirect: 'error' });
+  return pinned(url, plain, pins);
 }
 
 /**
@@ -20,8 +20,8 @@ export function hostFetch(url: string, init: FetchInit = {}): Promise<Response> 
  * client needs again after hours.
  */
 export function clientFetch(url: string, init: FetchInit = {}): Promise<Response> {
-  const { pin, ...plain } = init;
-  if (pin !== undefined && url.startsWith('https:')) return pinned(url, plain, pin.toLowerCase());
+  const { pins, ...plain } = init;
+  if (pins !== undefined && url.startsWith('https:')) return pinned(url, plain, pins);
   return new Promise((resolve, reject) => send(url, plain, { agent: false }, resolve, reject));
 }
 
@@ -44,12 +44,18 @@ function send(
   sent.end(init.body);
 }
 
-function pinned(url: string, init: FetchInit, pin: string): Promise<Response> {
+/** isPinned tells whether a server showed one of the certificates that are expected, by their hex SHA-256. */
+export function isPinned(socket: TLSSocket, pins: readonly string[]): boolean {
+  const shown = socket.getPeerCertificate().fingerprint256?.replaceAll(':', '').toLowerCase();
+  return pins.some((pin) => pin.toLowerCase() === shown);
+}
+
+function pinned(url: string, init: FetchInit, pins: readonly string[]): Promise<Response> {
   return new Promise((resolve, reject) => {
     const createConnection: RequestOptions['createConnection'] = (_options, done) => {
       const { hostname, port } = new URL(url);
       const host = hostname.replace(/^\[|\]$/g, '');
-      // The pin is the whole trust: who has that certificate's key is the one, whatever name or issuer stands in it.
+      // The pins are the whole trust: who has the key of such a certificate is the one, whatever name or issuer stands in it.
       const socket = connect({
         host,
         port: Number(port || 443),
@@ -60,8 +66,7 @@ function pinned(url: string, init: FetchInit, pin: string): Promise<Response> {
       socket.once('error', failed);
       socket.once('secureConnect', () => {
         socket.off('error', failed);
-        const shown = socket.getPeerCertificate().fingerprint256?.replaceAll(':', '').toLowerCase();
-        if (shown === pin) return done(null, socket);
+        if (isPinned(socket, pins)) return done(null, socket);
         socket.destroy();
         done(raise('PP_CLIENT_PIN', { url }), socket);
       });

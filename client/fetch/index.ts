@@ -1,1 +1,1 @@
-export { clientFetch, hostFetch } from './host-fetch.ts';
+export { clientFetch, hostFetch, isPinned } from './host-fetch.ts';

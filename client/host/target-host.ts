@@ -19,8 +19,8 @@ export interface FetchInit {
   headers?: Record<string, string>;
   body?: Uint8Array;
   signal?: AbortSignal;
-  /** Hex SHA-256 of the server's certificate (DER). With it nothing is sent to a server that shows another one, and no chain is asked for. */
-  pin?: string;
+  /** Hex SHA-256 of certificates (DER), of which the server shows one. To a server that shows another nothing is sent, and no chain is asked for. */
+  pins?: readonly string[];
 }
 
 /**

@@ -64,6 +64,8 @@ ini() {
 only() { case $1 in '' | *[!$2]*) return 1 ;; esac; }
 
 is_hash() { [ ${#1} -eq 64 ] && only "$1" 0-9a-f; }
+# are_hashes LIST: with commas between. What stands behind the last comma is one too, so that an empty place makes the list wrong.
+are_hashes() { case $1 in *,*) is_hash "${1%%,*}" && are_hashes "${1#*,}" ;; *) is_hash "$1" ;; esac; }
 is_file() { case $1 in '' | .* | -* | *[!A-Za-z0-9._-]*) return 1 ;; esac; }
 is_point() { case $1 in http://*[!A-Za-z0-9._:/~\[\]-]* | https://*[!A-Za-z0-9._:/~\[\]-]*) return 1 ;; http://?* | https://?*) return 0 ;; esac; return 1; }
 
@@ -81,13 +83,13 @@ read_config() {
   size=$(ini Payload Size)
   version=$(ini Payload Version)
   command=$(ini Payload Command)
-  pin=$(ini Trust CertificatePin | tr -d : | tr A-F a-f)
+  pins=$(ini Trust CertificatePin | tr -d ': \t' | tr A-F a-f)
   mps=''
   for one in $(ini Site MP | tr ';' ' '); do is_point "$one" && mps="$mps $one"; done
   detail='mobileclient.tcf is not of the right form'
   [ ${#site} -eq 3 ] && only "$site" A-Z0-9 || return 1
   is_file "$file" && is_hash "$sha256" && only "$size" 0-9 && [ ${#size} -le 12 ] && only "$version" A-Za-z0-9.+_- || return 1
-  [ -z "$pin" ] || is_hash "$pin" || return 1
+  [ -z "$(ini Trust CertificatePin)" ] || are_hashes "$pins" || return 1
   [ -n "$mps" ] || { detail='mobileclient.tcf names no management point'; return 1; }
   detail=''
   configured=yes
@@ -110,12 +112,12 @@ property() { printf ' %s' "$properties" | sed -n "s/.* $1=\"\{0,1\}\([^ \"]*\).*
 
 host_of() { printf '%s' "$1" | sed 's|^https*://||; s|/.*||'; }
 
-# pinned URL: sets $trust to the options that let nobody answer but who shows the pinned certificate. The pin of mobileclient.tcf is the
-# hash of the whole certificate; curl and wget compare keys. So the certificate is fetched, compared, and its key is what they get.
+# pinned URL: sets $trust to the options that let nobody answer but who shows a pinned certificate. The pins of mobileclient.tcf are
+# hashes of whole certificates, any of which is right at any point; curl and wget compare keys. So the certificate is fetched, compared, and its key is what they get.
 pinned() {
   trust=''
-  case $1 in http:*) [ -z "$pin" ]; return ;; esac
-  [ -n "$pin" ] || return 0
+  case $1 in http:*) [ -z "$pins" ]; return ;; esac
+  [ -n "$pins" ] || return 0
   command -v openssl >/dev/null 2>&1 || { warn 'openssl is needed to compare the pinned certificate'; return 1; }
   authority=$(host_of "$1")
   case $authority in *:[0-9]*) ;; *) authority=$authority:443 ;; esac
@@ -124,11 +126,14 @@ pinned() {
   shown=$(sha256sum <"$setup/point.der" | cut -d' ' -f1)
   key=$(openssl x509 -inform DER -in "$setup/point.der" -pubkey -noout 2>/dev/null | openssl pkey -pubin -outform DER 2>/dev/null | openssl dgst -sha256 -binary | openssl base64 -A)
   rm -f "$setup/point.der"
-  if [ "$shown" != "$pin" ]; then
-    warn "$1 shows another certificate than the one this client was told to expect"
-    wrong_pin=yes
-    return 1
-  fi
+  case ",$pins," in
+    *",$shown,"*) ;;
+    *)
+      warn "$1 shows another certificate than the one this client was told to expect"
+      wrong_pin=yes
+      return 1
+      ;;
+  esac
   trust="--pinnedpubkey sha256//$key"
 }
 

@@ -18,7 +18,7 @@ export interface ReportFrom {
   guid?: string;
   managementPoints: readonly string[];
   fallbackStatusPoints: readonly string[];
-  pin?: string;
+  pins?: readonly string[];
   signer?: Signer;
   /** Which points an answer proves to be the site's; without it https does. */
   proves?: (point: string) => boolean;
@@ -42,8 +42,8 @@ export class Reporter {
     this.#host = host;
     this.#log = log;
     this.#from = from;
-    const { pin, proves } = from;
-    this.#contact = new Contact(host, pin, { ...(proves && { proves }), warn: (line) => log.warn(line) });
+    const { pins, proves } = from;
+    this.#contact = new Contact(host, pins, { ...(proves && { proves }), warn: (line) => log.warn(line) });
     this.topicId = from.topicId ?? host.random.uuid();
   }
 

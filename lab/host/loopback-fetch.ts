@@ -4,6 +4,7 @@ import { request as requestHttps } from 'node:https';
 import { Readable } from 'node:stream';
 import { connect } from 'node:tls';
 import { raise } from '#base/errors';
+import { isPinned } from '#client/fetch';
 import type { FetchInit } from '#client/host';
 
 /** The address of this machine that a URL's host names; a lab host has no other network. */
@@ -23,18 +24,17 @@ function bodyOf(answer: IncomingMessage): Response {
   return new Response(isEmpty ? null : (Readable.toWeb(answer) as ReadableStream<Uint8Array>), { status, headers });
 }
 
-/** The connection is given on only when the handshake is done and the certificate is the pinned one. */
+/** The connection is given on only when the handshake is done and the certificate is a pinned one. */
 function pinned(host: string, url: URL, from: string, init: FetchInit): RequestOptions['createConnection'] {
   return (_options, done) => {
     const line = connectTcp({ host, port: Number(url.port || 443), localAddress: from });
-    const socket = connect({ socket: line, host, rejectUnauthorized: init.pin === undefined });
+    const socket = connect({ socket: line, host, rejectUnauthorized: init.pins === undefined });
     line.once('error', (error) => socket.destroy(error));
     const failed = (error: Error) => done(error, socket);
     socket.once('error', failed);
     socket.once('secureConnect', () => {
       socket.off('error', failed);
-      const shown = socket.getPeerCertificate().fingerprint256?.replaceAll(':', '').toLowerCase();
-      if (init.pin === undefined || shown === init.pin.toLowerCase()) return done(null, socket);
+      if (init.pins === undefined || isPinned(socket, init.pins)) return done(null, socket);
       socket.destroy();
       done(raise('PP_CLIENT_PIN', { url: url.href }), socket);
     });

@@ -56,9 +56,9 @@ static void message(void *context, const char *time, Text *body) {
   text_add(body, "}");
 }
 
-static BOOL try_points(const Points *points, const char *path, Message *what, const Signer *signer, const char *pin) {
+static BOOL try_points(const Points *points, const char *path, Message *what, const Signer *signer, const char *pins) {
   Told told = {0};
-  Asked asked = {path, message, what, signer, pin, NULL, NULL};
+  Asked asked = {path, message, what, signer, pins, NULL, NULL};
   contact_ask(points, &asked, &told);
   if (!told.taken && points->count) say_warn(STATE_LOG, "State message was not taken: %s", told.why);
   text_free(&told.body);
@@ -79,7 +79,7 @@ static void tell(Agent *a, int state, const char *detail) {
   choice_messages(points);
   points_fallback(a, fallback);
   say_info(STATE_LOG, "Sending state message, STATEID='%d'.", state);
-  BOOL sent = m->guid[0] && m->registeredAt[0] && try_points(points, "/ccm_system/state", &what, &signer, a->config.pin);
+  BOOL sent = m->guid[0] && m->registeredAt[0] && try_points(points, "/ccm_system/state", &what, &signer, a->config.pins);
   // The fallback status point may be another machine, whose certificate is not the one that is pinned.
   if (!sent) sent = try_points(fallback, "/sms_fsp/.sms_fsp", &what, NULL, NULL);
   if (sent) say_info(STATE_LOG, "State message with TopicType 800 and TopicId {%s} has been sent", m->topicId);

@@ -6,7 +6,7 @@
 
 void points_usable(const Agent *a, const Points *from, Points *to) {
   for (int i = 0; i < from->count; i++)
-    if (!a->config.pin[0] || starts(from->url[i], "https:")) points_add(to, from->url[i]);
+    if (!a->config.pins[0] || starts(from->url[i], "https:")) points_add(to, from->url[i]);
 }
 
 /* host_of gives the name in an address. */
@@ -25,7 +25,7 @@ void points_anchors(const Agent *a, Points *to) {
   property_points(a->config.properties, "SMSMP", named);
   // SMSMP is a name only, of a point whose whole address stands in the file as a rule.
   for (int i = 0; i < named->count; i++) {
-    BOOL there = a->config.pin[0] && !starts(named->url[i], "https:");
+    BOOL there = a->config.pins[0] && !starts(named->url[i], "https:");
     host_of(named->url[i], one);
     for (int k = 0; k < a->config.points.count && !there; k++) {
       host_of(a->config.points.url[k], other);
@@ -45,7 +45,7 @@ void points_fallback(const Agent *a, Points *to) {
 BOOL points_prove(const void *agent, const char *point) {
   const Agent *a = agent;
   const Memory *m = &a->identity.memory;
-  BOOL named = a->config.pin[0] != 0;
+  BOOL named = a->config.pins[0] != 0;
   Points *anchors = take(sizeof *anchors);
   points_anchors(a, anchors);
   for (int i = 0; i < anchors->count; i++) named = named || !strcmp(anchors->url[i], point);

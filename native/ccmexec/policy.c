@@ -195,7 +195,7 @@ double policy_poll(Agent *a, Told *told) {
   // What was tried and did not come to its end is asked for again as a whole. A trusted point that is asked because of the list shall say its own,
   // not that the policy is the same.
   const char *known = m->policyRevision[0] && !m->tried.what[0] && !choice_asks_trusted() ? m->policyRevision : NULL;
-  Asked asked = {"/ccm_system/policy", NULL, NULL, &signer, a->config.pin, "PP_CLIENT_UNKNOWN PP_CLIENT_BLOCKED", known};
+  Asked asked = {"/ccm_system/policy", NULL, NULL, &signer, a->config.pins, "PP_CLIENT_UNKNOWN PP_CLIENT_BLOCKED", known};
   choice_messages(&points);
   contact_ask(&points, &asked, told);
   if (told->taken) {

@@ -158,7 +158,7 @@ BOOL register_client(Agent *a, Told *told, BOOL mayRenew) {
   copy_to(a->requestId, sizeof a->requestId, m->requestId);
   facts_now(a, &a->told);
   Signer signer = {.sign = identity_sign, .key = &a->identity};
-  Asked asked = {"/ccm_system/registration", registration, a, &signer, a->config.pin, TOKEN_REFUSALS " PP_CLIENT_BLOCKED PP_CLIENT_KEY_RETIRED", NULL};
+  Asked asked = {"/ccm_system/registration", registration, a, &signer, a->config.pins, TOKEN_REFUSALS " PP_CLIENT_BLOCKED PP_CLIENT_KEY_RETIRED", NULL};
   choice_registration(&points);
   contact_ask(&points, &asked, told);
   if (told->taken) return registered(a, told);
@@ -181,7 +181,7 @@ BOOL beat(Agent *a, Told *told, BOOL mayRepeat) {
   agent_remember(a);
   facts_now(a, &a->told);
   Signer signer = {.client = m->guid, .sign = identity_sign, .key = &a->identity};
-  Asked asked = {"/ccm_system/heartbeat", heartbeat, a, &signer, a->config.pin, "PP_CLIENT_UNKNOWN PP_CLIENT_BLOCKED", NULL};
+  Asked asked = {"/ccm_system/heartbeat", heartbeat, a, &signer, a->config.pins, "PP_CLIENT_UNKNOWN PP_CLIENT_BLOCKED", NULL};
   choice_messages(&points);
   contact_ask(&points, &asked, told);
   if (!told->taken || !keep(a, told)) return FALSE;
@@ -214,7 +214,7 @@ BOOL agent_farewell(Agent *a, const char *reason) {
   Points points;
   Goodbye g = {a, reason};
   Signer signer = {.client = a->identity.memory.guid, .sign = identity_sign, .key = &a->identity};
-  Asked asked = {"/ccm_system/farewell", goodbye, &g, &signer, a->config.pin, NULL, NULL};
+  Asked asked = {"/ccm_system/farewell", goodbye, &g, &signer, a->config.pins, NULL, NULL};
   choice_messages(&points);
   contact_ask(&points, &asked, &told);
   if (told.taken) say_info(EXEC_LOG, "The site was told that this client %s", strcmp(reason, "migrate") ? "is removed" : "moves to another site");

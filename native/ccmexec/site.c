@@ -31,7 +31,7 @@ static BOOL ask_place(Asker *k, int which, const char *question) {
   Points *one = take(sizeof *one);
   points_add(one, locator ? k->locators.url[which - k->points.count] : k->points.url[which]);
   text_format(&path, "/%s/%s", locator ? "sms_slp" : "ccm_system", question);
-  Asked asked = {path.at, NULL, NULL, NULL, k->a->config.pin, NULL, NULL};
+  Asked asked = {path.at, NULL, NULL, NULL, k->a->config.pins, NULL, NULL};
   contact_ask(one, &asked, &k->told);
   BOOL right = k->told.taken && json_valid(k->told.body.at);
   if (!k->told.taken) {

@@ -102,7 +102,7 @@ static BOOL fetch_from(const Agent *a, const char *point, const File *file, cons
   int length = print_to(headers, sizeof headers, "Accept-Encoding: identity\r\n");
   // It names itself, unsigned: the site may refuse its files to a client that it has blocked.
   if (guid[0]) print_to(headers + length, sizeof headers - (size_t)length, "x-pushpoint-client: %s\r\n", guid);
-  HttpAsk ask = {"GET", url, headers, NULL, 0, a->config.pin, STALL_SECONDS};
+  HttpAsk ask = {"GET", url, headers, NULL, 0, a->config.pins, STALL_SECONDS};
   BOOL right = FALSE;
   if (!http_open(&answer, &ask)) say_warn(POLICY_LOG, "%s: %s", url, answer.wrongPin ? "another certificate than the expected one" : answer.why);
   else if (answer.status != 200) say_warn(POLICY_LOG, "the management point %s answered %d", url, answer.status);

@@ -129,7 +129,7 @@ static Ending piece(Fetch *f, const char *point, const char *url) {
   if (token[0]) length += print_to(headers + length, sizeof headers - (size_t)length, "x-pushpoint-token: %s\r\n", token);
   if (f->have > 0) print_to(headers + length, sizeof headers - (size_t)length, "Range: bytes=%I64d-\r\n", f->have);
   log_info("Downloading %s from byte %I64d", url, f->have);
-  HttpAsk ask = {"GET", url, headers, NULL, 0, f->run->config.pin, STALL_SECONDS};
+  HttpAsk ask = {"GET", url, headers, NULL, 0, f->run->config.pins, STALL_SECONDS};
   Ending ending = CUT;
   if (!http_open(&answer, &ask)) {
     if (answer.wrongPin) print_to(f->why, sizeof f->why, "%s shows another certificate than the one this client was told to expect", url);

@@ -55,9 +55,9 @@ static void message(void *context, const char *time, Text *body) {
   text_add(body, "}");
 }
 
-static BOOL try_points(const Points *points, const char *path, Told800 *what, const Signer *signer, const char *pin) {
+static BOOL try_points(const Points *points, const char *path, Told800 *what, const Signer *signer, const char *pins) {
   Told told = {0};
-  Asked asked = {path, message, what, signer, pin, NULL, NULL};
+  Asked asked = {path, message, what, signer, pins, NULL, NULL};
   contact_ask(points, &asked, &told);
   if (!told.taken) log_warn("State message was not taken: %s", told.why);
   text_free(&told.body);
@@ -73,7 +73,7 @@ void report(Run *run, int state, int code, const char *detail) {
   if (config->registration.tokenId[0]) {
     Signer signer = {.tokenId = config->registration.tokenId};
     sha256(config->registration.token, strlen(config->registration.token), signer.tokenKey);
-    sent = try_points(&config->points, "/ccm_system/state", &what, &signer, config->pin);
+    sent = try_points(&config->points, "/ccm_system/state", &what, &signer, config->pins);
     SecureZeroMemory(&signer, sizeof signer);
   }
   if (!sent && config->fsp[0]) {

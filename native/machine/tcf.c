@@ -1,5 +1,6 @@
 #include "tcf.h"
 #include "layout.h"
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,14 +91,19 @@ static BOOL install_of(const char *ini, Config *to) {
   return copy_range(to->properties, sizeof to->properties, at, at + strlen(at));
 }
 
-static void pin_of(const char *ini, Config *to) {
-  char value[130];
-  one_of(ini, "Trust", "CertificatePin", value, sizeof value);
-  char *end = to->pin;
-  for (const char *at = value; *at && end < to->pin + 64; at++)
-    if (*at != ':') *end++ = *at;
+/* pins_of takes what people paste: with colons, blanks, capitals. A list that does not fit, or with an empty place in it, is no list. */
+static BOOL pins_of(const char *ini, Config *to) {
+  char value[2 * PINS_SIZE], *end = to->pins;
+  const char *at = value;
+  if (!one_of(ini, "Trust", "CertificatePin", value, sizeof value) && value[0]) return FALSE;
+  for (; *at && end < to->pins + PINS_SIZE - 1; at++)
+    if (!strchr(": \t", *at)) *end++ = *at;
   *end = 0;
-  lower(to->pin);
+  lower(to->pins);
+  size_t length = (size_t)(end - to->pins);
+  BOOL right = !*at && (length + 1) % SHA256_HEX == 0;
+  for (size_t i = 0; i < length; i++) right = right && (i % SHA256_HEX == 64 ? to->pins[i] == ',' : isxdigit((BYTE)to->pins[i]) != 0);
+  return right || !value[0];
 }
 
 static void token_of(const char *ini, Config *to) {
@@ -147,8 +153,7 @@ static const char *parse(const char *ini, Config *to) {
   if (!file_of(ini, "Payload", &to->payload)) return "payload is not of the right form";
   one_of(ini, "Payload", "Version", to->version, sizeof to->version);
   if (!to->version[0] || !only(to->version, LETTERS_DIGITS ".+_-")) return "payload is not of the right form";
-  pin_of(ini, to);
-  if (to->pin[0] && !is_hex(to->pin, 64)) return "certificatePin is not of the right form";
+  if (!pins_of(ini, to)) return "certificatePins is not of the right form";
   token_of(ini, to);
   requires_of(ini, to);
   return prerequisites_of(ini, to) ? NULL : "a prerequisite is not of the right form";

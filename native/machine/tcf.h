@@ -3,6 +3,8 @@
 #include "../wire/contact.h"
 
 #define MOST_PREREQUISITES 8
+/* One for each management point, at most. */
+#define PINS_SIZE (MOST_POINTS * SHA256_HEX)
 
 /* File is one file of the client content. */
 typedef struct {
@@ -20,7 +22,9 @@ typedef struct {
 
 /* Config is mobileclient.tcf (src/messages/mobile-client.ts): the trust anchor, laid here over the signed SMB session. */
 typedef struct {
-  char properties[2052], site[8], pin[SHA256_HEX], fsp[POINT_SIZE], version[36];
+  char properties[2052], site[8], fsp[POINT_SIZE], version[36];
+  /* In lower case, with commas between: any of them is right at any of the points. */
+  char pins[PINS_SIZE];
   Points points;
   File payload;
   struct {

@@ -162,7 +162,7 @@ static void ask_one(const char *point, const Asked *asked, Told *told, BOOL mayC
   text_add(&headers, asked->message ? "Content-Type: application/json\r\nAccept: application/json\r\n" : "Accept: application/json\r\n");
   if (asked->etag) text_format(&headers, "If-None-Match: \"%s\"\r\n", asked->etag);
   if (asked->signer) sign(&headers, asked->signer, method, url, time, &body, told->nonce);
-  HttpAsk ask = {method, url, headers.at, body.at, body.length, asked->pin, PATIENCE};
+  HttpAsk ask = {method, url, headers.at, body.at, body.length, asked->pins, PATIENCE};
   BOOL again = FALSE;
   BOOL whole = http_open(&answer, &ask) && http_text(&answer, &told->body, LARGEST_ANSWER);
   heard(point, whole && answer.status < 500);

@@ -33,7 +33,7 @@ typedef struct {
   void (*message)(void *context, const char *time, Text *body);
   void *context;
   const Signer *signer;
-  const char *pin;
+  const char *pins;
   /* Codes of refusals that no other point will judge otherwise, with blanks between. */
   const char *final;
   /* What is known already, for a question; NULL: nothing. */

@@ -46,8 +46,8 @@ static BOOL failed(HttpAnswer *a) {
   return FALSE;
 }
 
-/* fits tells whether the server shows the certificate that is expected: 1, 0, or -1 when it cannot be seen. */
-static int fits(HINTERNET request, const char *pin) {
+/* fits tells whether the server shows a certificate that is expected: 1, 0, or -1 when it cannot be seen. */
+static int fits(HINTERNET request, const char *pins) {
   const CERT_CONTEXT *certificate = NULL;
   DWORD size = sizeof certificate;
   if (!WinHttpQueryOption(request, WINHTTP_OPTION_SERVER_CERT_CONTEXT, &certificate, &size)) return -1;
@@ -56,7 +56,9 @@ static int fits(HINTERNET request, const char *pin) {
   sha256(certificate->pbCertEncoded, certificate->cbCertEncoded, digest);
   CertFreeCertificateContext(certificate);
   hex_of(hex, digest, sizeof digest);
-  return same(hex, pin);
+  for (const char *at = pins; *at; at += strcspn(at, ","), at += *at == ',')
+    if (strcspn(at, ",") == SHA256_HEX - 1 && starts(at, hex)) return 1;
+  return 0;
 }
 
 /* sending is called when there is a secure channel and nothing was sent in it. Who shows another certificate gets nothing: closing the request
@@ -64,14 +66,14 @@ static int fits(HINTERNET request, const char *pin) {
 static void CALLBACK sending(HINTERNET request, DWORD_PTR context, DWORD status, void *information, DWORD length) {
   HttpAnswer *a = (HttpAnswer *)context;
   (void)information, (void)length;
-  if (status != WINHTTP_CALLBACK_STATUS_SENDING_REQUEST || !a || request != a->request || a->wrongPin || fits(request, a->pin) != 0) return;
+  if (status != WINHTTP_CALLBACK_STATUS_SENDING_REQUEST || !a || request != a->request || a->wrongPin || fits(request, a->pins) != 0) return;
   a->wrongPin = TRUE;
   WinHttpCloseHandle(request);
 }
 
 /* shown tells the same before one octet of the body is sent or read. */
 static BOOL shown(HttpAnswer *a) {
-  int right = a->wrongPin ? 0 : fits(a->request, a->pin);
+  int right = a->wrongPin ? 0 : fits(a->request, a->pins);
   if (right == 1) return TRUE;
   // What the callback closed is not closed again.
   if (a->wrongPin) a->request = NULL;
@@ -151,10 +153,10 @@ static BOOL attempt(HttpAnswer *a, const HttpAsk *ask, BOOL mayShow) {
   if (!connect_to(a, ask, &secure)) return FALSE;
   DWORD off = WINHTTP_DISABLE_REDIRECTS | WINHTTP_DISABLE_COOKIES | WINHTTP_DISABLE_AUTHENTICATION, ignore = IGNORE_ALL;
   WinHttpSetOption(a->request, WINHTTP_OPTION_DISABLE_FEATURE, &off, sizeof off);
-  BOOL pinned = secure && ask->pin && ask->pin[0];
+  BOOL pinned = secure && ask->pins && ask->pins[0];
   if (secure) show_certificate(a, mayShow);
   if (pinned) {
-    a->pin = ask->pin;
+    a->pins = ask->pins;
     WinHttpSetOption(a->request, WINHTTP_OPTION_SECURITY_FLAGS, &ignore, sizeof ignore);
     WinHttpSetStatusCallback(a->request, sending, WINHTTP_CALLBACK_FLAG_SEND_REQUEST, 0);
   }

@@ -10,16 +10,16 @@ typedef struct {
   const char *headers;
   const void *body;
   size_t length;
-  /* Hexadecimal SHA-256 of the certificate to expect; empty: the machine's trust store decides. */
-  const char *pin;
+  /* Hexadecimal SHA-256 of the certificates to expect, with commas between; empty: the machine's trust store decides. */
+  const char *pins;
   int patienceSeconds;
 } HttpAsk;
 
 typedef struct {
   HINTERNET session, connection, request;
   const CERT_CONTEXT *certificate;
-  /* The certificate this server has to show, where one is pinned. */
-  const char *pin;
+  /* The certificates of which this server has to show one, where they are pinned. */
+  const char *pins;
   int status;
   /* -1 when the answer does not say. */
   LONGLONG length;

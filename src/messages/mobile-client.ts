@@ -45,8 +45,11 @@ export const MobileClient = Type.Object({
   requires: Type.Optional(Requires),
   /** In the order in which they are installed. */
   prerequisites: Type.Optional(Type.Array(Prerequisite, { maxItems: 8 })),
-  /** Hex SHA-256 of the DER certificate that https MPs show. */
-  certificatePin: Type.Optional(Sha256),
+  /**
+   * Hex SHA-256 of the DER certificates that https MPs show, one for each certificate: the proxy MP of a secondary and the MP of its primary
+   * have two. Any of them is right at any of the points. One key holds them, with commas between; a file with one is what it always was.
+   */
+  certificatePins: Type.Optional(Type.Array(Sha256, { minItems: 1, maxItems: 32 })),
   registration: Type.Optional(
     Type.Object({
       machine: MachineName,
@@ -97,7 +100,7 @@ export function writeMobileClient(value: MobileClient): Uint8Array {
       ],
     ],
     ...requirements(value),
-    ['Trust', [['CertificatePin', value.certificatePin]]],
+    ['Trust', [['CertificatePin', value.certificatePins?.join(',')]]],
     [
       'Registration',
       registration
@@ -202,7 +205,7 @@ export function readMobileClient(bytes: Uint8Array): MobileClient {
     },
     requires: requiresOf(one),
     prerequisites: prerequisitesOf(one),
-    certificatePin: one('trust.certificatepin')?.toLowerCase().replaceAll(':', ''),
+    certificatePins: pinsOf(one('trust.certificatepin')),
     registration: one('registration.tokenid')
       ? {
           machine: one('registration.machine'),
@@ -221,6 +224,11 @@ export function readMobileClient(bytes: Uint8Array): MobileClient {
 type One = (key: string) => string | undefined;
 
 const numeric = (value: string | undefined) => (value === undefined ? undefined : Number(value));
+
+/** pinsOf takes what people paste: with colons, blanks, capitals. An empty place in the list is no pin, and makes the file malformed. */
+function pinsOf(list: string | undefined): string[] | undefined {
+  return list?.split(',').map((pin) => pin.replace(/[:\s]/g, '').toLowerCase());
+}
 
 function requiresOf(one: One): unknown {
   const architectures = one('requires.architectures')?.split(/[;, ]+/);

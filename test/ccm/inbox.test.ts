@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 
 import { ManualClock } from '#base/clock';
-import { readCcrFile } from '#components/ccm';
+import { readCcrFile, Surroundings } from '#components/ccm';
 import { readMobileClient } from '#messages';
 import { PushSite, VERSION, waitFor } from '#test/push-site';
 
@@ -222,7 +222,24 @@ test('mobileclient.tcf follows settings, points and packages, and is taken away 
   await waitFor('the new property', async () => (await read()).properties.endsWith('SMSCACHESIZE=500'));
   await site.records.site.setPoint('mp', { address: 'https://mp.corp.example', pin: 'ab'.repeat(32) }, 'anna');
   await waitFor('the new point', async () => (await read()).managementPoints[0] === 'https://mp.corp.example');
-  assert.equal((await read()).certificatePin, 'ab'.repeat(32));
+  assert.deepEqual((await read()).certificatePins, ['ab'.repeat(32)]);
+  // A machine in the boundaries of a secondary has two points, and may meet two certificates.
+  const { records } = site;
+  await records.site.learn({ code: 'S01', kind: 'secondary', parent: 'P01' });
+  const told = async (proxy: { address: string; pin: string }) => {
+    await records.site.setPoint('mp', { ...proxy, site: 'S01' }, 'site S01');
+    const surroundings = new Surroundings(site.parts());
+    const file = await surroundings.settingsFile(await surroundings.packageFor({ package: undefined }), 'S01');
+    return [file.managementPoints, file.certificatePins];
+  };
+  const own = 'https://mp.corp.example';
+  const [proxy, a, b] = ['https://proxy.corp.example', 'ab'.repeat(32), 'cd'.repeat(32)];
+  assert.deepEqual(await told({ address: proxy, pin: b }), [
+    [proxy, own],
+    [b, a],
+  ]);
+  assert.deepEqual(await told({ address: proxy, pin: a }), [[proxy, own], [a]], 'one certificate, one pin');
+  assert.deepEqual((await read()).certificatePins, [a], 'the file for everybody has no proxy in it');
   await site.records.site.setPoint('fsp', { address: 'http://fsp.corp.example' }, 'anna');
   await waitFor('the fallback status point', async () => (await read()).fallbackStatusPoint === 'http://fsp.corp.example');
   await site.records.site.setPoint('mp', { on: false }, 'anna');

@@ -232,16 +232,17 @@ test('a new token makes a registered client register again', async (t) => {
   assert.deepEqual([mp.registrations[1]!.tokenId, mp.clients.size], ['token-0002', 1]);
 });
 
-test('with a pin only https points are asked, and only the one with that certificate', async (t) => {
+test('with pins only https points are asked, and only those with such certificates', async (t) => {
   const machine = new Machine();
-  const [plain, other, right] = [
-    await HonestMp.start(t, machine.clock),
-    await HonestMp.start(t, machine.clock, 'https'),
-    await HonestMp.start(t, machine.clock, 'https'),
-  ];
-  furnish(machine, [plain.url, other.url, right.url], { token: false, change: { certificatePin: right.certificate!.pin } });
-  await lives(machine, () => right.heartbeats.length === 1);
-  assert.deepEqual([plain.asked.length, other.asked.length, right.registrations.length], [0, 0, 1]);
+  const plain = await HonestMp.start(t, machine.clock);
+  const [other, right, second] = await Promise.all([1, 2, 3].map(() => HonestMp.start(t, machine.clock, 'https')));
+  const certificatePins = [right, second].map((mp) => mp!.certificate!.pin);
+  furnish(machine, [plain.url, other!.url, right!.url], { token: false, change: { certificatePins } });
+  await lives(machine, () => right!.heartbeats.length === 1);
+  assert.deepEqual([plain.asked.length, other!.asked.length, right!.registrations.length], [0, 0, 1]);
+  furnish(machine, [plain.url, other!.url, second!.url], { token: false, change: { certificatePins } });
+  await lives(machine, () => second!.heartbeats.length === 1);
+  assert.deepEqual([plain.asked.length, other!.asked.length], [0, 0]);
 });
 
 test('told to stop it ends at once with 0, even in the middle of a request, and says that it stopped', async (t) => {

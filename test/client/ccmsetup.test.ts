@@ -308,11 +308,11 @@ test('a disk that fills up meanwhile ends the run, and the next one goes on with
 test('https with the right pin installs; with another pin nothing is sent at all', async (t) => {
   const machine = new Machine();
   const mp = await HonestMp.start(t, machine.clock, 'https');
-  pushed(machine, [mp], bytes, { certificatePin: 'ab'.repeat(32) });
+  pushed(machine, [mp], bytes, { certificatePins: ['ab'.repeat(32), 'cd'.repeat(32)] });
   assert.equal(await run(machine), 6);
   assert.equal(mp.asked.length, 0);
   assert.match(machine.text(layout.setupLog)!, /another certificate/);
-  pushed(machine, [mp], bytes, { certificatePin: mp.certificate!.pin });
+  pushed(machine, [mp], bytes, { certificatePins: [mp.certificate!.pin] });
   assert.equal(await run(machine), 0);
   assertInstalled(machine, bytes);
   assert.deepEqual(

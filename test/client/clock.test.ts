@@ -75,7 +75,7 @@ test('two steps of less than a day do not add up', async (t) => {
 });
 
 test('the point with the pinned certificate, and an https point of the installation, are believed', async (t) => {
-  const pinned = await pair(t, 48, 'https', (mp) => ({ certificatePin: mp.certificate!.pin }));
+  const pinned = await pair(t, 48, 'https', (mp) => ({ certificatePins: [mp.certificate!.pin] }));
   const named = await pair(t, 48, 'https');
   named.machine.trusts = named.mp.certificate!.pin;
   for (const { machine, mp, log } of [pinned, named]) {

@@ -33,10 +33,11 @@ for (const ask of [hostFetch, clientFetch]) {
     });
     const url = `https://${await listening(t, server)}/x`;
     const init = { method: 'POST', headers: { 'x-a': '1' }, body: new Uint8Array([1, 2, 3]) };
-    const answer = await ask(url, { ...init, pin: certificate.pin.toUpperCase() });
+    const answer = await ask(url, { ...init, pins: ['ab'.repeat(32), certificate.pin.toUpperCase()] });
     assert.deepEqual([answer.status, answer.headers.get('x-seen')], [201, 'POST 1']);
     assert.deepEqual(new Uint8Array(await answer.arrayBuffer()), new Uint8Array([1, 2, 3]));
-    await assert.rejects(ask(url, { ...init, pin: 'ab'.repeat(32) }), (error) => isCode(error, 'PP_CLIENT_PIN'));
+    for (const pins of [['ab'.repeat(32), 'cd'.repeat(32)], []])
+      await assert.rejects(ask(url, { ...init, pins }), (error) => isCode(error, 'PP_CLIENT_PIN'));
     await assert.rejects(ask(url, init), 'a self-signed certificate without a pin');
     assert.equal(requests, 1);
   });
@@ -48,12 +49,12 @@ for (const ask of [hostFetch, clientFetch]) {
     });
     const url = `https://${await listening(t, server)}`;
     const stop = new AbortController();
-    const silent = ask(`${url}/silent`, { pin: certificate.pin, signal: stop.signal });
-    const half = await ask(`${url}/half`, { pin: certificate.pin, signal: stop.signal });
+    const silent = ask(`${url}/silent`, { pins: [certificate.pin], signal: stop.signal });
+    const half = await ask(`${url}/half`, { pins: [certificate.pin], signal: stop.signal });
     stop.abort();
     await assert.rejects(silent);
     await assert.rejects(half.text());
-    await assert.rejects(ask(`${url}/x`, { pin: certificate.pin, signal: stop.signal }));
+    await assert.rejects(ask(`${url}/x`, { pins: [certificate.pin], signal: stop.signal }));
   });
 
   test(`${ask.name}: no redirect is followed`, async (t) => {

@@ -248,14 +248,19 @@ test(
 
 test('https: the pinned certificate and its key only, and nothing is sent to another', need('curl', 'openssl'), async (t) => {
   const mp = await HonestMp.start(t, systemClock, 'https');
-  for (const [pin, code] of [
-    [mp.certificate!.pin, 10],
-    ['ab'.repeat(32), 6],
+  const { pin } = mp.certificate!;
+  const [other, another] = ['ab'.repeat(32), 'cd'.repeat(32)];
+  for (const [certificatePins, code] of [
+    [[pin], 10],
+    [[other], 6],
+    [[other, pin], 10],
+    [[pin, other], 10],
+    [[other, another], 6],
   ] as const) {
     const target = new LinuxTarget(t);
     mp.asked.length = 0;
     const wrongBytes = { file: 'CcmExec-1.0.0.mjs', sha256: 'cd'.repeat(32), size: junk.length, version: '1.0.0' };
-    target.push([mp], junk, { certificatePin: pin, payload: wrongBytes });
+    target.push([mp], junk, { certificatePins: [...certificatePins], payload: wrongBytes });
     assert.equal(await target.run(), code, target.log);
     assert.equal(mp.asked.length > 0, code === 10);
   }

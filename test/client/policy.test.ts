@@ -205,7 +205,7 @@ for (const [what, spoil] of [
 test('over TLS with a pin no further proof is wanted', async (t) => {
   const machine = new Machine();
   const mp = await HonestMp.start(t, machine.clock, 'https');
-  furnish(machine, [mp.url], { token: false, change: { certificatePin: mp.certificate!.pin } });
+  furnish(machine, [mp.url], { token: false, change: { certificatePins: [mp.certificate!.pin] } });
   upgradeTo(mp, '2.0.0');
   await lives(machine, () => machine.serviceState('ccmsetup') === 'running');
 });

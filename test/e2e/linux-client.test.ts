@@ -15,7 +15,6 @@ import { eventually, WholeSite } from '#test/whole-site';
 /** The client of Linux and two sites as they are run: by ccmsetup.sh and mobileclient.tcf onto the machine, and from then on by policy. */
 
 const NAME = hostname().split('.')[0]!;
-const certificate = selfMade();
 
 interface Shown {
   version: string;
@@ -24,8 +23,9 @@ interface Shown {
   states: { stateId: number; version?: string; proven: boolean }[];
 }
 
-/** siteOf is a site that serves its points over HTTPS with the certificate of the test. */
-async function siteOf(t: TestContext, code: string): Promise<{ site: WholeSite; mp: string }> {
+/** siteOf is a site that serves its points over HTTPS with a certificate of its own making. */
+async function siteOf(t: TestContext, code: string): Promise<{ site: WholeSite; mp: string; pin: string }> {
+  const certificate = selfMade();
   const site = await new WholeSite(code).create();
   t.after(() => site.close());
   for (const [file, text] of Object.entries({ 'mp.pem': certificate.cert, 'mp.key': certificate.key }))
@@ -35,7 +35,7 @@ async function siteOf(t: TestContext, code: string): Promise<{ site: WholeSite; 
   const [ready] = site.said.split('\n');
   const { pointsHttps: mp } = JSON.parse(ready!) as { pointsHttps: string };
   await site.send('PUT', '/points/mp', { address: mp });
-  return { site, mp };
+  return { site, mp, pin: certificate.pin };
 }
 
 /** added builds a package of the Linux client and takes it in; `change` makes its agent another one. */
@@ -59,13 +59,16 @@ test(
   'a client on Linux is approved, upgraded, moved to another site and removed by the policies of real sites',
   need('curl', 'openssl'),
   async (t) => {
-    const [{ site: p01, mp }, { site: p02, mp: elsewhere }] = await Promise.all([siteOf(t, 'P01'), siteOf(t, 'P02')]);
+    const [{ site: p01, mp, pin }, { site: p02, mp: elsewhere, pin: other }] = await Promise.all([
+      siteOf(t, 'P01'),
+      siteOf(t, 'P02'),
+    ]);
     const payload = await added(p01, '1.0.0');
     await added(p01, '2.0.0', '\n//2');
     const target = new LinuxTarget(t);
     for (const folder of ['etc', 'opt', 'run', 'var/lib', 'var/log']) mkdirSync(join(target.root, folder), { recursive: true });
     const before = target.everything();
-    const ends = { certificatePin: certificate.pin, registration: undefined };
+    const ends = { certificatePins: [other, pin], registration: undefined };
     target.push([mp], Buffer.alloc(0), { payload: { file: 'CcmExec.mjs', version: '1.0.0', ...payload }, ...ends });
     const logs = () =>
       ['CcmExec', 'ClientLocation', 'ClientIDManagerStartup', 'PolicyAgent']

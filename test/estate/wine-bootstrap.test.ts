@@ -138,12 +138,12 @@ test(
     const tls = selfMade();
     const mp = await testPoint(t, PAYLOAD, { tls });
     const config = { managementPoints: [mp.url], payload: payloadOf(PAYLOAD), fallbackStatusPoint: fsp.url };
-    setup.lay({ ...config, certificatePin: selfMade().pin });
+    setup.lay({ ...config, certificatePins: [selfMade().pin, selfMade().pin] });
     assert.equal(await setup.byHand(), 6);
     setup.told(/shows another certificate than the one this client was told to expect$/);
     assert.deepEqual(fsp.ids, [100, 308]);
     assert.ok(!wine.has(TAKEN));
-    setup.lay({ ...config, certificatePin: tls.pin });
+    setup.lay({ ...config, certificatePins: [selfMade().pin, tls.pin] });
     assert.equal(await setup.byHand(), 0);
     assert.deepEqual(fsp.ids, [100, 308, 100, 400]);
   },

@@ -5,7 +5,7 @@ import { buildNative } from '#client/native';
 import { systemClock } from '#base/clock';
 import { writeMobileClient } from '#messages';
 import { HonestMp } from '#test/honest-mp';
-import { cases, plainTcf, serve } from '#test/setup-cases';
+import { cases, plainTcf, serve, wantedOf } from '#test/setup-cases';
 import { outcomeOf, type SetupOutcome } from '#test/setup-outcome';
 import { testPoint, wineMachine } from '#test/wine-machine';
 import type { TestPoint } from '#test/wine-point';
@@ -105,16 +105,19 @@ test('every case that both programs called ccmsetup are held to (test/client/ccm
   const seen: Record<string, SetupOutcome> = {};
   const wanted: Record<string, SetupOutcome> = {};
   for (const [title, one] of Object.entries(cases)) {
-    const mp = await HonestMp.start(t, systemClock);
+    const kind = one.https ? 'https' : 'http';
+    const mp = await HonestMp.start(t, systemClock, kind);
+    const other = await HonestMp.start(t, systemClock, kind);
     serve(mp);
     one.mp?.(mp);
-    setup.lay({ ...plainTcf(mp, wine.name), ...one.tcf?.(mp) });
+    setup.lay({ ...plainTcf(mp, wine.name), ...one.tcf?.(mp, other) });
+    if (one.edit) wine.put(TCF, Buffer.from(one.edit(wine.text(TCF))));
     for (const [path, bytes] of Object.entries(one.files ?? {})) wine.put(path, bytes);
     const args = (one.args ?? []).map((argument) => argument.replace('@', mp.url));
     const { code } = await wine.run(PROGRAM, '/noservice', ...args);
     for (const path of Object.keys(one.files ?? {})) wine.remove(path);
-    seen[title] = outcomeOf(mp, code ?? undefined);
-    wanted[title] = { code: one.code, states: one.states, asked: one.asked };
+    seen[title] = outcomeOf(mp, code ?? undefined, one.elsewhere && other);
+    wanted[title] = wantedOf(one);
   }
   assert.deepEqual(seen, wanted);
 });

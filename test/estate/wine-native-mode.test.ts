@@ -56,7 +56,7 @@ async function nativeSite(t: TestContext) {
   const fsp = await testPoint(t);
   const attempt = async () => {
     const config = { managementPoints: [url], payload: payloadOf(PAYLOAD), fallbackStatusPoint: fsp.url };
-    setup.lay({ ...config, certificatePin: shown.pin });
+    setup.lay({ ...config, certificatePins: [shown.pin] });
     assert.equal(await setup.byHand('/retry:1', '/downloadtimeout:1'), 6);
     const { stateId, exitCode, detail } = fsp.states.at(-1)!;
     assert.equal(exitCode, 6);
@@ -97,7 +97,7 @@ test('a client certificate of the machine is shown to a point that asks for one;
     server.close();
   });
   const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const lay = () => setup.lay({ managementPoints: [url], payload: payloadOf(PAYLOAD), certificatePin: tls.pin });
+  const lay = () => setup.lay({ managementPoints: [url], payload: payloadOf(PAYLOAD), certificatePins: [tls.pin] });
   await enrol('a-server.corp.example', 'serverAuth');
   lay();
   assert.equal(await setup.byHand('/retry:1', '/downloadtimeout:1'), 6);

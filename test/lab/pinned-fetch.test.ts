@@ -16,7 +16,7 @@ test('a lab host takes the pinned certificate though nobody vouches for it, and 
   t.after(() => server.close());
   const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}/`;
   const over = new AbortController().signal;
-  assert.equal(await (await loopbackFetch('127.0.0.1', over, url, { pin })).text(), 'seen');
-  await assert.rejects(loopbackFetch('127.0.0.1', over, url, { pin: '00'.repeat(32) }), (e) => isCode(e, 'PP_CLIENT_PIN'));
+  assert.equal(await (await loopbackFetch('127.0.0.1', over, url, { pins: [pin] })).text(), 'seen');
+  await assert.rejects(loopbackFetch('127.0.0.1', over, url, { pins: ['00'.repeat(32)] }), (e) => isCode(e, 'PP_CLIENT_PIN'));
   await assert.rejects(loopbackFetch('127.0.0.1', over, url), /self-signed/);
 });

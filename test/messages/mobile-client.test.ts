@@ -26,7 +26,7 @@ const full: MobileClient = {
     { file: 'vcredist.exe', sha256: 'ef'.repeat(32), size: 12, command: 'vcredist.exe /q', check: 'HKLM\\SOFTWARE\\VC' },
     { file: 'bits.msu', sha256: '01'.repeat(32), size: 99, command: 'wusa bits.msu /quiet' },
   ],
-  certificatePin: 'cd'.repeat(32),
+  certificatePins: ['cd'.repeat(32), 'ef'.repeat(32)],
   registration: { machine: 'PC042', tokenId: 'tok_12345678', token: 'q'.repeat(43), expires: '2026-01-12T08:00:00.000Z' },
 };
 const ascii = (text: string) => new Uint8Array(Buffer.from(text, 'latin1'));
@@ -107,8 +107,22 @@ test('a file written by hand is read: bare LF, blanks, case, comments, unknown k
   assert.equal(read.site, 'P01');
   assert.deepEqual(read.managementPoints, ['http://a', 'http://b']);
   assert.equal(read.payload.version, '1.0');
-  assert.equal(read.certificatePin, 'cd'.repeat(32));
+  assert.deepEqual(read.certificatePins, ['cd'.repeat(32)]);
   assert.equal(read.properties, '');
+});
+
+test('one pin, and several, are one key with commas between; a list with an empty or a wrong place is refused', () => {
+  const [a, b] = ['ab'.repeat(32), 'cd'.repeat(32)];
+  const keyOf = (certificatePins: string[]) =>
+    /^CertificatePin=(.*)\r$/m.exec(Buffer.from(writeMobileClient({ ...full, certificatePins })).toString())?.[1];
+  assert.deepEqual([keyOf([a]), keyOf([a, b])], [a, `${a},${b}`]);
+  assert.throws(() => keyOf([]), malformed);
+  const readPins = (list: string) =>
+    readMobileClient(ascii([...byHand.slice(0, -1), `CertificatePin=${list}`].join('\n'))).certificatePins;
+  assert.deepEqual(readPins(`${a.toUpperCase()} ,\t${b}`), [a, b]);
+  assert.equal(readPins(''), undefined);
+  for (const wrong of [',', `${a},`, `,${a}`, `${a},,${b}`, `${a};${b}`, `${a}${b}`, ':', `${a},12`, Array(33).fill(a).join(',')])
+    assert.throws(() => readPins(wrong), malformed, wrong);
 });
 
 test('every encoding an editor of Windows saves in is read', () => {

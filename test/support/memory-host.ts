@@ -168,8 +168,8 @@ export class Machine {
   async #fetch(url: string, init?: FetchInit): Promise<Response> {
     this.inFlight++;
     try {
-      const { trusts: pin } = this;
-      const response = await hostFetch(url, pin === undefined ? init : { pin, ...init });
+      const { trusts } = this;
+      const response = await hostFetch(url, trusts === undefined ? init : { pins: [trusts], ...init });
       return response.body ? this.#counted(response) : response;
     } finally {
       this.inFlight--;

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { HASH } from '#test/setup-outcome';
+import { HASH, type SetupOutcome } from '#test/setup-outcome';
 import { payload } from '#test/target';
 import type { MobileClient } from '#messages';
 import type { HonestMp } from '#test/honest-mp';
@@ -10,8 +10,12 @@ import type { HonestMp } from '#test/honest-mp';
  */
 export interface SetupCase {
   args?: string[];
+  /** The points are asked by https, and there is a second one, which has no files; each has a certificate of its own. */
+  https?: boolean;
   /** What differs from the plain mobileclient.tcf. */
-  tcf?: (mp: HonestMp) => Partial<MobileClient>;
+  tcf?: (mp: HonestMp, other: HonestMp) => Partial<MobileClient>;
+  /** What somebody did to the text of it. */
+  edit?: (text: string) => string;
   /** What lies on the machine, below C:\. */
   files?: Record<string, Uint8Array>;
   mp?: (mp: HonestMp) => void;
@@ -19,6 +23,8 @@ export interface SetupCase {
   code: number;
   states: string[];
   asked: string[];
+  /** The files that the second point was asked for. */
+  elsewhere?: string[];
 }
 
 const PAYLOAD = payload(20_000);
@@ -67,6 +73,9 @@ const command = (code: number) => () => ({
 });
 const prerequisite = (code: number) => () => ({ prerequisites: [{ ...describe('first.bin', FIRST), command: exits(code) }] });
 const line = (...args: string[]) => ({ args });
+const pinOf = (mp: HonestMp) => mp.certificate!.pin;
+const both = (mp: HonestMp, other: HonestMp) => ({ managementPoints: [other.url, mp.url] });
+const OWN_PIN = /^(CertificatePin=.*)$/m;
 
 export const cases: Record<string, SetupCase> = {
   'a push that goes well': done,
@@ -163,6 +172,49 @@ export const cases: Record<string, SetupCase> = {
     states: ['100 signed', '401 signed 7'],
     asked: [STATE, GET, STATE],
   },
+  'two points with certificates of their own, and the pins of both: each is asked': {
+    https: true,
+    tcf: (mp, other) => ({ ...both(mp, other), certificatePins: [pinOf(mp), pinOf(other)] }),
+    ...done,
+    elsewhere: [GET, PLAIN_GET],
+  },
+  'the same with one pin: the other point is passed over': {
+    https: true,
+    tcf: (mp, other) => ({ ...both(mp, other), certificatePins: [pinOf(mp)] }),
+    ...done,
+  },
+  'pins as people paste them, with capitals, colons and blanks': {
+    https: true,
+    tcf: (mp, other) => ({ ...both(mp, other), certificatePins: [pinOf(other), pinOf(mp)] }),
+    edit: (text) =>
+      text.replace(OWN_PIN, (own) => own.replace(/[0-9a-f]{64}/g, (pin) => ` ${pin.toUpperCase().match(/../g)!.join(':')} `)),
+    ...done,
+    elsewhere: [GET, PLAIN_GET],
+  },
+  'a list of pins of nothing but a comma': {
+    https: true,
+    tcf: (mp) => ({ certificatePins: [pinOf(mp)] }),
+    edit: (text) => text.replace(OWN_PIN, 'CertificatePin=,'),
+    code: 6,
+    states: [],
+    asked: [],
+  },
+  'a list of pins of more than can be taken': {
+    https: true,
+    tcf: (mp) => ({ certificatePins: [pinOf(mp)] }),
+    edit: (text) => text.replace(OWN_PIN, (own) => `${own}${`,${'ab'.repeat(32)}`.repeat(32)}`),
+    code: 6,
+    states: [],
+    asked: [],
+  },
   'a file that is not there': { ...line('/config:none.tcf'), code: 6, states: [], asked: [] },
   'nothing to remove': { ...line('/uninstall'), code: 0, states: [], asked: [] },
 };
+
+/** wantedOf is what a run of a case has to show. */
+export const wantedOf = ({ code, states, asked, elsewhere }: SetupCase): SetupOutcome => ({
+  code,
+  states,
+  asked,
+  ...(elsewhere && { elsewhere }),
+});

@@ -9,22 +9,28 @@ export interface SetupOutcome {
   code: number | undefined;
   states: string[];
   asked: string[];
+  elsewhere?: string[];
 }
 
 /** asks is the push that a download names. */
 const asks = (headers: IncomingHttpHeaders) => headers['x-pushpoint-token'] && `as ${String(headers['x-pushpoint-token'])}`;
 
-/** outcomeOf gathers it from the management point. */
-export function outcomeOf(mp: HonestMp, code: number | undefined): SetupOutcome {
+/** requests tells what a point was asked. */
+const requests = ({ asked }: HonestMp) =>
+  asked.map(({ method, path, headers }) =>
+    [method, path.replace(/[0-9a-f]{64}/, HASH), headers.range, method === 'GET' && asks(headers)]
+      .filter((part) => part)
+      .join(' '),
+  );
+
+/** outcomeOf gathers it from the management point, and the files asked for from another one where that counts. */
+export function outcomeOf(mp: HonestMp, code: number | undefined, other?: HonestMp): SetupOutcome {
   return {
     code,
     states: mp.states.map(({ stateId, signed, exitCode }) =>
       [stateId, signed ? 'signed' : 'unsigned', exitCode].filter((part) => part !== undefined).join(' '),
     ),
-    asked: mp.asked.map(({ method, path, headers }) =>
-      [method, path.replace(/[0-9a-f]{64}/, HASH), headers.range, method === 'GET' && asks(headers)]
-        .filter((part) => part)
-        .join(' '),
-    ),
+    asked: requests(mp),
+    ...(other && { elsewhere: requests(other).filter((one) => one.startsWith('GET')) }),
   };
 }

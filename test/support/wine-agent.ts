@@ -70,7 +70,7 @@ export class WineAgent {
     const program = this.trial ? buildTrial(VERSION, this.trial) : buildNative(VERSION).files['CcmExec.exe'];
     this.#wine.put('windows/CCM/CcmExec.exe', readFileSync(program));
     const tcf = { site: 'P01', managementPoints: [mp.url], fallbackStatusPoint: mp.url, payload: payloadOf(PAYLOAD) };
-    const pin = mp.certificate && { certificatePin: mp.certificate.pin };
+    const pin = mp.certificate && { certificatePins: [mp.certificate.pin] };
     this.#wine.put('windows/CCM/mobileclient.tcf', writeMobileClient({ ...tcf, ...pin, properties }));
     return mp;
   }

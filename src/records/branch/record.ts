@@ -119,14 +119,14 @@ export class BranchRecord {
   /** prune forgets CCRs of sites below that ended long ago, and DDRs that were put aside long ago; it gives how many, `limit` of each at most. */
   async prune(before: { ccrs: Date; aside: Date }, limit = 5000): Promise<number> {
     const ccrs = await this.#db.count(
-      `delete from branch_ccr where (site, id) in (select site, id from branch_ccr
+      `delete from branch_ccr where ctid = any(array(select ctid from branch_ccr
          where finished_at < $1 or (received_at < $1 and site not in (
            with recursive joined (code) as (select site from link where state = 'joined' union select s.code from site s join joined j on s.parent = j.code)
-           select code from joined)) limit $2)`,
+           select code from joined)) limit $2))`,
       [before.ccrs, limit],
     );
     const aside = await this.#db.count(
-      'delete from branch_aside where (peer, key) in (select peer, key from branch_aside where told_at < $1 limit $2)',
+      'delete from branch_aside where ctid = any(array(select ctid from branch_aside where told_at < $1 limit $2))',
       [before.aside, limit],
     );
     return ccrs + aside;

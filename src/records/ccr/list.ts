@@ -209,9 +209,10 @@ export interface Pruned {
 export async function prune(sql: Sql, before: { attempts: Date; ccrs?: Date | undefined }, limit: number): Promise<Pruned> {
   const attempts = await sql.count(
     `with gone as (
-       delete from ccr_attempt where (ccr_id, n) in (
-         select ccr_id, n from ccr_attempt where started_at < $1 and ended_at is not null limit $2) returning ccr_id, n
-     ), steps as (delete from ccr_step s using gone g where s.ccr_id = g.ccr_id and s.attempt = g.n)
+       delete from ccr_attempt where ctid = any(array(
+         select ctid from ccr_attempt where started_at < $1 and ended_at is not null limit $2)) returning ccr_id, n
+     ), steps as (delete from ccr_step where ctid = any(array(
+       select s.ctid from gone g, lateral (select ctid from ccr_step where ccr_id = g.ccr_id and attempt = g.n offset 0) s)))
      select from gone`,
     [before.attempts, limit],
   );
@@ -219,12 +220,14 @@ export async function prune(sql: Sql, before: { attempts: Date; ccrs?: Date | un
   await sql.query('delete from ccr_worker where ended_at < $1', [before.ccrs]);
   const ccrs = await sql.count(
     `with gone as (
-       delete from ccr where id in (select id from ccr where finished_at < $1 order by finished_at limit $2) returning id, state
+       delete from ccr where id = any(array(select id from ccr where finished_at < $1 order by finished_at limit $2)) returning id, state
      ), tally as (
        insert into ccr_tally (state, shard, n) select state, pg_backend_pid() % 16, -count(*) from gone group by state order by state
        on conflict (state, shard) do update set n = ccr_tally.n + excluded.n
-     ), tried as (delete from ccr_attempt a using gone g where a.ccr_id = g.id
-     ), steps as (delete from ccr_step s using gone g where s.ccr_id = g.id)
+     ), tried as (delete from ccr_attempt where ctid = any(array(
+       select a.ctid from gone g, lateral (select ctid from ccr_attempt where ccr_id = g.id offset 0) a))
+     ), steps as (delete from ccr_step where ctid = any(array(
+       select s.ctid from gone g, lateral (select ctid from ccr_step where ccr_id = g.id offset 0) s)))
      select from gone`,
     [before.ccrs, limit],
   );

@@ -12,10 +12,11 @@ export interface Gone {
 async function gone(tx: Sql, condition: string, before: Date, limit: number): Promise<Gone[]> {
   return tx.query<Gone>(
     `with old as (select c.id from client c where ${condition} order by c.id limit $2 for update skip locked),
-       events as (delete from client_event where client_id in (select id from old)),
-       conflicts as (delete from client_conflict where client_id in (select id from old)),
-       others as (update client_conflict set other_id = null where other_id in (select id from old) and client_id not in (select id from old))
-     delete from client where id in (select id from old) returning name, guid`,
+       events as (delete from client_event where client_id = any(array(select id from old))),
+       conflicts as (delete from client_conflict where client_id = any(array(select id from old))),
+       others as (update client_conflict set other_id = null
+         where other_id = any(array(select id from old)) and client_id <> all(array(select id from old)))
+     delete from client where id = any(array(select id from old)) returning name, guid`,
     [before, limit],
   );
 }
@@ -40,15 +41,15 @@ export function removeUnapproved(tx: Sql, before: Date, limit: number): Promise<
  */
 export async function pruneHistory(tx: Sql, before: Date, limit: number): Promise<number> {
   const events = await tx.count(
-    `delete from client_event where id in (
+    `delete from client_event where id = any(array(
        select e.id from client_event e where e.at < $1 and e.what in ('registered', 'reimaged', 'conflict', 'left')
          and (e.what = 'conflict' or exists (select from client_event l where l.client_id = e.client_id and l.what = e.what and l.id > e.id)
            or not exists (select from client c where c.id = e.client_id))
-       order by e.id limit $2)`,
+       order by e.id limit $2))`,
     [before, limit],
   );
   const conflicts = await tx.count(
-    'delete from client_conflict where id in (select id from client_conflict where decided_at < $1 order by id limit $2)',
+    'delete from client_conflict where id = any(array(select id from client_conflict where decided_at < $1 order by id limit $2))',
     [before, limit],
   );
   return events + conflicts;
@@ -57,13 +58,13 @@ export async function pruneHistory(tx: Sql, before: Date, limit: number): Promis
 /** pruneStates forgets state messages that came before a time, and those of machines and clients that are both gone (facts F9). */
 export async function pruneStates(tx: Sql, before: Date, limit: number): Promise<number> {
   const old = await tx.count(
-    'delete from client_state where id in (select id from client_state where received_at < $1 order by received_at limit $2)',
+    'delete from client_state where id = any(array(select id from client_state where received_at < $1 order by received_at limit $2))',
     [before, limit],
   );
   if (old === limit) return old;
   const orphans = await tx.count(
-    `delete from client_state where id in (select s.id from client_state s where s.resource_id is not null
-       and not exists (select from resource r where r.id = s.resource_id) and not exists (select from client c where c.guid = s.guid) limit $1)`,
+    `delete from client_state where id = any(array(select s.id from client_state s where s.resource_id is not null
+       and not exists (select from resource r where r.id = s.resource_id) and not exists (select from client c where c.guid = s.guid) limit $1))`,
     [limit - old],
   );
   return old + orphans;
@@ -72,7 +73,7 @@ export async function pruneStates(tx: Sql, before: Date, limit: number): Promise
 /** pruneTokens forgets registration tokens that expired before a time: nobody can use them, and who used one is a client. */
 export function pruneTokens(tx: Sql, before: Date, limit: number): Promise<number> {
   return tx.count(
-    'delete from client_token where id in (select id from client_token where expires_at < $1 order by expires_at limit $2)',
+    'delete from client_token where id = any(array(select id from client_token where expires_at < $1 order by expires_at limit $2))',
     [before, limit],
   );
 }

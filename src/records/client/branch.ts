@@ -56,8 +56,8 @@ const unsentOf = (row: Joined): UnsentClient => ({
 /** takeUnsent gives clients that were changed since other sites were told, and takes note that they are told in this transaction. */
 export async function takeUnsent(tx: Sql, limit: number): Promise<UnsentClient[]> {
   const rows = await tx.query<Joined>(
-    `update client c set unsent = false from (select id, resource_id from client where unsent order by id limit $1 for update skip locked) u
-     left join resource r on r.id = u.resource_id where c.id = u.id returning c.*, r.assigned_site as assigned`,
+    `update client c set unsent = false where id = any(array(select id from client where unsent order by id limit $1 for update skip locked))
+     returning c.*, (select r.assigned_site from resource r where r.id = c.resource_id) as assigned`,
     [limit],
   );
   // The one that was there first is told first: who resembles it is found by that.
@@ -94,7 +94,7 @@ export async function takeUnsentStates(tx: Sql, limit: number): Promise<{ key: s
     log_tail: string | null;
     proven: boolean;
   }>(
-    `update client_state set unsent = false where id in (select id from client_state where unsent order by id limit $1 for update skip locked)
+    `update client_state set unsent = false where id = any(array(select id from client_state where unsent order by id limit $1 for update skip locked))
      returning *`,
     [limit],
   );

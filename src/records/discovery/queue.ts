@@ -49,7 +49,8 @@ export async function leave(sql: Sql, ddrs: readonly QueuedDdr[]): Promise<void>
 /** claim takes the oldest DDRs of a method out of the queue, but for those of some senders; they are back in it if the transaction fails. */
 export async function claim(tx: Sql, method: string, limit: number, but: readonly string[]): Promise<QueuedDdr[]> {
   const rows = await tx.query<Row>(
-    `delete from ddr where id in (select id from ddr where method = $1 and key <> all($3) order by id limit $2 for update skip locked) returning *`,
+    `delete from ddr where id = any(array(
+       select id from ddr where method = $1 and key <> all($3) order by id limit $2 for update skip locked)) returning *`,
     [method, limit, but],
   );
   rows.sort((a, b) => a.id - b.id);

@@ -172,7 +172,7 @@ export class FallbackStatusRecord {
     let gone = 0;
     for (let more = PART; more === PART; gone += more)
       more = await this.#db.count(
-        'delete from fallback_status where id in (select id from fallback_status where received_at < $1 order by id limit $2)',
+        'delete from fallback_status where id = any(array(select id from fallback_status where received_at < $1 order by id limit $2))',
         [before, PART],
       );
     for (;;) {
@@ -180,8 +180,8 @@ export class FallbackStatusRecord {
       const over = Math.min(size!.n - inAll, PART);
       if (over <= 0) return gone;
       const went = await this.#db.count(
-        `delete from fallback_status where id in (select id from fallback_status where sender = (
-           select sender from fallback_status group by sender order by count(*) desc, sender limit 1) order by id limit $1)`,
+        `delete from fallback_status where id = any(array(select id from fallback_status where sender = (
+           select sender from fallback_status group by sender order by count(*) desc, sender limit 1) order by id limit $1))`,
         [over],
       );
       if (went === 0) return gone;

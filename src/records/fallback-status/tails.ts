@@ -62,14 +62,15 @@ export class Tails {
     let gone = 0;
     for (let left = octets; left > 0;) {
       const [went] = await this.#db.query<{ n: number; octets: number }>(
-        `with old as (
+        `with old as materialized (
            select id, octets, sum(octets) over (order by id) as freed from (
              select id, ${OCTETS} as octets from fallback_status where ${NETWORK} = $1 and (log_tail is not null or detail is not null)
              order by id limit ${PART}) oldest
          ), dropped as (
-           update fallback_status f set log_tail = null, detail = null from old where f.id = old.id and old.freed - old.octets < $2
-           returning old.octets
-         ) select count(*)::integer as n, coalesce(sum(octets), 0)::float8 as octets from dropped`,
+           update fallback_status set log_tail = null, detail = null
+           where id = any(array(select id from old where freed - octets < $2)) returning id
+         ) select (select count(*) from dropped)::integer as n, coalesce(sum(octets), 0)::float8 as octets
+           from old where freed - octets < $2`,
         [of.network, left],
       );
       if (went!.n === 0) break;

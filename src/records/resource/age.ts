@@ -20,8 +20,8 @@ const IDLE = 'not exists (select from ccr q where q.resource_id = r.id and q.fin
 /** clearInstallFlags takes the install flag from machines whose client was not heard since `before`, so that site-wide push takes them again. */
 export function clearInstallFlags(sql: Sql, before: Date, now: Date, limit: number): Promise<Aged[]> {
   return sql.query<Aged>(
-    `update resource set client_cleared_at = $2, changed_at = $2 where id in (
-       select r.id from ${WITH_CLIENT} where not r.obsolete and ${FLAGGED} and greatest(c.heard, r.seen_at) < $1 order by r.id limit $3)
+    `update resource set client_cleared_at = $2, changed_at = $2 where id = any(array(
+       select r.id from ${WITH_CLIENT} where not r.obsolete and ${FLAGGED} and greatest(c.heard, r.seen_at) < $1 order by r.id limit $3))
      returning id, name`,
     [before, now, limit],
   );
@@ -30,9 +30,9 @@ export function clearInstallFlags(sql: Sql, before: Date, now: Date, limit: numb
 /** removeAged forgets machines that no source named since `before` and whose client was not heard since; obsolete ones too. */
 export function removeAged(sql: Sql, before: Date, limit: number): Promise<Aged[]> {
   return sql.query<Aged>(
-    `delete from resource where id in (
+    `delete from resource where id = any(array(
        select r.id from ${WITH_CLIENT} where r.created_at < $1 and (c.heard is null or c.heard < $1) and ${IDLE}
-         and not exists (select from resource_source s where s.resource_id = r.id and s.at >= $1 and (s.trusted or not r.trusted)) order by r.id limit $2)
+         and not exists (select from resource_source s where s.resource_id = r.id and s.at >= $1 and (s.trusted or not r.trusted)) order by r.id limit $2))
      returning id, name`,
     [before, limit],
   );
@@ -41,9 +41,9 @@ export function removeAged(sql: Sql, before: Date, limit: number): Promise<Aged[
 /** removeInactive forgets machines that had a client which was not heard since `before`. Machines without a client stay. */
 export function removeInactive(sql: Sql, before: Date, limit: number): Promise<Aged[]> {
   return sql.query<Aged>(
-    `delete from resource where id in (
+    `delete from resource where id = any(array(
        select r.id from ${WITH_CLIENT} where (c.heard is not null or r.seen_client_version is not null)
-         and greatest(c.heard, r.seen_at) < $1 and ${IDLE} order by r.id limit $2)
+         and greatest(c.heard, r.seen_at) < $1 and ${IDLE} order by r.id limit $2))
      returning id, name`,
     [before, limit],
   );

@@ -120,7 +120,7 @@ export class Evidence {
       const asked = pointFinding(
         network,
         clock,
-        { address, pin: settings.certificatePin },
+        { address, pins: settings.certificatePins ?? [] },
         { loopbackIsFine, signal: this.#stop.hard },
       );
       tried.push(

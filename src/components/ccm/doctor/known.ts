@@ -134,7 +134,8 @@ export class SiteFacts {
     const [best] = points;
     if (!best) throw raise('PP_PUSH_NO_MANAGEMENT_POINT', { site: site.code });
     const { network, clock } = this.#parts;
-    return pointFinding(network, clock, best, {
+    const point = { address: best.address, pins: best.pin === undefined ? [] : [best.pin] };
+    return pointFinding(network, clock, point, {
       loopbackIsFine: addresses.length > 0 && addresses.every(isLoopback),
       signal: this.#stop.hard,
     });

@@ -24,7 +24,7 @@ function isNowhere(host: string): boolean {
 export async function pointFinding(
   network: Pick<DoctorNetwork, 'askPoint'>,
   clock: Clock,
-  point: { address: string; pin?: string | undefined },
+  point: { address: string; pins: readonly string[] },
   o: { loopbackIsFine: boolean; signal?: AbortSignal | undefined },
 ): Promise<Finding> {
   const { hostname } = new URL(point.address);
@@ -39,7 +39,7 @@ export async function pointFinding(
   if (!/<MPList[\s>]/i.test(text))
     throw raise('PP_DOCTOR_POINT', { url, why: 'what it answered is no list of management points' });
   const found = `${point.address} answered the request for its list of management points after ${ms} ms`;
-  const wrong = certificateFinding(certificate, point.pin, clock.now());
+  const wrong = certificateFinding(certificate, point.pins, clock.now());
   if (wrong) return { ...wrong, found: `${found}, but ${wrong.found}` };
   if (isLoopback(hostname) && !o.loopbackIsFine)
     return {
@@ -53,12 +53,12 @@ export async function pointFinding(
 
 function certificateFinding(
   certificate: { from: Date; until: Date; sha256: string } | undefined,
-  pin: string | undefined,
+  pins: readonly string[],
   now: Date,
 ): Finding | undefined {
   if (!certificate) return undefined;
   const { from, until, sha256 } = certificate;
-  if (pin !== undefined && pin !== sha256)
+  if (pins.length > 0 && !pins.includes(sha256))
     return {
       verdict: 'problem',
       found: 'its certificate is not the one that clients are told to expect',

@@ -179,7 +179,12 @@ export class Server {
     const points = (await site.points(here.code)).filter(({ kind, on }) => kind === 'mp' && on);
     for (const point of points)
       await findings.look(about('management-point', 'a real request to the management point, at the address clients get'), () =>
-        pointFinding(network, clock, point, { loopbackIsFine: false, signal }),
+        pointFinding(
+          network,
+          clock,
+          { address: point.address, pins: point.pin === undefined ? [] : [point.pin] },
+          { loopbackIsFine: false, signal },
+        ),
       );
     if (points.length > 0) return;
     await findings.look(about('management-point', 'the management point of the site'), async () =>

@@ -117,8 +117,9 @@ export class Surroundings {
     const all = pointsFor('mp', branch, assigned);
     const best = all[0];
     if (!best) throw raise('PP_PUSH_NO_MANAGEMENT_POINT', { site: site.code });
-    // A client trusts one certificate: points that show another one would only be asked in vain.
-    const points = best.pin === undefined ? all : all.filter((p) => p.pin === best.pin);
+    // A client that is told of certificates takes no others: points whose certificate nobody named would only be asked in vain.
+    const points = best.pin === undefined ? all : all.filter((p) => p.pin !== undefined);
+    const pins = best.pin === undefined ? undefined : [...new Set(points.map((p) => p.pin!))];
     const { definition } = chosen;
     // A package whose bootstrap is all there is names it as the payload too, so that the file is whole for every reader.
     const file = fileOf(chosen, definition.payload?.file ?? definition.bootstrap.file);
@@ -145,7 +146,7 @@ export class Surroundings {
         command: definition.payload?.command,
       },
       ...firstOf(chosen),
-      certificatePin: best.pin,
+      certificatePins: pins,
     };
   }
 
