@@ -137,7 +137,7 @@ test("two serializable transactions in each other's way both succeed in the end"
       { isolation: 'serializable' },
     );
   await Promise.all([take('a', 20), take('b', 21)]);
-  assert.equal(runs, 3);
+  assert.ok(runs >= 3, `${runs} runs`);
   assert.equal((await db.query("select 1 from seat where id in (20, 21) and held_by <> ''")).length, 1);
 });
 
@@ -153,7 +153,25 @@ test('the victim of a deadlock is tried again', async () => {
       await tx.query('update seat set held_by = held_by || $2 where id = $1', [second, 'y']);
     });
   await Promise.all([cross(30, 31), cross(31, 30)]);
-  assert.equal(runs, 3);
+  // The victim may come back before the other one has its second row, and be the victim once more.
+  assert.ok(runs >= 3, `${runs} runs`);
+  const seats = await db.query<{ held_by: string }>('select held_by from seat where id in (30, 31) order by id');
+  for (const { held_by: who } of seats) assert.deepEqual([...who].toSorted().join(''), 'xy');
+});
+
+test('a statement by itself that lost against another transaction is tried again too', async () => {
+  // A sequence counts on although what it counted for is undone.
+  await db.query('create sequence tries');
+  await db.query(
+    `create function third_time() returns integer language plpgsql as $$ begin
+       if nextval('tries') < 3 then raise exception 'deadlock' using errcode = '40P01'; end if;
+       return currval('tries');
+     end $$`,
+  );
+  assert.deepEqual(await db.query('select third_time() as n'), [{ n: 3 }]);
+  await db.query("select setval('tries', 1, false)");
+  assert.equal(await db.count('insert into seat (id) select 40 + third_time()'), 1);
+  assert.equal((await db.query('select from seat where id = 43')).length, 1);
 });
 
 test('a conflict that never ends is given up after five tries', async () => {

@@ -144,16 +144,21 @@ export class PooledDatabase implements Database {
     }
   }
 
+  /** A statement by itself is a transaction too: one that lost against another has done nothing, and is tried again as those are. */
   async #run(config: QueryConfig): Promise<QueryResult> {
-    const client = await this.#connection();
-    let lost = false;
-    try {
-      return await client.query(config);
-    } catch (error) {
-      lost = isGone(error);
-      throw translated(error, this.#options.at.where);
-    } finally {
-      client.release(lost);
+    for (let tried = 1; ; tried++) {
+      const client = await this.#connection();
+      let lost = false;
+      try {
+        return await client.query(config);
+      } catch (error) {
+        lost = isGone(error);
+        if (!isConflict(error) || tried === TRIES) throw translated(error, this.#options.at.where);
+        this.#options.log.debug('statement tried again', { tried, error });
+      } finally {
+        client.release(lost);
+      }
+      await this.#options.clock.sleep(5 * tried * tried);
     }
   }
 
