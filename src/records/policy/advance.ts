@@ -116,9 +116,9 @@ async function offerNext(tx: Sql, client: ClientRecord, row: AssignmentRow, now:
     if (busy) return 0;
   }
   const rows = await tx.query<{ client_id: number }>(
-    `update policy_target set state = 'offered', offered_at = $2, at = $2, wave = $3 where assignment_id = $1 and client_id in (
+    `update policy_target set state = 'offered', offered_at = $2, at = $2, wave = $3 where assignment_id = $1 and client_id = any(array(
        select t.client_id from policy_target t join client c on c.id = t.client_id and not c.obsolete and not c.blocked
-       where t.assignment_id = $1 and t.state = 'waiting' order by t.client_id limit $4) returning client_id`,
+       where t.assignment_id = $1 and t.state = 'waiting' order by t.client_id limit $4)) returning client_id`,
     [row.id, now, row.wave + 1, row.wave_size ?? AT_ONCE],
   );
   if (rows.length === 0) return 0;
