@@ -11,6 +11,7 @@ import { need } from '#test/need';
 import { startSmbd, type Smbd } from '#test/smbd';
 import { ntlmCredential } from '#wire/auth';
 import {
+  lsarpc,
   openRegistry,
   openRpc,
   openServiceManager,
@@ -108,25 +109,32 @@ test("Samba's registry answers our client: keys, texts, numbers, long values, li
   }
 });
 
-test("Samba's server service answers our client: itself, its shares, its clock", need('root', 'smbd'), async (t) => {
-  const smbd = await startSmbd();
-  t.after(() => smbd.stop());
-  const open = await pipes(t, smbd);
-  for (const size of sizes) {
-    const rpc = await open(srvsvc.SRVSVC, size);
-    const info = await serverInfo(rpc, smbd.address);
-    assert.equal(info.name, smbd.host);
-    assert.equal(info.platformId, 500);
-    assert.equal(info.major, 6);
-    assert.ok(info.type & srvsvc.ServerType.SERVER_NT);
-    const share = await shareInfo(rpc, smbd.address, 'ADMIN$');
-    assert.equal(share?.name, 'ADMIN$');
-    assert.match(share?.path ?? '', /^C:\\tmp\\.*admin$/);
-    assert.equal(await shareInfo(rpc, smbd.address, 'NONE'), undefined);
-    const difference = (await serverTime(rpc, smbd.address)).getTime() - systemClock.now().getTime();
-    assert.ok(Math.abs(difference) < 5000, `${difference} ms`);
-  }
-});
+test(
+  "Samba's server service answers our client: itself, its shares, its clock, its accounts",
+  need('root', 'smbd'),
+  async (t) => {
+    const smbd = await startSmbd();
+    t.after(() => smbd.stop());
+    const open = await pipes(t, smbd);
+    for (const size of sizes) {
+      const rpc = await open(srvsvc.SRVSVC, size);
+      const info = await serverInfo(rpc, smbd.address);
+      assert.equal(info.name, smbd.host);
+      assert.equal(info.platformId, 500);
+      assert.equal(info.major, 6);
+      assert.ok(info.type & srvsvc.ServerType.SERVER_NT);
+      const share = await shareInfo(rpc, smbd.address, 'ADMIN$');
+      assert.equal(share?.name, 'ADMIN$');
+      assert.match(share?.path ?? '', /^C:\\tmp\\.*admin$/);
+      assert.equal(await shareInfo(rpc, smbd.address, 'NONE'), undefined);
+      const lsa = await open(lsarpc.LSARPC, size);
+      assert.match((await lsarpc.accountSid(lsa, smbd.host, `${smbd.host}\\root`)) ?? '', /^S-1-5-21(?:-\d+){4}$/);
+      assert.equal(await lsarpc.accountSid(lsa, smbd.host, `${smbd.host}\\nobody-here`), undefined);
+      const difference = (await serverTime(rpc, smbd.address)).getTime() - systemClock.now().getTime();
+      assert.ok(Math.abs(difference) < 5000, `${difference} ms`);
+    }
+  },
+);
 
 for (const encrypt of ['off', 'required'] as const) {
   const name = `our client installs a service through smbd (encryption ${encrypt}) on our RPC server`;

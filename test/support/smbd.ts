@@ -20,6 +20,8 @@ export interface SmbdOptions {
   encrypt?: 'off' | 'desired' | 'required';
   /** extra lines go into the [global] section; they win over what stands there. */
   extra?: string[];
+  /** share lines go into [ADMIN$]; they win over what stands there. */
+  share?: string[];
   /** ownPipes keeps Samba's RPC servers away, so that a test's own sockets in `pipes` answer. */
   ownPipes?: boolean;
   /** name is what it calls itself. */
@@ -79,7 +81,13 @@ function configuration(home: string, port: number, options: SmbdOptions): string
     ...(options.ownPipes ? ['rpc start on demand helpers = no'] : []),
     ...(options.extra ?? []),
   ];
-  const share = [`path = ${options.admin ?? join(home, 'admin')}`, 'read only = no', 'admin users = root', 'browseable = yes'];
+  const share = [
+    `path = ${options.admin ?? join(home, 'admin')}`,
+    'read only = no',
+    'admin users = root',
+    'browseable = yes',
+    ...(options.share ?? []),
+  ];
   return `[global]\n${global.join('\n')}\n\n[ADMIN$]\n${share.join('\n')}\n`;
 }
 

@@ -41,6 +41,7 @@ function words(octets: Uint8Array): number[] {
 /** otherwise are the stubs in which a counted string says no more than ours, but in other octets. */
 const otherwise = new Map([
   ['lsarpc 7 response of Samba 4.17.12 rpcd', 'room for a NUL that is not sent'],
+  ['lsarpc 68 response of Samba 4.17.12 rpcd', 'room for a NUL that is not sent'],
   ['winreg 9 request of Samba 4.17.12 net, rpcclient', 'an empty name with its NUL'],
   ['winreg 9 response of Samba 4.17.12 rpcd', 'an empty class with its NUL'],
   ['winreg 10 request of Samba 4.17.12 net, rpcclient', 'an empty name with its NUL'],

@@ -2,6 +2,7 @@ import type { Clock } from '#base/clock';
 import { isCode } from '#base/errors';
 import type { SmbPipe, SmbSession, SmbTree } from '#wire/smb';
 import {
+  lsarpc,
   openRegistry,
   openRpc,
   openServiceManager,
@@ -82,6 +83,13 @@ export class Target {
     const info = await serverInfo(rpc, this.host);
     const share = await shareInfo(rpc, this.host, 'ADMIN$').catch(() => undefined);
     return { ...info, windowsPath: share?.path };
+  }
+
+  /** rid is the last part of the SID that the machine has for one of its own accounts: 500 is the built-in Administrator. It needs IPC$ alone. */
+  async rid(username: string): Promise<number | undefined> {
+    const machine = this.session.peer.netbiosComputer ?? this.host.split('.', 1)[0]!;
+    const sid = await lsarpc.accountSid(await this.#rpc('lsarpc', lsarpc.LSARPC), this.host, `${machine}\\${username}`);
+    return sid === undefined ? undefined : Number(sid.slice(sid.lastIndexOf('-') + 1));
   }
 
   /** registry opens the remote registry if its service runs or can be woken; undefined when it is stopped, as it is on workstations. */

@@ -12,6 +12,7 @@ import { openAdminShare } from '../attempt/shares.ts';
 import type { Target } from '../attempt/target.ts';
 import type { Note } from '../attempt/timeline.ts';
 import { findingOf, type About, type Finding, type Findings } from './findings.ts';
+import { filteredFinding } from './filtered.ts';
 import { foldersFinding } from './folders.ts';
 import type { Patient } from './patient.ts';
 import { StillTarget } from './still-target.ts';
@@ -141,7 +142,12 @@ export class Inside {
 
   async #shares(): Promise<Finding> {
     const account = this.#account!;
-    await this.#bounded('opening the shares', openAdminShare(this.#target!, this.#patient.name, account));
+    try {
+      await this.#bounded('opening the shares', openAdminShare(this.#target!, this.#patient.name, account));
+    } catch (error) {
+      if (!isCode(error, 'PP_SMB_TOKEN_FILTERED')) throw error;
+      return this.#bounded('whose account it is', filteredFinding(this.#target!, this.#patient.name, account, error));
+    }
     return { found: 'both are open' };
   }
 

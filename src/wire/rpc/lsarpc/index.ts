@@ -1,1 +1,2 @@
+export { accountSid } from './account-sid.ts';
 export * from './definitions.ts';
