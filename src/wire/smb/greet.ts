@@ -124,7 +124,8 @@ export async function speaksSmb1(o: Omit<GreetOptions, 'random'>): Promise<boole
       resolve(is);
     };
     const onAbort = () => settle(false);
-    const cancel = clock.after(timeoutMs, () => settle(false));
+    // As in connectTcp: what has come in the meantime is heard before it is taken for silence.
+    const cancel = clock.after(timeoutMs, () => setImmediate(settle, false));
     signal?.addEventListener('abort', onAbort, { once: true });
     socket.on('error', () => settle(false)).on('close', () => settle(false));
     socket.on('data', (chunk: Buffer) => {

@@ -26,7 +26,8 @@ export class Outstanding {
   readonly #resolve: (answer: Answer) => void;
   readonly #reject: (error: Error) => void;
   readonly #onTimeout: () => void;
-  #cancelTimer: () => void;
+  #cancelTimer: () => void = () => {};
+  #turn = 0;
 
   constructor(o: {
     command: number;
@@ -46,7 +47,16 @@ export class Outstanding {
     this.#reject = o.reject;
     this.#onTimeout = o.onTimeout;
     this.#end = o.clock.monotonic() + PENDING_FACTOR * o.timeoutMs;
-    this.#cancelTimer = o.clock.after(o.timeoutMs, o.onTimeout);
+    this.#arm(o.timeoutMs);
+  }
+
+  /** A process that was kept waiting finds its timers due first; what has come in the meantime is heard before it is taken for silence. */
+  #arm(ms: number): void {
+    const turn = ++this.#turn;
+    const late = () => {
+      if (!this.isSettled && turn === this.#turn) this.#onTimeout();
+    };
+    this.#cancelTimer = this.#clock.after(ms, () => setImmediate(late));
   }
 
   /** interim takes in that the server is at it: there is only one such word, so it gives all the time that there is. */
@@ -54,7 +64,7 @@ export class Outstanding {
     this.asyncId = asyncId;
     if (this.isSettled) return;
     this.#cancelTimer();
-    this.#cancelTimer = this.#clock.after(Math.max(0, this.#end - this.#clock.monotonic()), this.#onTimeout);
+    this.#arm(Math.max(0, this.#end - this.#clock.monotonic()));
   }
 
   answer(message: Message): void {

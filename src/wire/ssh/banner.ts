@@ -48,8 +48,10 @@ function found(octets: Buffer): string | undefined {
 export function readSshBanner({ socket, address, port, clock, timeoutMs, signal }: BannerOptions): Promise<string> {
   const doing = 'waiting for the SSH identification';
   let heard = Buffer.alloc(0);
+  let isOver = false;
   return new Promise((resolve, reject) => {
     const end = (settle: () => void) => {
+      isOver = true;
       cancel();
       signal?.removeEventListener('abort', onAbort);
       socket.removeAllListeners('data');
@@ -58,7 +60,8 @@ export function readSshBanner({ socket, address, port, clock, timeoutMs, signal 
     };
     const onAbort = () => end(() => reject(signal?.reason as Error));
     const late = raise('PP_NET_TIMEOUT', { host: address, doing, ms: timeoutMs });
-    const cancel = clock.after(timeoutMs, () => end(() => reject(late)));
+    // A process that was kept waiting finds its timers due first; what has come in the meantime is heard before it is taken for silence.
+    const cancel = clock.after(timeoutMs, () => setImmediate(() => isOver || end(() => reject(late))));
     signal?.addEventListener('abort', onAbort, { once: true });
     const gone = (cause?: Error) => end(() => reject(raise('PP_NET_CLOSED', { address, port, doing }, { cause })));
     socket.on('error', gone).on('end', () => gone());
