@@ -44,7 +44,7 @@ async function ask(port: number, octets: Uint8Array): Promise<string> {
   });
   socket.on('error', () => {});
   // A head that may still become one is waited for by the point: it hears that nothing more comes.
-  socket.setTimeout(500, () => socket.end());
+  socket.setTimeout(5000, () => socket.end());
   const closed = once(socket, 'close');
   if (Buffer.from(octets).includes('\r\n\r\n')) socket.write(octets);
   else socket.end(octets);

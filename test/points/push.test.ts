@@ -144,9 +144,11 @@ test('a package that pushes or upgrades need is not removed; one that nobody nee
 test('ten thousand machines are planned and pushed with a handful of statements', async (t) => {
   const { site, call } = await start(t, systemClock as never);
   const names = Array.from({ length: 10_000 }, (_, i) => `PC-${String(i).padStart(5, '0')}`);
+  const began = systemClock.monotonic();
   await site.know(
     ...names.map((name, i) => ({ name, domain: 'corp.example', addresses: [`10.${i >> 14}.${(i >> 6) & 255}.${i & 63}`] })),
   );
+  const known = systemClock.monotonic() - began;
   await site.records.account.add({
     name: 'all',
     username: 'CORP\\all',
@@ -166,9 +168,9 @@ test('ten thousand machines are planned and pushed with a handful of statements'
   assert.equal((answer.json.items as Item[]).filter((item) => item.decision === 'push').length, 10_000);
   assert.ok(statements < 12, `${statements} statements outside the transactions`);
   assert.equal((await site.records.ccr.countByState()).queued, 10_000);
-  t.diagnostic(`${Math.round(ms)} ms for 10,000 machines`);
-  // Measured near 1 s on two idle cores; a plan that walks through the table, or a look-up for each name, takes half a minute.
-  assert.ok(ms < 12_000, `${ms} ms`);
+  t.diagnostic(`${Math.round(ms)} ms for 10,000 machines, which became known in ${Math.round(known)}`);
+  // About as long as they took to become known, on whatever machine; a plan that walks through the table, or a look-up for each name, takes thirty times that.
+  assert.ok(ms < 12 * known, `${ms} ms, known in ${known}`);
   const paused = await call('POST', '/ccrs/pause', { names });
   assert.equal((paused.json.items as { done: boolean }[]).filter((item) => item.done).length, 10_000);
 });
