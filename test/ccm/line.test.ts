@@ -66,7 +66,7 @@ test('a line that goes silent is taken for dead when no answer comes, the next s
   t.after(() => line.close());
   const dataDir = await mkdtemp(join(scratch, 'pushpoint-line-'));
   t.after(() => rm(dataDir, { recursive: true, force: true }));
-  const db = await openDatabase({ dataDir, url, clock: systemClock, log: silentLog, connections: 1, answerMs: 500 });
+  const db = await openDatabase({ dataDir, url, clock: systemClock, log: silentLog, connections: 1, answerMs: 1500 });
   await db.listen('ccr', () => {});
   await db.query('select 1');
   line.silence();

@@ -36,7 +36,7 @@ test('items travel both ways, in order, once, and nothing waits afterwards', asy
     async () => (await child.state('P01')).backlog === 0 && (await parent.state('S01')).backlog === 0,
   );
   await parent.say('S01', 'late');
-  await eventually('a held poll to be woken', has(child, 'late'), 1500);
+  await eventually('a held poll to be woken', has(child, 'late'), 10_000);
 });
 
 test('of items with one key that wait only the last travels; ordered ones all do', async (t) => {
@@ -108,7 +108,7 @@ test('a line that has gone silent is given up and made anew', async (t) => {
   await eventually('the first', has(parent, 'a'));
   cable.silence();
   await child.say('parent', 'b');
-  await eventually('the rest over another connection', has(parent, 'b'), 10_000);
+  await eventually('the rest over another connection', has(parent, 'b'));
   assert.ok(await once(parent));
 });
 

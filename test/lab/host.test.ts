@@ -96,7 +96,7 @@ for (const point of ['negotiate', 'logon', 'admin-share', 'copy'] as const) {
         await push();
         return;
       } catch (error) {
-        if (tries === 200 || !withStatus(STATUS.SHARING_VIOLATION)(error)) throw error;
+        if (tries === 2000 || !withStatus(STATUS.SHARING_VIOLATION)(error)) throw error;
         await systemClock.sleep(10);
       }
     }

@@ -133,7 +133,7 @@ test('a listener with as many connections as it holds tells the next ones when t
   for (const socket of open) socket.destroy();
   // The places of those that went are free as soon as the listener hears of it.
   let status = 0;
-  for (let tries = 0; tries < 200 && status !== 200; tries++) {
+  for (let tries = 0; tries < 1000 && status !== 200; tries++) {
     if (tries > 0) await systemClock.sleep(20);
     status = await fetch(`${url}/SMS_MP/.sms_aut?MPLIST`).then((answer) => answer.status);
   }

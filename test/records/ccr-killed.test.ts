@@ -40,7 +40,7 @@ test('the CCRs of a process that is killed are free again as soon as it is dead'
     await once(child, 'exit');
     // The server notices the closed connection by itself; that takes a moment and has no event for us.
     let freed = 0;
-    for (let tries = 0; freed === 0 && tries < 200; tries++) {
+    for (let tries = 0; freed === 0 && tries < 1200; tries++) {
       freed = await ccrs.claims.reclaimDead();
       if (freed === 0) await systemClock.sleep(25);
     }

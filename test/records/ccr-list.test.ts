@@ -62,7 +62,7 @@ test('live walks through all live CCRs, more than a page of them', async () => {
 /** follow asks until the transactions of other tests on the same server no longer hide what is wanted. */
 async function follow(cursor: string, wanted: number): Promise<{ items: Ccr[]; cursor: string }> {
   const items: Ccr[] = [];
-  for (let tries = 0; items.length < wanted && tries < 400; tries++) {
+  for (let tries = 0; items.length < wanted && tries < 1200; tries++) {
     const changed = await ccrs.changedSince(cursor);
     items.push(...changed.items);
     cursor = changed.cursor;

@@ -15,7 +15,7 @@ before(async () => {
 after(() => own?.close());
 
 async function until(what: string, look: () => boolean): Promise<void> {
-  const deadline = systemClock.monotonic() + 10_000;
+  const deadline = systemClock.monotonic() + 30_000;
   while (!look()) {
     if (systemClock.monotonic() > deadline) assert.fail(`waited in vain for: ${what}`);
     await systemClock.sleep(10);

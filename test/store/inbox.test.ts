@@ -53,7 +53,7 @@ function open(
   return { dir, files, lines, stop };
 }
 
-async function until(what: string, look: () => boolean | Promise<boolean>, ms = 8_000): Promise<void> {
+async function until(what: string, look: () => boolean | Promise<boolean>, ms = 30_000): Promise<void> {
   const deadline = systemClock.monotonic() + ms;
   while (!(await look())) {
     if (systemClock.monotonic() > deadline) assert.fail(`waited in vain for: ${what}`);

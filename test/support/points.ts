@@ -207,9 +207,9 @@ export function openFiles(folder: string): number {
   }).length;
 }
 
-/** until waits for something that another part of this process does, for ten seconds at most. */
+/** until waits for something that another part of this process does, for half a minute at most. */
 export async function until(holds: () => boolean): Promise<void> {
-  const deadline = systemClock.monotonic() + 10_000;
+  const deadline = systemClock.monotonic() + 30_000;
   while (!holds() && systemClock.monotonic() < deadline) await systemClock.sleep(5);
   assert.ok(holds());
 }

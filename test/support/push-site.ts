@@ -304,8 +304,8 @@ export class PushSite {
   }
 }
 
-/** waitFor looks again and again, up to half a minute, until something is so. */
-export async function waitFor(what: string, look: () => Promise<boolean> | boolean, ms = 30_000): Promise<void> {
+/** waitFor looks again and again, up to a minute, until something is so. */
+export async function waitFor(what: string, look: () => Promise<boolean> | boolean, ms = 60_000): Promise<void> {
   const until = systemClock.monotonic() + ms;
   for (let pause = 2; !(await look()); pause = Math.min(pause * 1.5, 100)) {
     if (systemClock.monotonic() > until) throw new Error(`waited ${ms} ms in vain for ${what}`);
