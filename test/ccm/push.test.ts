@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { systemClock } from '#base/clock';
-import { passwordPurpose } from '#records/account';
+import { AccountRecord, passwordPurpose } from '#records/account';
 import type { CcrState } from '#records/ccr';
 import { LabDomain } from '#lab/host';
 import { labSite, type LabKind as Kind } from '#test/lab-site';
@@ -282,6 +282,26 @@ test('a wrong password stops at two machines in a row, and a corrected one lets 
   await site.records.account.setPassword('push', site.vault.seal(PASSWORD, passwordPurpose('CORP\\push')));
   for (const name of names) await site.until(name, 'complete');
   assert.equal(failed(), 2);
+});
+
+test('a password that was changed while a machine waits for its turn is the one that is used there', async (t) => {
+  const { site, hosts } = await labSite(t, { 'PC-1': {} });
+  const { account } = site.records;
+  await account.remove('push');
+  await site.addAccount('CORP\\push', { password: 'the-old-password' });
+  const [push] = await account.list();
+  // Nothing proves the account yet, so one machine at a time logs on with it: here one of another process.
+  const elsewhere = new AccountRecord(site.database, site.clock);
+  assert.equal(await elsewhere.enter(push!.id, 'ANOTHER'), true);
+  await site.startCcm();
+  await site.push('PC-1', { inspectOnly: true });
+  const waiting = async () => (await site.database.query('select from account_waiting')).length > 0;
+  await waitFor('the attempt to wait for its turn', waiting);
+  await account.setPassword('push', site.vault.seal(PASSWORD, passwordPurpose('CORP\\push')));
+  await elsewhere.left(push!.id, 'ANOTHER');
+  const done = await site.until('PC-1', 'complete', 'waiting', 'retry', 'failed');
+  assert.equal(done.state, 'complete', JSON.stringify(done.steps));
+  assert.equal(hosts['PC-1']!.logons.of('CORP\\push').failed, 0);
 });
 
 test('a stale lock of another site is taken over; our own is removed after a failure too', async (t) => {

@@ -54,6 +54,7 @@ export class AccountRecord {
   readonly #turns: SiteTurns;
   readonly #worked: Gatherer<Use, void>;
   readonly #choices: Gatherer<Machine, Account[]>;
+  readonly #current: Gatherer<number, Account | undefined>;
 
   constructor(db: Database, clock: Clock) {
     this.#db = db;
@@ -61,6 +62,7 @@ export class AccountRecord {
     this.#turns = new SiteTurns(db, clock);
     this.#worked = new Gatherer((uses) => this.#noteWorked(uses));
     this.#choices = new Gatherer((machines) => this.chooseForMany(machines));
+    this.#current = new Gatherer((ids) => this.#byIds(ids));
   }
 
   /** add makes an account; it is unproven until it worked on a first machine. */
@@ -155,6 +157,19 @@ export class AccountRecord {
       ranked.sort((a, b) => b.rank - a.rank || a.account.id - b.account.id);
       return ranked.slice(0, AT_MOST).map(({ account }) => account);
     });
+  }
+
+  /** current gives an account as it is now; undefined where it is gone. */
+  current(id: number): Promise<Account | undefined> {
+    return this.#current.ask(id);
+  }
+
+  async #byIds(ids: readonly number[]): Promise<(Account | undefined)[]> {
+    const rows = await this.#db.exec<AccountRow>({ name: 'account_by_ids', text: 'select * from account where id = any($1)' }, [
+      ids,
+    ]);
+    const found = new Map(rows.map((row) => [row.id, accountOf(row)]));
+    return ids.map((id) => found.get(id));
   }
 
   /**

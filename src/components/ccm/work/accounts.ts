@@ -11,6 +11,8 @@ export class PushAccounts implements Accounts {
   readonly #parts: Pick<CcmParts, 'account' | 'vault' | 'clock' | 'random'>;
   readonly #record: AccountRecord;
   readonly #places: Places;
+  /** The accounts as they stand at the turn of the machine that waited for it. */
+  readonly #current = new WeakMap<PushAccount, Account>();
 
   constructor(parts: Pick<CcmParts, 'account' | 'vault' | 'clock' | 'random'> & { ccr: CcrRecord }) {
     this.#parts = parts;
@@ -35,12 +37,16 @@ export class PushAccounts implements Accounts {
   async choose(ccr: Ccr): Promise<PushAccount[]> {
     const { machineKey, name, domain, addresses, resourceId } = ccr;
     const chosen = await this.#record.chooseFor({ machineKey, name, domain, addresses, resourceId });
-    return chosen.map((account) => ({
-      id: account.id,
-      name: account.name,
-      username: account.username,
-      credential: (machine) => this.#credential(account, machine),
-    }));
+    return chosen.map((account) => {
+      const { id, name: known, username } = account;
+      const shown: PushAccount = {
+        id,
+        name: known,
+        username,
+        credential: (machine) => this.#credential(this.#current.get(shown) ?? account, machine),
+      };
+      return shown;
+    });
   }
 
   #credential(account: Account, machine: string): Credential {
@@ -57,8 +63,17 @@ export class PushAccounts implements Accounts {
     return ntlmCredential({ username, domain, password, clock, random });
   }
 
-  enter(account: PushAccount, ccr: Ccr, signal: AbortSignal): Promise<boolean> {
-    return this.#record.enter(account.id, ccr.machineKey, signal, ccr.id);
+  /** enter waits, and meanwhile the password may be changed: an old one would be refused, and two refusals stop the account for everybody. */
+  async enter(account: PushAccount, ccr: Ccr, signal: AbortSignal): Promise<boolean> {
+    if (!(await this.#record.enter(account.id, ccr.machineKey, signal, ccr.id))) return false;
+    let current: Account | undefined;
+    try {
+      current = await this.#record.current(account.id);
+    } finally {
+      if (!current) await this.left(account, ccr);
+    }
+    if (current) this.#current.set(account, current);
+    return current !== undefined;
   }
 
   worked(account: PushAccount, ccr: Ccr): Promise<void> {
