@@ -23,10 +23,13 @@ export class Numbers {
   }
 }
 
-/** fuzzSeed is PUSHPOINT_FUZZ_SEED, to see a failure again, or another one in each run. */
+const USUAL_SEED = 20_261_121;
+
+/** fuzzSeed is PUSHPOINT_FUZZ_SEED, to see a failure again; a search (PUSHPOINT_FUZZ) has another one each time, the usual run always the same. */
 export function fuzzSeed(): number {
   const given = process.env['PUSHPOINT_FUZZ_SEED'];
-  return given === undefined ? randomInt(2 ** 32) : Number(given);
+  if (given !== undefined) return Number(given);
+  return process.env['PUSHPOINT_FUZZ'] === undefined ? USUAL_SEED : randomInt(2 ** 32);
 }
 
 /** fuzzCount is how many inputs a run tries: PUSHPOINT_FUZZ in the nightly run. */

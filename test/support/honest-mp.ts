@@ -84,6 +84,8 @@ export class HonestMp {
     let mp: HonestMp;
     const answer = (request: IncomingMessage, response: ServerResponse) => void mp.#answer(request, response);
     const server: Server = certificate ? createHttps(certificate, answer) : createHttp(answer);
+    // Else it would hang up on the real clock, in the middle of a request where the process was kept waiting.
+    server.keepAliveTimeout = 0;
     server.listen(0, host);
     await once(server, 'listening');
     t.after(() => {
