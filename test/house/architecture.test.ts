@@ -155,7 +155,6 @@ const LONGER: Record<string, { lines: number; why: string }> = {
   'bench/points.ts': { lines: 400, why: 'one measurement from its set-up to its figures' },
   'test/support/sites.ts': { lines: 430, why: 'a branch of sites on one machine: start, speak, cut, kill' },
   'test/support/push-site.ts': { lines: 320, why: 'a site with lab hosts and a clock: start, push, look' },
-  'test/support/crash-run.ts': { lines: 305, why: 'one run of kills: start, kill, judge' },
   'test/support/decoders.ts': { lines: 500, why: 'a table: one row for each decoder and what it is fed' },
 };
 

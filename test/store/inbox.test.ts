@@ -80,7 +80,8 @@ test('a file that is dropped is worked once and removed', async (t) => {
 });
 
 test('a file that is still being written is not taken before it is complete', async (t) => {
-  const { dir, files } = open(t);
+  // Many times the pause between two lines, so that a writer who is kept waiting is none who has ended.
+  const { dir, files } = open(t, undefined, { quietMs: 1000 });
   await isThere(path.join(dir, 'bad'));
   const file = path.join(dir, 'slow.ccr');
   for (let n = 0; n < 8; n++) {
