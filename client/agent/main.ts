@@ -1,3 +1,4 @@
+import { proving } from '#client/certificate';
 import { Contact } from '#client/contact';
 import { sayFarewell } from '#client/farewell';
 import type { TargetHost } from '#client/host';
@@ -36,7 +37,7 @@ export async function main(host: TargetHost, args: string[], product: string = p
       ...(maxHistory !== undefined && { maxHistory }),
     });
     logs.exec.info(`Client ${config.version} (agent ${product}) starts`);
-    await new Agent(makeParts(host, logs, config, identity)).run();
+    await new Agent(makeParts(proving(host, config.properties, logs.exec), logs, config, identity)).run();
     logs.exec.info('Client stops');
     return 0;
   } catch (error) {
@@ -55,9 +56,10 @@ async function printStatus(host: TargetHost, json: boolean): Promise<number> {
   return value.state === 'registered' ? 0 : 1;
 }
 
-async function farewell(host: TargetHost): Promise<number> {
+async function farewell(plain: TargetHost): Promise<number> {
   try {
-    const config = await readConfig(host);
+    const config = await readConfig(plain);
+    const host = proving(plain, config.properties);
     const identity = await Identity.load(host);
     const points = [...new Set([...(identity.memory.managementPoints ?? []), ...config.tcf.managementPoints])];
     const contact = new Contact(host, config.tcf.certificatePins, { proves: (point) => provesSite({ config, identity }, point) });

@@ -1,3 +1,4 @@
+import { proving } from '#client/certificate';
 import { layout, type TargetHost } from '#client/host';
 import { Identity } from '#client/identity';
 import { ClientLog, usualLog } from '#client/log';
@@ -23,7 +24,7 @@ export async function say(host: TargetHost, args: readonly string[]): Promise<nu
     const { memory, privateKey } = identity;
     const points = [...new Set([...(memory.managementPoints ?? []), ...tcf.managementPoints])];
     const pins = tcf.certificatePins;
-    const reporter = new Reporter(host, log, {
+    const reporter = new Reporter(proving(host, config.properties, log), log, {
       site,
       clientVersion,
       guid,

@@ -129,7 +129,16 @@ export class Contact {
     if (wait !== undefined && (response.status === 429 || response.status === 503)) {
       this.#notBefore.set(point, this.#host.clock.monotonic() + wait);
     }
+    if (problem?.code === 'PP_MP_CERTIFICATE') throw raise('PP_CLIENT_CERTIFICATE', { url, why: this.#unproven(problem) });
     throw raise('PP_CLIENT_MP_ANSWERED', { url, status: response.status, code: problem?.code ?? '' });
+  }
+
+  /** unproven is what the point says of the certificate of this machine, and what the machine knows itself. */
+  #unproven({ detail = 'it is not accepted' }: Problem): string {
+    const own = this.#host.unproven?.();
+    // It goes into logs, and a point that is none may say anything.
+    const said = detail.replace(/[\u0000-\u001f\u007f]+/g, ' ').slice(0, 256);
+    return own === undefined ? said : `${said}; ${own}`;
   }
 
   /** corrected takes the clock of a site over; false where it is farther off than may be believed. */

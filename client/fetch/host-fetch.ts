@@ -10,6 +10,8 @@ import { raise } from '#base/errors';
  * none, and a client must not be led to somebody else. Pins are compared when the TLS handshake is done and before one octet is sent.
  */
 export function hostFetch(url: string, init: FetchInit = {}): Promise<Response> {
+  // Node's fetch shows no certificate.
+  if (init.certificate && init.pins === undefined) return clientFetch(url, init);
   const { pins, ...plain } = init;
   if (pins === undefined || !url.startsWith('https:')) return fetch(url, { ...plain, redirect: 'error' });
   return pinned(url, plain, pins);
@@ -36,6 +38,7 @@ function send(
     method: init.method ?? 'GET',
     headers: init.headers ?? {},
     ...(init.signal && { signal: init.signal }),
+    ...init.certificate,
     ...how,
   };
   const request = url.startsWith('https:') ? httpsRequest : httpRequest;
@@ -59,13 +62,18 @@ function pinned(url: string, init: FetchInit, pins: readonly string[]): Promise<
       const socket = connect({
         host,
         port: Number(port || 443),
+        ...init.certificate,
         ...(/[a-z]/i.test(host) && !host.includes(':') && { servername: host }),
         rejectUnauthorized: false,
       });
       const failed = (error: Error) => done(error, socket);
+      // A request that has no connection yet does not end by itself when it is told to.
+      const told = () => failed(new Error('the request was told to end'));
+      init.signal?.addEventListener('abort', told, { once: true });
       socket.once('error', failed);
       socket.once('secureConnect', () => {
         socket.off('error', failed);
+        init.signal?.removeEventListener('abort', told);
         if (isPinned(socket, pins)) return done(null, socket);
         socket.destroy();
         done(raise('PP_CLIENT_PIN', { url }), socket);

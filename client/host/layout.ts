@@ -32,6 +32,9 @@ export const layout = {
   /** The secrets of the site's policy, for whatever on the machine the administrator gives them to. */
   secrets: 'C:\\Windows\\CCM\\secrets.json',
   key: 'C:\\Windows\\CCM\\client.key',
+  /** With which the machine proves itself to points in native mode: PEM, put there by whoever enrols it. */
+  certificate: 'C:\\Windows\\CCM\\certificate.pem',
+  certificateKey: 'C:\\Windows\\CCM\\certificate.key',
   memory: 'C:\\Windows\\CCM\\client.json',
   status: 'C:\\Windows\\CCM\\status.json',
   /** Outside the client's folder, so that the SMSID survives a reinstallation; deleted by who prepares an image. */

@@ -13,6 +13,12 @@ export interface ServiceWish {
 
 export type ServiceState = 'stopped' | 'start-pending' | 'stop-pending' | 'running';
 
+/** ClientCertificate is what a machine shows to points in native mode, in PEM: the certificate with those that lead to its authority, and its key. */
+export interface ClientCertificate {
+  cert: string;
+  key: string;
+}
+
 /** FetchInit is the part of fetch's options that the client uses, and the certificate to expect. */
 export interface FetchInit {
   method?: string;
@@ -21,6 +27,8 @@ export interface FetchInit {
   signal?: AbortSignal;
   /** Hex SHA-256 of certificates (DER), of which the server shows one. To a server that shows another nothing is sent, and no chain is asked for. */
   pins?: readonly string[];
+  /** Shown to a server that asks for one. */
+  certificate?: ClientCertificate;
 }
 
 /**
@@ -90,6 +98,10 @@ export interface TargetHost {
   /** run starts a command and gives its exit code; a host that cannot leaves it out. */
   run?(command: string, options: { folder: string; signal: AbortSignal }): Promise<number>;
   fetch(url: string, init?: FetchInit): Promise<Response>;
+  /** unproven tells why this machine has no certificate to show; a host that was not told to have one leaves it out. */
+  unproven?(): string | undefined;
+  /** pathOf gives a path as people on this machine know it; a host whose paths are those of Windows leaves it out. */
+  pathOf?(path: string): string;
   /** srv asks DNS for service records, RFC 2782; a host without DNS leaves it out. */
   srv?(name: string): Promise<{ name: string; port: number }[]>;
 }

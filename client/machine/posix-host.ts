@@ -32,6 +32,7 @@ export function posixHost(signal: AbortSignal, root: string): TargetHost {
       const { bavail, bsize } = await statfs(root || '/');
       return bavail * bsize;
     },
+    pathOf: place,
     mutex: mutexes(),
     services: new Services(place),
     fetch: hostFetch,

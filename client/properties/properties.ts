@@ -15,6 +15,10 @@ export interface ClientProperties {
   locators: string[];
   /** DNSSUFFIX: the domain in which the management points of a site are published. */
   dnsSuffix?: string;
+  /** CCMCERTFILE: the certificate that this machine shows to points in native mode, PEM. */
+  certificateFile?: string;
+  /** CCMKEYFILE: its key, PEM; without it that in CCMCERTFILE. */
+  certificateKeyFile?: string;
   /** RESETKEYINFORMATION=TRUE: forget the certificate that earlier installations pinned, and the key of the client. */
   resetKey: boolean;
   /** SMSCACHESIZE in megabytes. */
@@ -58,8 +62,23 @@ export function readProperties(text: string): ClientProperties {
     ...(fallback !== undefined && { fallbackStatusPoint: fallback }),
     locators: urls('SMSSLP'),
     ...(suffix && /^[A-Za-z0-9.-]{1,253}$/.test(suffix) && { dnsSuffix: suffix }),
+    ...paths(map),
     resetKey: isTrue(map.get('RESETKEYINFORMATION')),
     ...numbers(map),
+  };
+}
+
+/** paths takes whole paths only: nobody knows in which folder a service stands. */
+function paths(map: ReadonlyMap<string, string>): Partial<ClientProperties> {
+  const path = (key: string) => {
+    const text = map.get(key) ?? '';
+    return /^(?:\/|[A-Za-z]:\\)[^\u0000-\u001f"]{1,1000}$/.test(text) ? text : undefined;
+  };
+  const certificateFile = path('CCMCERTFILE');
+  const certificateKeyFile = path('CCMKEYFILE');
+  return {
+    ...(certificateFile !== undefined && { certificateFile }),
+    ...(certificateKeyFile !== undefined && { certificateKeyFile }),
   };
 }
 

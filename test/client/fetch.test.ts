@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer as createHttp } from 'node:http';
 import { createServer as createHttps } from 'node:https';
-import type { AddressInfo, Server } from 'node:net';
+import { createServer as createTcp, type AddressInfo, type Server } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { isCode } from '#base/errors';
 import { clientFetch, hostFetch } from '#client/fetch';
@@ -55,6 +55,19 @@ for (const ask of [hostFetch, clientFetch]) {
     await assert.rejects(silent);
     await assert.rejects(half.text());
     await assert.rejects(ask(`${url}/x`, { pins: [certificate.pin], signal: stop.signal }));
+  });
+
+  test(`${ask.name}: a pinned fetch ends when it is told to, while nobody answers the handshake`, async (t) => {
+    const server = createTcp((socket) => t.after(() => socket.destroy()));
+    server.listen(0, '127.0.0.1');
+    t.after(() => server.close());
+    await once(server, 'listening');
+    const stop = new AbortController();
+    const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+    const asked = assert.rejects(ask(url, { pins: ['ab'.repeat(32)], signal: stop.signal }));
+    await once(server, 'connection');
+    stop.abort();
+    await asked;
   });
 
   test(`${ask.name}: no redirect is followed`, async (t) => {

@@ -101,9 +101,22 @@ export class Authority {
 
   /** issue makes a certificate for client authentication. */
   issue(common: string, until = new Date('2049-01-01')): { cert: string; key: string; serial: number } {
+    return this.issueFor('clientAuth', common, until);
+  }
+
+  /** issueFor makes one for another purpose (RFC 5280, section 4.2.1.12). */
+  issueFor(
+    purpose: 'clientAuth' | 'serverAuth',
+    common: string,
+    until = new Date('2049-01-01'),
+  ): { cert: string; key: string; serial: number } {
     const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const serial = this.#serial++;
-    const usage = der(0x30, oid('551d25'), der(0x04, der(0x30, oid('2b06010505070302'))));
+    const usage = der(
+      0x30,
+      oid('551d25'),
+      der(0x04, der(0x30, oid(purpose === 'clientAuth' ? '2b06010505070302' : '2b06010505070301'))),
+    );
     const cert = this.#make(serial, nameOf(common), publicKey, until, [usage]);
     return { cert, key: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string, serial };
   }

@@ -103,6 +103,15 @@ export const clientErrors = {
     remedy: 'Look into the log of the site server for the same time; check that the address belongs to a management point.',
     again: 'retry',
   },
+  PP_CLIENT_CERTIFICATE: {
+    origin: 'refused',
+    message: 'the management point {url} wants a client certificate: {why}',
+    http: 502,
+    cause: 'The site is in native mode, and this machine showed no client certificate that the site accepts.',
+    remedy:
+      'Put a certificate for client authentication from the authority of the site and its key, PEM, where the client looks for them: the files that CCMCERTFILE and CCMKEYFILE name, or certificate.pem and certificate.key in its folder (docs/client.md). It is read anew with the next request.',
+    again: 'wait',
+  },
   PP_CLIENT_PIN: {
     origin: 'refused',
     message: '{url} shows another certificate than the one this client was told to expect',

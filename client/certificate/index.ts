@@ -1,0 +1,1 @@
+export { proving } from './certificate.ts';
