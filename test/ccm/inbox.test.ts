@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { chmod, mkdir, readdir, readFile, rename, rm, unlink, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 
@@ -9,6 +8,9 @@ import { ManualClock } from '#base/clock';
 import { readCcrFile, Surroundings } from '#components/ccm';
 import { readMobileClient } from '#messages';
 import { PushSite, VERSION, waitFor } from '#test/push-site';
+
+/** NOBODY is a port that no program is given by the system and none listens on. */
+const NOBODY = 1;
 
 async function siteWithInbox(t: TestContext): Promise<{ site: PushSite; box: string; retry: string }> {
   const site = await PushSite.create();
@@ -25,15 +27,6 @@ async function drop(site: PushSite, box: string, name: string, text: string): Pr
   const draft = join(site.folder, name);
   await writeFile(draft, text);
   await rename(draft, join(box, name));
-}
-
-/** closedPort is a port of loopback where nothing listens. */
-async function closedPort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise<void>((resolve) => server.close(() => resolve()));
-  return port;
 }
 
 test('a dropped CCR becomes a request, with the port that only the import knows, and the file is gone', async (t) => {
@@ -84,9 +77,8 @@ test('what is no CCR goes to bad with the line and the reason; the next file is 
 
 test('ccrretry.box shows live CCRs as D4 does, with true values, and two machines of one name apart', async (t) => {
   const { site, retry } = await siteWithInbox(t);
-  const port = await closedPort();
   await site.importCsv(
-    `name,domain,fqdn,ip,smbPort\r\nPC1,CORP,pc1.corp.example,127.0.0.1,${port}\r\nPC1,LAB,pc1.lab.example,127.0.0.2,${port}\r\n`,
+    `name,domain,fqdn,ip,smbPort\r\nPC1,CORP,pc1.corp.example,127.0.0.1,${NOBODY}\r\nPC1,LAB,pc1.lab.example,127.0.0.2,${NOBODY}\r\n`,
   );
   for (const device of (await site.records.resource.list()).items)
     await site.records.ccr.request({
@@ -127,8 +119,7 @@ test('ccrretry.box shows live CCRs as D4 does, with true values, and two machine
 
 test('deleting a file from ccrretry.box cancels that CCR and no other; our own removals cancel nothing', async (t) => {
   const { site, retry } = await siteWithInbox(t);
-  const port = await closedPort();
-  await site.importCsv(`name,ip,smbPort\r\nPC1,127.0.0.1,${port}\r\nPC2,127.0.0.1,${port}\r\n`);
+  await site.importCsv(`name,ip,smbPort\r\nPC1,127.0.0.1,${NOBODY}\r\nPC2,127.0.0.1,${NOBODY}\r\n`);
   await site.startCcm();
   await site.push(['PC1', 'PC2']);
   await waitFor('both files', async () => existsSync(join(retry, 'PC1.ccr')) && existsSync(join(retry, 'PC2.ccr')));
@@ -146,8 +137,7 @@ test('at start the files are rewritten from the database, and one that was delet
   const site = await PushSite.create();
   t.after(() => site.close());
   const retry = join(site.folder, 'inboxes', 'ccrretry.box');
-  const port = await closedPort();
-  await site.importCsv(`name,ip,smbPort\r\nPC1,127.0.0.1,${port}\r\nPC2,127.0.0.1,${port}\r\n`);
+  await site.importCsv(`name,ip,smbPort\r\nPC1,127.0.0.1,${NOBODY}\r\nPC2,127.0.0.1,${NOBODY}\r\n`);
   const ccm = await site.startCcm();
   await site.push(['PC1', 'PC2']);
   await site.until('PC1', 'retry');
@@ -167,7 +157,7 @@ test('at start the files are rewritten from the database, and one that was delet
 
 test('a folder that vanishes comes back with its files, and cancels nothing', async (t) => {
   const { site, retry } = await siteWithInbox(t);
-  await site.importCsv(`name,ip,smbPort\r\nPC1,127.0.0.1,${await closedPort()}\r\n`);
+  await site.importCsv(`name,ip,smbPort\r\nPC1,127.0.0.1,${NOBODY}\r\n`);
   await site.startCcm();
   await site.push('PC1');
   await waitFor('the file', () => existsSync(join(retry, 'PC1.ccr')));
@@ -197,7 +187,7 @@ test('where the retry folder cannot be written, the log says so once and the CCR
   await writeFile(retry, '');
   await chmod(retry, 0o400);
   await site.startInbox();
-  await site.importCsv(`name,ip,smbPort\r\nPC1,127.0.0.1,${await closedPort()}\r\n`);
+  await site.importCsv(`name,ip,smbPort\r\nPC1,127.0.0.1,${NOBODY}\r\n`);
   await site.startCcm();
   await site.push('PC1');
   await site.until('PC1', 'retry');
@@ -251,7 +241,7 @@ test('the file shows the time of the error event once it was raised', async (t) 
   const site = await PushSite.create({ clock, settings: { ccr: { eventAfterHours: 1 } } });
   t.after(() => site.close());
   const retry = join(site.folder, 'inboxes', 'ccrretry.box');
-  await site.importCsv(`name,ip,smbPort\r\nPC1,127.0.0.1,${await closedPort()}\r\n`);
+  await site.importCsv(`name,ip,smbPort\r\nPC1,127.0.0.1,${NOBODY}\r\n`);
   await site.startInbox();
   await site.startCcm();
   await site.push('PC1');

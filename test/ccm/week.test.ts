@@ -8,19 +8,13 @@ import { PushSite, waitFor } from '#test/push-site';
 /** NOBODY is a port that no program is given by the system and none listens on. */
 const NOBODY = 1;
 
-/** closedPort is a port of loopback where nothing listens. */
-async function closedPort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise<void>((resolve) => server.close(() => resolve()));
-  return port;
-}
+/** OWN is an address of loopback where only this process listens: what it lets go of there nobody else is given. */
+const OWN = `127.${1 + ((process.pid >> 15) & 127)}.${(process.pid >> 7) & 255}.${1 + (process.pid & 127)}`;
 
 /** listenOn accepts connections and hangs up, which is all that a probe wants. */
-async function listenOn(port: number): Promise<Server> {
+async function listenOn(port: number, address = '127.0.0.1'): Promise<Server> {
   const server = createServer((socket) => socket.destroy());
-  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(port, address, resolve));
   return server;
 }
 
@@ -103,8 +97,10 @@ test('a machine that shows up is tried at once; until then it costs a bare conne
   const clock = new ManualClock('2026-01-05T08:00:00Z');
   const site = await PushSite.create({ clock });
   t.after(() => site.close());
-  const port = await closedPort();
-  await site.importCsv(`name,domain,ip,smbPort\r\nLAPTOP,CORP,127.0.0.1,${port}\r\n`);
+  const there = await listenOn(0, OWN);
+  const { port } = there.address() as { port: number };
+  await new Promise<void>((resolve) => there.close(() => resolve()));
+  await site.importCsv(`name,domain,ip,smbPort\r\nLAPTOP,CORP,${OWN},${port}\r\n`);
   await site.startCcm();
   await site.push('LAPTOP');
   await site.until('LAPTOP', 'retry');
@@ -112,7 +108,7 @@ test('a machine that shows up is tried at once; until then it costs a bare conne
   const before = site.probes;
   await pass(clock, 11 * 60_000, 'a probe', async () => site.probes > before, 1000);
   assert.equal((await site.show('LAPTOP')).attempts, 1);
-  const server = await listenOn(port);
+  const server = await listenOn(port, OWN);
   t.after(() => new Promise((resolve) => server.close(resolve)));
   await pass(clock, 0, 'the second try', async () => (await site.show('LAPTOP')).attempts === 2, 1000);
   const tried = await site.until('LAPTOP', 'waiting', 'retry');
