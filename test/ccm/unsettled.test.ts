@@ -66,6 +66,55 @@ test('who asked for a reinstallation during a verification gets it, although the
   assert.equal((await site.show('PC-1')).state, 'queued');
 });
 
+/** The claims of a process that can be kept from claiming. */
+class GatedClaims extends Claims {
+  #open = true;
+  #under: Promise<unknown> = Promise.resolve();
+
+  override take(o: Parameters<Claims['take']>[0]): Promise<Claimed[]> {
+    if (!this.#open) return Promise.resolve([]);
+    const claimed = super.take(o);
+    this.#under = claimed.catch(() => {});
+    return claimed;
+  }
+
+  async close(): Promise<void> {
+    this.#open = false;
+    await this.#under;
+  }
+
+  open(): void {
+    this.#open = true;
+  }
+}
+
+test('what was seen of an earlier start of the same CCR does not put off the looks after the next one', async (t) => {
+  const { site } = await labSite(t, { 'PC-1': {} });
+  const { ccr } = site.records;
+  const gated = new GatedClaims(site.database, site.clock);
+  // The start is told by another process, so that the machine itself has no client and each look at it shows that.
+  const worker = await ccr.claims.registerWorker('another', 3_600_000);
+  const startedBefore = async (minutes: number) => {
+    const [claimed] = await ccr.claims.take({ worker, limit: 1, caps: { perSubnet: 9, perAccount: 9 } });
+    assert.equal(claimed?.purpose, 'attempt');
+    const now = site.clock.now();
+    await ccr.claims.started(claimed, { startedAt: new Date(now.getTime() - minutes * 60_000), verifyAt: now });
+  };
+  const looked = async () => (await site.show('PC-1')).verifyCount > 0;
+  await site.push('PC-1');
+  await startedBefore(20);
+  await site.startCcm({ ccr: new CcrRecord(site.database, site.clock, gated) });
+  await waitFor('the look of the fifteenth minute', looked);
+
+  await gated.close();
+  await site.push('PC-1', { reinstall: true });
+  await startedBefore(3);
+  assert.equal((await site.show('PC-1')).verifyCount, 0);
+  gated.open();
+  await waitFor('the look of the second minute', looked);
+  await worker.leave(site.clock.now());
+});
+
 const AWAY: [string, () => Error][] = [
   ['is away', CUT],
   ['is killed again while it starts', () => raise('PP_STORE_START_FAILED', { what: 'postgres', why: 'it ended with SIGKILL' })],

@@ -16,6 +16,15 @@ const SETUP_ERROR = 6;
 /** A look that is this early still counts as the one it was meant to be. */
 const SLACK_MS = 1000;
 
+/** Looks at CCRs that others ended meanwhile are remembered, but not without an end; to forget one costs a connection. */
+const REMEMBERED = 20_000;
+
+/** Looked is the last look after a start. */
+interface Looked {
+  startedAt: number;
+  slot: number;
+}
+
 /** slotsPassed counts the looks that are due by now: at the minutes of the settings, then hourly, all from the start of the bootstrap. */
 export function slotsPassed(startedAt: Date, now: Date, verifyMinutes: readonly number[]): number {
   const age = now.getTime() - startedAt.getTime() + SLACK_MS;
@@ -50,8 +59,8 @@ type Parts = Pick<CcmParts, 'ccr' | 'client' | 'clock' | 'log'>;
 export class Verification {
   readonly #parts: Parts;
   readonly #outcomes: Outcomes;
-  /** Looks done for a CCR, so that a wake between two looks does not connect. */
-  readonly #looked = new Map<number, number>();
+  /** Looks done after a start of a CCR, so that a wake between two looks does not connect. */
+  readonly #looked = new Map<number, Looked>();
 
   constructor(parts: Parts, outcomes: Outcomes) {
     this.#parts = parts;
@@ -64,13 +73,15 @@ export class Verification {
     const startedAt = claimed.ccr.startedAt ?? claimed.ccr.lastAttemptAt ?? clock.now();
     if (await this.heard(claimed, startedAt, settings)) return this.#forget(claimed);
     const slot = slotsPassed(startedAt, clock.now(), settings.verifyMinutes);
-    if (slot <= (this.#looked.get(claimed.ccr.id) ?? 0)) {
+    const before = this.#looked.get(claimed.ccr.id);
+    if (before?.startedAt === startedAt.getTime() && slot <= before.slot) {
       await record.claims.release(claimed, nextSlot(startedAt, clock.now(), settings.verifyMinutes));
       return;
     }
     const context = await contextOf();
     const result = await verify(context);
-    this.#looked.set(claimed.ccr.id, slot);
+    if (this.#looked.size >= REMEMBERED) this.#looked.clear();
+    this.#looked.set(claimed.ccr.id, { startedAt: startedAt.getTime(), slot });
     const next = nextSlot(startedAt, clock.now(), settings.verifyMinutes);
     switch (result.kind) {
       case 'complete':
