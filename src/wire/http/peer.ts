@@ -26,6 +26,9 @@ export interface Reply {
   body: Buffer;
 }
 
+/** A server that takes a connection and says nothing is left after this: Node's own agent knows no such line until it is ready. */
+const HANDSHAKE_MS = 30_000;
+
 const REASONS: Record<string, string> = {
   ECONNREFUSED: 'nobody listens there',
   ENOTFOUND: 'its name is not known',
@@ -79,9 +82,16 @@ export class HttpPeer {
       minVersion: 'TLSv1.2',
       ALPNProtocols: ['http/1.1'],
     });
-    const failed = (error: Error) => done(error, socket);
+    const silent = this.#clock.after(HANDSHAKE_MS, () =>
+      socket.destroy(Object.assign(new Error('no TLS'), { code: 'ETIMEDOUT' })),
+    );
+    const failed = (error: Error) => {
+      silent();
+      done(error, socket);
+    };
     socket.once('error', failed);
     socket.once('secureConnect', () => {
+      silent();
       socket.off('error', failed);
       this.shown = keyPin(socket);
       if (this.#pin === undefined || this.#pin === this.shown) return done(null, socket);
@@ -142,6 +152,8 @@ export class HttpPeer {
         );
       });
       sent.once('error', reject);
+      // A request that has no line yet keeps its error to itself until it has one.
+      signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
       sent.end(call.body);
     });
   }
