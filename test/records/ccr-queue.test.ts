@@ -36,6 +36,23 @@ async function queue(count: number, more: { subnets?: number } = {}): Promise<vo
   await ccrs.requestMany(wishes);
 }
 
+test('a process that cannot be made known keeps no connection', async () => {
+  const failing = new Proxy(base.db, {
+    get: (db, name) => {
+      if (name === 'query')
+        return (text: string, values: unknown[]) =>
+          text.startsWith('insert into ccr_worker') ? Promise.reject(new Error('the disk is full')) : db.query(text, values);
+      const value: unknown = Reflect.get(db, name, db);
+      return typeof value === 'function' ? (value.bind(db) as unknown) : value;
+    },
+  });
+  const claims = new CcrRecord(failing, clock).claims;
+  const before = base.db.connections();
+  for (let i = 0; i < 3; i++) await assert.rejects(claims.registerWorker('w'), /the disk is full/);
+  const { open, idle } = base.db.connections();
+  assert.equal(open - idle, before.open - before.idle);
+});
+
 test('four processes claim everything once', async () => {
   await queue(400);
   const others: Database[] = [];

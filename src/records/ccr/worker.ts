@@ -75,10 +75,16 @@ export class Worker {
     const hold = await holdLock(db, next!.id);
     if (!hold) throw new Error(`the lock of the new worker ${next!.id} is held by somebody else`);
     const now = clock.now();
-    await db.query(
-      'insert into ccr_worker (id, name, registered_at, lease_until) overriding system value values ($1, $2, $3, $4)',
-      [next!.id, name, now, new Date(now.getTime() + leaseMs)],
-    );
+    try {
+      await db.query(
+        'insert into ccr_worker (id, name, registered_at, lease_until) overriding system value values ($1, $2, $3, $4)',
+        [next!.id, name, now, new Date(now.getTime() + leaseMs)],
+      );
+    } catch (error) {
+      // Nobody else would let go of its connection, and each try takes another one.
+      await hold.release();
+      throw error;
+    }
     return new Worker(db, next!.id, name, hold);
   }
 
