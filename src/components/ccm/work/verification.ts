@@ -74,7 +74,7 @@ export class Verification {
     if (await this.heard(claimed, startedAt, settings)) return this.#forget(claimed);
     const slot = slotsPassed(startedAt, clock.now(), settings.verifyMinutes);
     const before = this.#looked.get(claimed.ccr.id);
-    if (before?.startedAt === startedAt.getTime() && slot <= before.slot) {
+    if (slot <= (before?.startedAt === startedAt.getTime() ? before.slot : 0)) {
       await record.claims.release(claimed, nextSlot(startedAt, clock.now(), settings.verifyMinutes));
       return;
     }
