@@ -3,13 +3,11 @@ import { createServer, type Server } from 'node:net';
 import { test } from 'node:test';
 
 import { ManualClock } from '#base/clock';
+import { OWN } from '#test/own-address';
 import { PushSite, waitFor } from '#test/push-site';
 
 /** NOBODY is a port that no program is given by the system and none listens on. */
 const NOBODY = 1;
-
-/** OWN is an address of loopback where only this process listens: what it lets go of there nobody else is given. */
-const OWN = `127.${1 + ((process.pid >> 15) & 127)}.${(process.pid >> 7) & 255}.${1 + (process.pid & 127)}`;
 
 /** listenOn accepts connections and hangs up, which is all that a probe wants. */
 async function listenOn(port: number, address = '127.0.0.1'): Promise<Server> {

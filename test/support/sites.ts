@@ -23,6 +23,7 @@ import { ContentStore } from '#store/content';
 import type { Database } from '#store/database';
 import { createVaultKeys, openVault, type Vault } from '#store/vault';
 import { testDatabase } from '#test/database';
+import { OWN } from '#test/own-address';
 import { scratch } from '#test/scratch';
 import { HttpPeer } from '#wire/http';
 
@@ -163,9 +164,9 @@ export class LinkSite {
       ...(o.tls && { tls: o.tls }),
       also: (it) => point.routes(it, { pin: o.pin }),
     });
-    app.server.listen(this.url === '' ? 0 : Number(new URL(this.url).port), '127.0.0.1');
+    app.server.listen(this.url === '' ? 0 : Number(new URL(this.url).port), OWN);
     await once(app.server, 'listening');
-    this.url = `${o.tls ? 'https' : 'http'}://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
+    this.url = `${o.tls ? 'https' : 'http'}://${OWN}:${(app.server.address() as AddressInfo).port}`;
     this.#stopPoint = async () => {
       await point.stop();
       await app.close();
@@ -337,7 +338,7 @@ export class RawChild {
 export class Cable {
   readonly #pairs = new Set<[Socket, Socket]>();
   readonly #server: net.Server;
-  readonly #port: number;
+  readonly #to: URL;
   url = '';
   isCut = false;
   delayMs = 0;
@@ -346,13 +347,13 @@ export class Cable {
   answered = 0;
   #losing: (() => void) | undefined;
 
-  private constructor(port: number) {
-    this.#port = port;
+  private constructor(to: URL) {
+    this.#to = to;
     this.#server = net.createServer((near) => this.#join(near));
   }
 
   static async to(t: Pick<TestContext, 'after'>, url: string): Promise<Cable> {
-    const cable = new Cable(Number(new URL(url).port));
+    const cable = new Cable(new URL(url));
     cable.#server.listen(0, '127.0.0.1');
     await once(cable.#server, 'listening');
     cable.url = `${new URL(url).protocol}//127.0.0.1:${(cable.#server.address() as AddressInfo).port}`;
@@ -363,7 +364,7 @@ export class Cable {
   #join(near: Socket): void {
     this.asked++;
     if (this.isCut) return void near.resetAndDestroy();
-    const far = net.connect({ host: '127.0.0.1', port: this.#port });
+    const far = net.connect({ host: this.#to.hostname, port: Number(this.#to.port) });
     const pair: [Socket, Socket] = [near, far];
     this.#pairs.add(pair);
     const end = () => {
