@@ -232,7 +232,8 @@ export const pushErrors = {
     message: 'there is a push account {name} already',
     http: 409,
     cause: 'Names of push accounts are unique in a site, capitals do not count.',
-    remedy: 'Choose another name, or set the password of the one that is there.',
+    remedy:
+      'Choose another name; the one that is there gets a new password by pushpoint account resume NAME --password-file FILE.',
     again: 'never',
   },
   PP_ACCOUNT_UNKNOWN: {

@@ -143,7 +143,8 @@ export const siteErrors = {
     message: 'the setting {setting} cannot be set so: {why}',
     http: 400,
     cause: 'The setting is not one of the site, or the value is out of its range.',
-    remedy: 'pushpoint site settings lists them as they are; docs/ccr.md and docs/boundaries.md tell what each of them takes.',
+    remedy:
+      'pushpoint site settings lists them as they are; docs/ccr.md, docs/boundaries.md, docs/clients.md and docs/points.md tell what each of them takes.',
     again: 'never',
   },
   PP_SITE_POINT_ADDRESS: {

@@ -50,7 +50,7 @@ export const storeErrors = {
     message: 'this site keeps its data in the {found} database, and the {wanted} one was asked for',
     cause: 'Which kind of database a site has is settled at its first start and written to {file}.',
     remedy:
-      'Start with the same --database as before (or without it, as before). To move the site, bring its data to the other database first and then remove that file.',
+      'Start with the same --database as before (or without it, as before). To move the site: pushpoint db export, and pushpoint db import into the other database (docs/backup.md).',
     again: 'wait',
   },
   PP_STORE_CLOSED: {
