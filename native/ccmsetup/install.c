@@ -129,7 +129,12 @@ static BOOL run_installer(Run *run, DWORD *exit) {
   BOOL ran;
   for (int tries = 0;; tries++) {
     log_info("Running the installer of the package");
+    // A service that runs, or is still ending, holds its file, and cannot be started by a Windows Installer that does not wait for its end.
+    BOOL was_running = program[0] && service_state(AGENT_SERVICE) == SERVICE_RUNNING;
+    if (program[0]) service_stop(AGENT_SERVICE);
     ran = run_command(run, program[0] ? program : NULL, line, exit);
+    // What was there goes on where nothing came in its place.
+    if (was_running && (!ran || (*exit != 0 && !is_restart(*exit)))) service_start(AGENT_SERVICE);
     if (!ran) break;
     log_info("Installer ended with %lu", *exit);
     // Another installation is in progress: it ends.

@@ -74,8 +74,6 @@ WCHAR *msi_line(const Config *c, WCHAR program[PATH_ROOM]) {
   text_format(&text, "msiexec.exe /i \"%s\" /qn /norestart /l*v \"logs\\client.msi.log\" REBOOT=ReallySuppress ", c->payload.name);
   if (is_product_there(c->payload.name)) {
     log_info("The product is installed already; it is repaired");
-    // A service that runs holds its file.
-    service_stop(AGENT_SERVICE);
     text_add(&text, "REINSTALL=ALL REINSTALLMODE=vamus ");
   }
   text_add(&text, c->properties);
