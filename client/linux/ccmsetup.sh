@@ -93,6 +93,9 @@ read_config() {
   [ -n "$mps" ] || { detail='mobileclient.tcf names no management point'; return 1; }
   detail=''
   configured=yes
+  # With a download this machine names its push, unsigned: the site may refuse its files to one that it has blocked. The id is no secret.
+  push=''
+  if names_me; then push=$(ini Registration TokenId | tr -cd A-Za-z0-9_-); fi
   # A token is in it, for nobody but root.
   [ -z "$(ini Registration TokenId)" ] || chmod 600 "$origin"
   info "Site $site, management points$mps, client $version"
@@ -106,7 +109,40 @@ settle() {
   is_point "$(property SMSMP)" && mps=" $(property SMSMP)$mps"
   return 0
 }
-property() { printf ' %s' "$properties" | sed -n "s/.* $1=\"\{0,1\}\([^ \"]*\).*/\1/p"; }
+property() { value_in "$properties" "$1"; }
+value_in() { printf ' %s' "$1" | sed -n "s/.* $2=\"\{0,1\}\([^ \"]*\).*/\1/p"; }
+
+# setting NAME: of the command line, whose properties take the place of all those in the file.
+setting() { if [ -n "$properties" ]; then property "$1"; else value_in "$(ini 'Client Install' Install)" "$1"; fi; }
+
+# ---- DNS ----------------------------------------------------------------------------------------------------------------------------
+
+# ask_srv NAME prints what a resolver says of service records (RFC 2782). getent asks for addresses only; 1 = there is nobody to ask.
+ask_srv() {
+  if command -v dig >/dev/null 2>&1; then dig +short +time=3 +tries=2 "$1" SRV 2>/dev/null || :
+  elif command -v host >/dev/null 2>&1; then host -W 3 -t SRV "$1" 2>/dev/null || :
+  elif command -v resolvectl >/dev/null 2>&1; then resolvectl --legend=no --type=SRV query "$1" 2>/dev/null || :
+  else return 1; fi
+}
+
+# published prints the management points that DNS names for the site (DNSSUFFIX) and nobody else did. Priority and weight are not heeded; the
+# port tells whether it is https.
+published() {
+  suffix=$(setting DNSSUFFIX)
+  case $suffix in '' | *[!A-Za-z0-9.-]*) return 0 ;; esac
+  if ! found=$(ask_srv "_mssms_mp_$(printf %s "$site" | tr A-Z a-z)._tcp.$suffix"); then
+    info "DNS is not asked for management points: neither dig nor host nor resolvectl is there"
+    return 0
+  fi
+  for one in $(printf '%s\n' "$found" | awk '
+    { for (i = 1; i + 3 <= NF; i++) {
+        name = $(i + 3); port = $(i + 2); sub(/\.$/, "", name)
+        if ($i !~ /^[0-9]+$/ || $(i + 1) !~ /^[0-9]+$/ || port !~ /^[0-9]+$/ || name !~ /^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/) continue
+        if (port + 0 > 0 && port + 0 < 65536 && ++n <= 32) print "http" (port + 0 == 443 || port + 0 == 8443 ? "s" : "") "://" name ":" port + 0
+        next } }'); do
+    case " ${points:-$mps} " in *" $one "*) ;; *) echo "$one" ;; esac
+  done
+}
 
 # ---- HTTP ---------------------------------------------------------------------------------------------------------------------------
 
@@ -137,6 +173,20 @@ pinned() {
   trust="--pinnedpubkey sha256//$key"
 }
 
+# own_certificate URL: sets $own to the options that show a point in native mode the certificate of this machine (docs/client.md), and $lacks to
+# why there is none.
+own_certificate() {
+  own='' lacks=''
+  case $1 in https:*) ;; *) return 0 ;; esac
+  own_file=$(setting CCMCERTFILE) own_key=$(setting CCMKEYFILE)
+  : "${own_file:=$state/certificate.pem}"
+  [ -r "$own_file" ] || { lacks="there is no $own_file"; return 0; }
+  if [ -z "$own_key" ]; then if grep -q 'PRIVATE KEY-----' "$own_file"; then own_key=$own_file; else own_key=$state/certificate.key; fi; fi
+  [ -r "$own_key" ] || { lacks="there is no $own_key"; return 0; }
+  case $own_file$own_key in *[!A-Za-z0-9._/:+@-]*) lacks="the name of $own_file or of its key has letters that this program cannot pass on"; return 0 ;; esac
+  if command -v curl >/dev/null 2>&1; then own="--cert $own_file --key $own_key"; else own="--certificate=$own_file --private-key=$own_key"; fi
+}
+
 # get URL FILE: goes on at the end of FILE. Sets $status (000 = nobody answered) and $wait (what the point asks for, in seconds).
 get() {
   status=000 wait=''
@@ -145,7 +195,8 @@ get() {
     # Less than 4 KB in a minute is a point that holds us for ever.
     # shellcheck disable=SC2086
     status=$(curl -sS -f -C - -o "$2" -D "$setup/head" -w '%{http_code}' --proto '=http,https' --max-redirs 0 --connect-timeout 30 \
-      --speed-limit 68 --speed-time 60 --max-filesize "$3" ${trust:+-k} $trust "$1" 2>"$setup/curl")
+      --speed-limit 68 --speed-time 60 --max-filesize "$3" ${trust:+-k} $trust $own ${push:+-H} ${push:+"x-pushpoint-token: $push"} \
+      "$1" 2>"$setup/curl")
     ended=$?
     wait=$(sed -n 's/^[Rr]etry-[Aa]fter: *\([0-9]\{1,6\}\).*/\1/p' "$setup/head" 2>/dev/null | tail -n 1)
     [ $ended -eq 0 ] || plain "$(cat "$setup/curl" 2>/dev/null)" >"$setup/why"
@@ -153,7 +204,8 @@ get() {
     return $ended
   fi
   # shellcheck disable=SC2086
-  wget -q -c -O "$2" --max-redirect=0 --tries=1 --timeout=60 ${trust:+--no-check-certificate} $trust "$1" 2>"$setup/why"
+  wget -q -c -O "$2" --max-redirect=0 --tries=1 --timeout=60 ${trust:+--no-check-certificate} $trust $own ${push:+--header="x-pushpoint-token: $push"} \
+    "$1" 2>"$setup/why"
   ended=$?
   [ $ended -eq 8 ] && status=404
   [ $ended -eq 0 ] && status=200
@@ -168,6 +220,7 @@ is_right() { # FILE SIZE HASH
 from_point() {
   part=$setup/$2.$(printf %s "$4" | cut -c1-16).part
   pinned "$1" || return 1
+  own_certificate "$1"
   for path in "$4/$2" "$2"; do
     cuts=0
     while :; do
@@ -192,6 +245,7 @@ from_point() {
   case $status in 429 | 503) later="$later${wait:-$((retry * 60))} " ;; *) later="$later$((retry * 60)) " ;; esac
   if [ ! -s "$part" ]; then
     warn "the management point $1 answered $status: $(cat "$setup/why" 2>/dev/null)"
+    [ "$status" != 403 ] || [ -z "$lacks" ] || warn "a site in native mode wants a client certificate, and $lacks"
     return 1
   fi
   if is_right "$part" "$3" "$4"; then
@@ -222,6 +276,13 @@ fetch() {
     for point in ${points:-$mps}; do
       if from_point "$point" "$1" "$2" "$3"; then mv -f "$part" "$setup/$1"; return 0; fi
     done
+    # Whoever answers there, the hash judges what he gives.
+    if [ -z "$wrong_hash$wrong_pin" ]; then
+      for point in $(published); do
+        info "DNS names the management point $point"
+        if from_point "$point" "$1" "$2" "$3"; then mv -f "$part" "$setup/$1"; return 0; fi
+      done
+    fi
     # Another certificate or other bytes than the trust anchor says do not get better by waiting.
     [ -z "$wrong_hash" ] || { fail 325 $HASH "$1 does not have the expected hash"; return 1; }
     [ -z "$wrong_pin" ] || { fail 308 $ERROR 'a management point shows another certificate than the one that is pinned'; return 1; }
@@ -533,9 +594,11 @@ hand_over() {
   fi
 }
 
+names_me() { [ "$(ini Registration Machine | cut -d. -f1 | cut -c1-15 | tr a-z A-Z)" = "$(short_name | cut -c1-15 | tr a-z A-Z)" ]; }
+
 # A file that was made for another machine must not let this one register as that.
 is_for_me() {
-  [ "$(ini Registration Machine | cut -d. -f1 | cut -c1-15 | tr a-z A-Z)" = "$(short_name | cut -c1-15 | tr a-z A-Z)" ] && return 0
+  names_me && return 0
   warn "The registration token was made for $(ini Registration Machine); it is not used"
   return 1
 }

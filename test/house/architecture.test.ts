@@ -139,7 +139,7 @@ const LONGEST = 300;
 /** Files that are longer, how long they may get, and why. A file that is short enough again leaves this list. */
 const LONGER: Record<string, { lines: number; why: string }> = {
   'client/linux/ccmsetup.sh': {
-    lines: 800,
+    lines: 820,
     why: 'goes to the machine as it is: one file, before there is anything to load others with',
   },
   'src/base/errors/catalogue/request.ts': { lines: 450, why: 'a table: one row for each error' },
