@@ -4,9 +4,9 @@
 #include "identity.h"
 
 /* PRODUCT_VERSION is the release this agent belongs to, whatever version the package has that brought it: what the site's version is compared
-   with. client/agent/product.ts holds the same. */
+   with. client/native/build.ts takes it from package.json. */
 #ifndef PRODUCT_VERSION
-#define PRODUCT_VERSION "0.1.0"
+#error "PRODUCT_VERSION is for the build to give"
 #endif
 
 /* agent finds its site, registers this client there once, then sends a heartbeat at the interval the site gives, until the program is to end. */
