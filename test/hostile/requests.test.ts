@@ -65,7 +65,8 @@ function headOf(octets: Uint8Array): Head {
     const [name = '', ...value] = header.split(':');
     return names.includes(name.toLowerCase()) ? [`${name.toLowerCase()}:${value.join(':').trim()}`] : [];
   });
-  return { line, signed: found.toSorted().join('\n') };
+  // The version is the hop's, and nobody signs it.
+  return { line: line.replace(/ HTTP\/\d\.\d$/, ''), signed: found.toSorted().join('\n') };
 }
 
 const LOCATOR = [
