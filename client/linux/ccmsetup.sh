@@ -443,7 +443,7 @@ Wants=network-online.target
 After=network-online.target
 
 [Service]
-ExecStart=$node --max-old-space-size=128 $program/CcmExec.mjs
+ExecStart=$node --use-system-ca --max-old-space-size=128 $program/CcmExec.mjs
 Restart=always
 RestartSec=10
 OOMPolicy=continue
@@ -504,7 +504,7 @@ loop) echo \$\$ >"$pidfile"
   trap 'trap - TERM; [ -z "\$child" ] || kill "\$child" 2>/dev/null; wait "\$child"; rm -f "$pidfile"; exit 0' TERM INT
   child=''
   while :; do
-    PUSHPOINT_ROOT="$root" "$node" --max-old-space-size=128 "$program/CcmExec.mjs" & child=\$!
+    PUSHPOINT_ROOT="$root" "$node" --use-system-ca --max-old-space-size=128 "$program/CcmExec.mjs" & child=\$!
     echo "\$child" >"$pidfile.agent"
     wait "\$child"
     sleep 10 & wait \$!
