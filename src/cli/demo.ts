@@ -35,7 +35,9 @@ function defaultFolder(): string {
     accessSync(there, constants.W_OK | constants.X_OK);
     return own;
   } catch {
-    return join(mkdtempSync(join(tmpdir(), 'pushpoint-')), 'demo');
+    const other = join(mkdtempSync(join(tmpdir(), 'pushpoint-')), 'demo');
+    note(`this user may not write to ${there}, so the demo stands in ${other}; remove it when it is not needed any more`);
+    return other;
   }
 }
 

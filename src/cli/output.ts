@@ -66,6 +66,11 @@ export function table(headings: string[], rows: (string | number | null | undefi
   if (rows.length === 0 && empty !== undefined) note(empty);
 }
 
+/** noteMore says that a list goes on behind the page that was shown, and how to see the rest. */
+export function noteMore(next: string | null): void {
+  if (next !== null) note(`there are more: --cursor ${next} shows the next ones`);
+}
+
 /** fields prints what is known of one thing, a name and a value a line; what is not known is left out. */
 export function fields(rows: [string, string | number | boolean | null | undefined][]): void {
   const known = rows.filter(([, value]) => value !== undefined && value !== null && value !== '');

@@ -36,7 +36,9 @@ export interface Verbs {
 
 /** numberOption is an option whose value is a whole number between two bounds. */
 export function numberOption(flags: string, description: string, least: number, most: number): Option {
-  return new Option(flags, description).argParser((text) => {
+  return new Option(flags, description).argParser((given) => {
+    // What was cut out of a file with Windows' line ends brings one along.
+    const text = given.trim();
     const value = Number(text);
     if (!/^\d+$/.test(text) || value < least || value > most)
       throw usage(`${flags}: ${text.slice(0, 40)} is not a whole number from ${least} to ${most}`);

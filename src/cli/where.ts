@@ -6,6 +6,7 @@ import { isServing, readRunning, startConsoleOnly } from '#executive';
 import { Api } from './api.ts';
 import { usage } from './failure.ts';
 import { unusable, wrongFile } from './input.ts';
+import { beforeSignal } from './interrupt.ts';
 import { note } from './output.ts';
 
 /** Where the command finds the site: a data folder on this machine, or a server somewhere. */
@@ -31,8 +32,24 @@ async function openFolder(data: string): Promise<Api> {
   const running = readRunning(data);
   if (running && (await isServing(running))) return new Api(running.console, readToken(join(data, 'run', 'console.token')), true);
   // Nobody serves this folder: serve it ourselves for this one call, so that a site can be prepared before it is up.
-  const own = await startConsoleOnly(data);
-  return new Api(own.url, own.token, false, () => own.stop());
+  const opening = startConsoleOnly(data);
+  let stopping: Promise<void> | undefined;
+  const stop = () => (stopping ??= opening.then((own) => own.stop()));
+  // The database server has a session of its own, where Ctrl-C does not reach it: it would go on for nobody.
+  const forget = beforeSignal(() => {
+    note('pushpoint: interrupted; closing the database of the folder …');
+    return stop();
+  });
+  try {
+    const { url, token } = await opening;
+    return new Api(url, token, false, async () => {
+      await stop();
+      forget();
+    });
+  } catch (error) {
+    forget();
+    throw error;
+  }
 }
 
 function isThisMachine(host: string): boolean {

@@ -185,6 +185,10 @@ test('machines are listed by pages and shown', async () => {
   );
   const rest = await done<Items<{ name: string }>>(['device', 'list', '--limit', '2', '--cursor', page.next!]);
   assert.deepEqual([rest.items.map((d) => d.name), rest.next], [['PC2'], null]);
+  // The number was cut out of a file with Windows' line ends.
+  const shown = await on(['device', 'list', '--limit', '2\r']);
+  assert.equal(shown.err, `there are more: --cursor ${page.next} shows the next ones\n`);
+  assert.equal((await on(['device', 'list', '--limit', '2', '--cursor', page.next!])).err, '', 'the last page');
   const device = await done(['device', 'show', 'pc1']);
   for (const name of ['name', 'domain', 'addresses', 'os', 'type', 'trusted', 'sources', 'client'])
     assert.ok(name in device, name);

@@ -3,7 +3,7 @@ import { Option } from 'commander';
 import { generateCcrFiles } from '#executive';
 import { usage } from '../failure.ts';
 import { inParts, namesFrom } from '../names.ts';
-import { EXIT, note, print, printJson, table } from '../output.ts';
+import { EXIT, note, noteMore, print, printJson, table } from '../output.ts';
 import type { Api } from '../api.ts';
 import { numberOption, type Context, type Verbs } from '../verb.ts';
 import { codeText, showTimeline, type CcrJson } from '../timeline.ts';
@@ -71,6 +71,7 @@ function listVerb(verbs: Verbs, ccr: Command): void {
               list.items.map((c) => [c.name, c.state, c.wave, c.attempts, codeText(c), c.nextAttemptAt, whyText(c)]),
               noneText(state, wave),
             );
+          if (!context.json) noteMore(list.next);
           return EXIT.ok;
         }),
     })
@@ -198,6 +199,7 @@ export function waveVerbs(verbs: Verbs): void {
               list.items.map((w) => [w.id, w.madeAt, w.madeBy, w.machines, countsText(w), w.stopReason]),
               'no waves yet: pushpoint push HOST',
             );
+          if (!context.json) noteMore(list.next);
           return EXIT.ok;
         }),
     })

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { usage } from '../failure.ts';
-import { EXIT, fields, print, printDone, printJson, table } from '../output.ts';
+import { EXIT, fields, noteMore, print, printDone, printJson, table } from '../output.ts';
 import { DRY_RUN, numberOption, type Verbs } from '../verb.ts';
 import { conflictVerbs, type ClientJson } from './client-conflicts.ts';
 import { askVerbs } from './policy.ts';
@@ -107,6 +107,7 @@ function listVerb(verbs: Verbs, client: Command): void {
           const isNarrowed = Object.values(wanted).some((value) => value !== undefined);
           if (context.json) printJson(list);
           else printClients(list.items, isNarrowed ? 'no client fits' : 'no client registered yet');
+          if (!context.json) noteMore(list.next);
           return EXIT.ok;
         });
       },

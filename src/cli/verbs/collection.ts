@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { Api } from '../api.ts';
 import { usage } from '../failure.ts';
 import { namesFrom } from '../names.ts';
-import { EXIT, fields, note, print, printDone, printJson, table } from '../output.ts';
+import { EXIT, fields, note, noteMore, print, printDone, printJson, table } from '../output.ts';
 import { DRY_RUN, FILTER, numberOption, type Context, type Verbs } from '../verb.ts';
 
 interface CollectionJson {
@@ -254,6 +254,7 @@ function showVerbs(verbs: Verbs, group: Command): void {
               ]),
               'no machine is in it',
             );
+          if (!context.json) noteMore(list.next);
           return EXIT.ok;
         }),
     })

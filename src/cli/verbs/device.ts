@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { usage } from '../failure.ts';
 import { readText, wrongFile } from '../input.ts';
 import { namesFrom } from '../names.ts';
-import { EXIT, fields, note, printDone, printJson, table } from '../output.ts';
+import { EXIT, fields, note, noteMore, printDone, printJson, table } from '../output.ts';
 import type { Api } from '../api.ts';
 import { DRY_RUN, FILTER, numberOption, type Context, type Verbs } from '../verb.ts';
 
@@ -117,6 +117,7 @@ export function deviceVerbs(verbs: Verbs): void {
               ]),
               filter === undefined ? 'no machines yet: pushpoint device import FILE' : 'no machine fits',
             );
+          if (!context.json) noteMore(list.next);
           return EXIT.ok;
         }),
     })

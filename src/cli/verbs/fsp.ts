@@ -1,4 +1,4 @@
-import { EXIT, printJson, table } from '../output.ts';
+import { EXIT, noteMore, printJson, table } from '../output.ts';
 import { numberOption, type Verbs } from '../verb.ts';
 
 interface StateJson {
@@ -30,6 +30,7 @@ export function fspVerbs(verbs: Verbs): void {
               list.items.map((s) => [s.receivedAt, s.sender, s.name, `${s.topicType}/${s.stateId}`, meaning(s)]),
               'nothing was said there: pushpoint point set fsp --address URL tells clients where it is',
             );
+          if (!context.json) noteMore(list.next);
           return EXIT.ok;
         }),
     })

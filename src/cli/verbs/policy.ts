@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { usage } from '../failure.ts';
 import { readText } from '../input.ts';
 import { namesFrom } from '../names.ts';
-import { EXIT, fields, print, printDone, printJson, table } from '../output.ts';
+import { EXIT, fields, noteMore, print, printDone, printJson, table } from '../output.ts';
 import { DRY_RUN, numberOption, type Context, type Verbs } from '../verb.ts';
 import { stopAfterOf } from './push.ts';
 
@@ -64,6 +64,7 @@ export function policyVerbs(verbs: Verbs): void {
             const rows = list.items.map((one) => [one.id, whatOf(one), one.target, stateOf(one), countsOf(one), one.madeBy]);
             table(['ID', 'WHAT', 'OF', 'STATE', 'CLIENTS', 'BY'], rows, 'nothing is asked of clients');
           }
+          if (!context.json) noteMore(list.next);
           return EXIT.ok;
         }),
     })

@@ -1,6 +1,7 @@
 import { raise } from '#base/errors';
 import type { Api } from '../api.ts';
 import { usage } from '../failure.ts';
+import { beforeSignal } from '../interrupt.ts';
 import { inParts, namesFrom } from '../names.ts';
 import { EXIT, note, print, printJson, table } from '../output.ts';
 import { FILTER, numberOption, type Context, type Verbs } from '../verb.ts';
@@ -162,10 +163,15 @@ async function pushTo(api: Api, context: Context, options: PushOptions, names: s
       note('No site server runs on this folder: the CCRs are worked off once pushpoint up does.');
     return refused ? EXIT.failed : EXIT.ok;
   }
+  const forget = beforeSignal(() =>
+    note(
+      `no longer waited for; the CCRs go on: pushpoint wave show ${wave}, or take them back: pushpoint ccr cancel --wave ${wave}`,
+    ),
+  );
   if (!context.json) printPlan(items, false, wave);
   tellHeld();
   const going = items.filter((i) => i.decision === 'push').map((i) => i.name);
-  const ccrs = await waitFor(api, going, (options.timeout ?? MINUTES) * 60_000);
+  const ccrs = await waitFor(api, going, (options.timeout ?? MINUTES) * 60_000).finally(forget);
   const stopped =
     stopAfter && wave !== undefined ? (await api.get<{ stopReason?: string }>(`/waves/${wave}`)).stopReason : undefined;
   if (context.json) printJson({ wave, items, held, paused, ccrs, stopReason: stopped });
