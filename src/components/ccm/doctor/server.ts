@@ -125,7 +125,7 @@ export class Server {
         verdict: 'problem',
         found: 'there is no push account',
         cause: 'Without a push account every CCR waits at logon.',
-        remedy: 'pushpoint account add NAME --username DOMAIN\\user --password-file FILE',
+        remedy: "pushpoint account add NAME --username 'DOMAIN\\user' --password-file FILE",
       };
     const stopped = all.filter(({ state }) => state === 'stopped');
     if (stopped.length > 0)
