@@ -156,7 +156,7 @@ test('the victim of a deadlock is tried again', async () => {
   // The victim may come back before the other one has its second row, and be the victim once more.
   assert.ok(runs >= 3, `${runs} runs`);
   const seats = await db.query<{ held_by: string }>('select held_by from seat where id in (30, 31) order by id');
-  for (const { held_by: who } of seats) assert.deepEqual([...who].toSorted().join(''), 'xy');
+  for (const { held_by: who } of seats) assert.match(who, /^(?:xy|yx)$/);
 });
 
 test('a statement by itself that lost against another transaction is tried again too', async () => {
