@@ -81,14 +81,15 @@ for (const [id, how, share, ended] of [
     `${id}. stopped in the middle of a download, ${how}, it goes on from there when its service is started again`,
     peers,
     async (t) => {
-      let isFirst = true;
+      let [isFirst, isSilent] = [true, false];
       const mp = await testPoint(t, PAYLOAD, {
         misbehave: (_request, answer, body) => {
           if (!isFirst) return false;
           isFirst = false;
           answer.writeHead(200, { 'content-length': body.length });
           const drip = (at: number) => {
-            if (answer.destroyed || at > body.length * share) return;
+            isSilent = at > body.length * share;
+            if (answer.destroyed || isSilent) return;
             answer.write(body.subarray(at, at + 20_000), () => systemClock.after(250, () => drip(at + 20_000)));
           };
           drip(0);
@@ -99,6 +100,7 @@ for (const [id, how, share, ended] of [
       await setup.asService();
       const part = `windows/ccmsetup/payload.bin.${sha256(PAYLOAD).slice(0, 16)}.part`;
       await wine.eventually('something to have come', () => wine.has(part) && statSync(wine.path(part)).size > 0);
+      if (id === '1c') await wine.eventually('the point to be silent', () => isSilent);
       await wine.run('net.exe', 'stop', 'ccmsetup');
       await wine.eventually('the end', () => ended.test(wine.text(LOG)));
       await wine.eventually('stopped', async () => (await wine.service('ccmsetup'))?.state === 'stopped');
