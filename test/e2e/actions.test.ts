@@ -146,11 +146,21 @@ test('a client that is there stays as it is, unless it is forced or to be reinst
     await site.push(host.name, wish);
     const done = await site.until(host.name, 'complete', 'failed', 'retry', 'waiting');
     assert.equal(done.state, 'complete', JSON.stringify(done.steps));
-    assert.match(done.proof!, /reported in/);
+    assert.match(done.proof!, /reported in/, logsOf(host));
     assert.equal(installations(host), times);
     assert.equal(await guidOf(host), guid, 'it is the same client');
   }
 });
+
+/** logsOf is what ccmsetup and the agent of a machine wrote. */
+function logsOf(host: LabHost): string {
+  const logs = [
+    ['ccmsetup', 'logs', 'ccmsetup.log'],
+    ['CCM', 'logs', 'CcmExec.log'],
+    ['CCM', 'logs', 'ClientIDManagerStartup.log'],
+  ];
+  return logs.map((path) => `${path.at(-1)}\n${readFileSync(join(folderOf(host), ...path), 'utf8')}`).join('\n');
+}
 
 async function guidOf(host: LabHost): Promise<string> {
   const { items } = await site.get<{ items: { name: string; guid: string }[] }>('/clients?limit=100');
