@@ -9,7 +9,8 @@ import { stillAlone } from './lock.ts';
 import type { Target } from './target.ts';
 import type { Note } from './timeline.ts';
 
-/** How long an old bootstrap is given to end after it was asked to. */
+/** How long an old bootstrap is given to end by itself, and after it was asked to. */
+const END_WAIT_MS = 5000;
 const STOP_WAIT_MS = 15_000;
 
 /** same tells whether the bootstrap that is there already is the one to be copied. */
@@ -25,9 +26,20 @@ async function same(target: Target, path: string, facts: Facts, { push }: Attemp
   }
 }
 
+/** ended waits until no bootstrap runs any more; false when one still does at the end of the time. */
+async function ended(target: Target, { push, clock, stop }: AttemptContext, ms: number): Promise<boolean> {
+  const until = clock.monotonic() + ms;
+  for (let pause = 50; ; pause = Math.min(pause * 2, 1000)) {
+    const state = await serviceState(target, push.setupService);
+    if (state === undefined || state === 'stopped') return true;
+    if (clock.monotonic() >= until) return false;
+    await clock.sleep(pause, stop.hard);
+  }
+}
+
 /** stopSetup ends a bootstrap that runs from the folder that is to be written. */
-export async function stopSetup(target: Target, context: AttemptContext): Promise<void> {
-  const { push, clock, ccr, stop } = context;
+async function stopSetup(target: Target, context: AttemptContext): Promise<void> {
+  const { push, ccr } = context;
   const manager = await target.services();
   const service = await manager.open(push.setupService);
   if (!service) return;
@@ -38,24 +50,31 @@ export async function stopSetup(target: Target, context: AttemptContext): Promis
   } finally {
     await service.close();
   }
-  const until = clock.monotonic() + STOP_WAIT_MS;
-  for (let pause = 50; ; pause = Math.min(pause * 2, 1000)) {
-    const state = await serviceState(target, push.setupService);
-    if (state === undefined || state === 'stopped') return;
-    if (clock.monotonic() >= until)
-      throw raise('PP_PUSH_SETUP_RUNNING', { machine: ccr.name, service: push.setupService, state });
-    await clock.sleep(pause, stop.hard);
-  }
+  if (await ended(target, context, STOP_WAIT_MS)) return;
+  const state = (await serviceState(target, push.setupService)) ?? 'stopped';
+  throw raise('PP_PUSH_SETUP_RUNNING', { machine: ccr.name, service: push.setupService, state });
 }
 
 /**
- * copy lays the bootstrap and this machine's own mobileclient.tcf into %windir%\ccmsetup. A bootstrap that is there already is left
- * alone; one that an old run holds open is freed by stopping that run, once.
+ * quiet sees to it that no bootstrap of before is at work: at its end that one would take the token out of the new mobileclient.tcf. One whose
+ * client has reported in is as good as done, so it is given a moment before it is stopped.
+ */
+async function quiet(target: Target, context: AttemptContext, facts: Facts, note: Note): Promise<void> {
+  const { service } = facts.setup;
+  if (service === undefined || service === 'stopped' || (await ended(target, context, END_WAIT_MS))) return;
+  note('an old bootstrap was still at work and was stopped');
+  await stopSetup(target, context);
+}
+
+/**
+ * copy lays the bootstrap and this machine's own mobileclient.tcf into %windir%\ccmsetup, once no other run is at work there. A bootstrap that
+ * is there already is left alone; one that a run began meanwhile holds open is freed by stopping that run, once.
  */
 export async function copy(target: Target, context: AttemptContext, facts: Facts, note: Note): Promise<void> {
   const { push } = context;
   const { admin } = target;
   const path = `${SETUP_FOLDER}\\${push.bootstrap.file}`;
+  await quiet(target, context, facts, note);
   const [tcf, there] = await Promise.all([
     context.mobileClient(),
     same(target, path, facts, context),

@@ -1,4 +1,4 @@
-import { PushpointError } from '#base/errors';
+import { isCode, PushpointError } from '#base/errors';
 import { readMobileClient } from '#messages';
 import { ATTRIBUTE, type SmbSession } from '#wire/smb';
 
@@ -103,6 +103,10 @@ export async function serviceState(target: Target, name: string): Promise<string
   if (!service) return undefined;
   try {
     return (await service.status()).state;
+  } catch (error) {
+    // It went while it was looked at.
+    if (isCode(error, 'PP_SERVICE_UNKNOWN', 'PP_SERVICE_MARKED_FOR_DELETE')) return undefined;
+    throw error;
   } finally {
     await service.close();
   }

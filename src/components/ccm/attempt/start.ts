@@ -3,7 +3,6 @@ import type { Service, ServiceManager } from '#wire/rpc';
 
 import type { AttemptContext } from './context.ts';
 import type { Facts } from './facts.ts';
-import { stopSetup } from './copy.ts';
 import { SETUP_FOLDER } from './inspect.ts';
 import { isCcmsetup, setupEnd } from './setup-failure.ts';
 import type { Target } from './target.ts';
@@ -82,7 +81,6 @@ export async function start(target: Target, context: AttemptContext, facts: Fact
   const { push, stop } = context;
   const manager = await target.services();
   const state = facts.setup.service;
-  if (state !== undefined && state !== 'stopped') await stopSetup(target, context);
   const service = await prepared(manager, context, commandLine(facts, context), state !== undefined);
   note(`${state === undefined ? 'made' : 'replaced'} service ${push.setupService}`);
   if (stop.soft.aborted) {
