@@ -65,7 +65,8 @@ async function farewell(plain: TargetHost): Promise<number> {
     const contact = new Contact(host, config.tcf.certificatePins, { proves: (point) => provesSite({ config, identity }, point) });
     await sayFarewell({ host, identity, contact }, points, 'uninstall');
     return 0;
-  } catch {
+  } catch (error) {
+    plain.print(error instanceof Error ? error.message : String(error));
     return 1;
   }
 }

@@ -671,7 +671,7 @@ remove_client() {
   # The site hears it from the client itself, which has the key; leaving does not wait for that.
   if [ -f "$program/CcmExec.mjs" ] && node=$(node_for 24); then
     service_stop
-    PUSHPOINT_ROOT=$root "$node" "$program/CcmExec.mjs" farewell >/dev/null 2>&1 || warn 'The site was not told'
+    why=$(PUSHPOINT_ROOT=$root "$node" --use-system-ca "$program/CcmExec.mjs" farewell 2>&1) || warn "The site was not told: $(plain "$why")"
   fi
   if service_is; then
     info "Removing service $service"

@@ -118,7 +118,7 @@ suite('machines without systemd', { concurrency: true }, () => {
       assert.equal((await machine.run('service', 'pushpoint-client', 'restart')).code, 0);
       const removed = await machine.run('sh', `/${FOLDER}/ccmsetup.sh`, '/uninstall', '/noservice');
       assert.equal(removed.code, 0, removed.out);
-      assert.equal(mp.farewells.length, 1);
+      assert.equal(mp.farewells.length, 1, removed.out);
       assert.deepEqual(machine.own(), before);
       assert.equal((await machine.run('pgrep', '-f', 'CcmExec.mjs')).out, '');
     },
@@ -133,7 +133,7 @@ suite('machines without systemd', { concurrency: true }, () => {
       await lives(machine, (verb) => machine.run('rc-service', 'pushpoint-client', verb));
       const removed = await machine.run('sh', `/${FOLDER}/ccmsetup.sh`, '/uninstall', '/noservice');
       assert.equal(removed.code, 0, removed.out);
-      assert.equal(mp.farewells.length, 1);
+      assert.equal(mp.farewells.length, 1, removed.out);
       assert.deepEqual(machine.own(), before);
       assert.equal((await machine.run('rc-update', 'show', 'default')).out.includes('pushpoint-client'), false);
     },

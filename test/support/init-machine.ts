@@ -6,6 +6,7 @@ import { systemClock } from '#base/clock';
 
 const START_MS = 20_000;
 const RUN_MS = 60_000;
+const LAST_WORDS_MS = 2000;
 
 /** What makes it a machine of that kind: no OpenRC there, or one that was booted. */
 const kinds = {
@@ -93,8 +94,10 @@ exec chroot ${root} sh -c 'echo ready; read -r _'`;
     });
     let out = '';
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (out += chunk.toString()));
-    // A service that was started holds what it was given open, if it was not told otherwise.
+    const closed = new Promise<void>((resolve) => child.once('close', resolve));
     const code = await new Promise<number | null>((resolve, reject) => child.once('error', reject).once('exit', resolve));
+    // What it said may come after its end; a service that was started holds what it was given open, if it was not told otherwise.
+    await Promise.race([closed, systemClock.sleep(LAST_WORDS_MS)]);
     return { code: code ?? -1, out };
   }
 
