@@ -175,9 +175,11 @@ test('the rows go to another major version of PostgreSQL, and back', async (t) =
     return t.skip('needs PostgreSQL 15');
   }
   const dataDir = mkdtempSync(path.join(scratch, 'pushpoint-pg15-'));
-  t.after(() => rmSync(dataDir, { recursive: true, force: true }));
   const older = await openDatabase({ dataDir, pgBin, clock: systemClock, log: silentLog });
-  t.after(() => older.close());
+  t.after(async () => {
+    await older.close();
+    rmSync(dataDir, { recursive: true, force: true });
+  });
   const [{ v }] = (await older.query<{ v: string }>("select current_setting('server_version') as v")) as [{ v: string }];
   assert.match(v, /^15/);
   await importDatabase(older, { carried, records, clock: systemClock, parts: parts() });
